@@ -1,0 +1,5 @@
+"""python -m nital: the command line."""
+
+from nital.cli import main
+
+main()

@@ -1,0 +1,105 @@
+"""Arguments: the options that commands share, and what their texts mean."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nital.errors import InputError, SettingError
+from nital.micrograph import parse_length
+
+Image = Annotated[Path, typer.Argument(help="A micrograph: TIFF, PNG, JPEG, ...", metavar="IMAGE")]
+Out = Annotated[Path, typer.Option(help="Folder for the results; one folder an image.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")]
+NClasses = Annotated[int, typer.Option(help="Train until this many classes, or fewer, are left.")]
+Mode = Annotated[str, typer.Option(help="Preset of settings: paper.")]
+Seed = Annotated[int, typer.Option(help="Source of randomness; same seed, same result.")]
+Superpixels = Annotated[
+    int | None,
+    typer.Option(help="Superpixels to ask for.  [default: 50,000, at most one per 20 pixels]"),
+]
+Compactness = Annotated[float, typer.Option(help="Nearness in space against likeness in colour.")]
+MaxIterations = Annotated[int, typer.Option(help="Training stops here at the latest.")]
+LearningRate = Annotated[float, typer.Option(help="Learning rate of the training.")]
+Momentum = Annotated[float, typer.Option(help="Momentum of the training.")]
+NLayers = Annotated[int, typer.Option(help="3 x 3 convolution layers of the network.")]
+NFilters = Annotated[int, typer.Option(help="Filters of each layer (p).")]
+NResponses = Annotated[int, typer.Option(help="Classes that training starts with (q).")]
+Regions = Annotated[str, typer.Option(help="Regions of the criteria: classes or components.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.  [default: torch's choice]")]
+Page = Annotated[int | None, typer.Option(help="Page of a multi-page stack, from 1.")]
+PixelSize = Annotated[
+    str | None,
+    typer.Option(help="Edge of a pixel, as 0.25um or 250nm.  [default: as the file says]"),
+]
+Reference = Annotated[Path | None, typer.Option(help="Label map made by a person.")]
+Ignore = Annotated[int | None, typer.Option(help="Value of reference pixels nobody labelled.")]
+Repeats = Annotated[int, typer.Option(help="Runs of each, with seeds SEED, SEED + 1, ...")]
+
+
+def check_names(images: list[Path]) -> None:
+    """Results go to a folder named after the image: two images must not share it."""
+    seen: dict[str, Path] = {}
+    for image in images:
+        if image.stem in seen:
+            raise InputError(
+                f"{image}: its results would go to the same folder as those of"
+                f" {seen[image.stem]}; segment it in another call with another --out"
+            )
+        seen[image.stem] = image
+
+
+def parse_pixel_size(text: str | None) -> float | None:
+    return None if text is None else parse_length(text)
+
+
+def parse_numbers(name: str, text: str, kind: type) -> list[Any]:
+    try:
+        values = sorted({kind(part) for part in text.split(",")})
+    except ValueError as error:
+        raise SettingError(f"--{name} {text}: not numbers between commas, as 5,20,80") from error
+    if not all(0 < value < float("inf") for value in values):
+        raise SettingError(f"--{name} {text}: every value must be above 0")
+    return values
+
+
+def superpixel_numbers(
+    text: str | None, shape: tuple[int, int], *, shares: tuple[float, ...]
+) -> list[int]:
+    """The numbers asked for, or shares of the preset."""
+    from nital.superpixels import preset_n_superpixels  # loads scikit-image
+
+    if text is not None:
+        return parse_numbers("superpixels", text, int)
+    return sorted({max(1, round(preset_n_superpixels(shape) * share)) for share in shares})
+
+
+def parse_range(text: str) -> list[int]:
+    try:
+        first, last = (int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise SettingError(f"--range {text}: not two whole numbers, as 2:10") from error
+    if not 2 <= first <= last:
+        raise SettingError(f"--range {text}: must rise from 2 or more, as 2:10")
+    return list(range(first, last + 1))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    try:
+        rows, cols = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise SettingError(f"--size {text}: not rows x columns, as 512x512") from error
+    return rows, cols
+
+
+def parse_fractions(texts: list[str]) -> dict[str, float]:
+    fractions = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            fractions[name] = float(value)
+        except ValueError as error:
+            raise SettingError(f"{text}: not CONSTITUENT=FRACTION, as ferrite=0.65") from error
+    return fractions

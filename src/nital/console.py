@@ -1,0 +1,160 @@
+"""Console: tables, progress bars and messages on a terminal.
+
+Results go to stdout, all else to stderr. Bars show on a terminal only.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from nital.render import class_colours
+
+if TYPE_CHECKING:
+    from nital.agreement import Agreement
+    from nital.criteria import Criteria
+    from nital.studies import ClassStudy, Run, SuperpixelStudy
+    from nital.training import Step
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say_error(message: str) -> None:
+    """One line on stderr."""
+    err.print(f"[bold red]error:[/] {escape(message)}")
+
+
+def say_note(message: str) -> None:
+    """One line on stderr: what a reader of the figures has to know."""
+    err.print(f"[bold yellow]note:[/] {escape(message)}")
+
+
+@contextmanager
+def iteration_bar(name: str, max_iterations: int) -> Iterator["Callable[[Step], None]"]:
+    """A bar over the iterations of one training; yields what to call after each."""
+    with _progress(TimeElapsedColumn()) as progress:
+        task = progress.add_task(escape(name), total=max_iterations)
+
+        def on_step(step: "Step") -> None:
+            text = f"{escape(name)}: {step.n_classes} classes, loss {step.loss:.3f}"
+            progress.update(task, completed=step.iteration, description=text)
+
+        yield on_step
+
+
+@contextmanager
+def run_bar(n_runs: int, n_done: int) -> Iterator["Callable[[Run], None]"]:
+    """A bar over the runs of a study, with the time left; yields what to call after each."""
+    with _progress(TimeRemainingColumn()) as progress:
+        task = progress.add_task("runs", total=n_runs, completed=n_done)
+
+        def on_run(run: "Run") -> None:
+            text = f"{run.n_classes} classes, seed {run.seed}: F {run.F:.4g}"
+            progress.update(task, advance=1, description=text)
+
+        yield on_run
+
+
+def print_classes(classes: list[dict[str, Any]]) -> None:
+    """The table of classes of a summary."""
+    table = _table("class", "", "area fraction", "mean grey (0-255)", "pixels")
+    for row, colour in zip(classes, class_colours(len(classes)), strict=True):
+        swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
+        table.add_row(
+            str(row["class"]),
+            swatch,
+            f"{100 * row['area_fraction']:.2f} %",
+            f"{row['mean_grey']:.1f}",
+            f"{row['n_pixels']:,}",
+        )
+    out.print(table)
+
+
+def print_criteria(criteria: "Criteria", regions: str) -> None:
+    """F, F' and Q on one line."""
+    of = "class" if regions == "classes" else "connected component"
+    out.print(
+        f"F = {criteria.F:.6g}   F' = {criteria.F_prime:.6g}   Q = {criteria.Q:.6g}"
+        f"   (lower is better; a region is a {of})"
+    )
+
+
+def print_agreement(agreement: "Agreement", names: tuple[str, ...] = ()) -> None:
+    """The table of agreement with a reference; `names` of its classes from 1, where known."""
+    table = _table("reference", "class", "IoU", "area, reference", "area, found", "difference")
+    for row in agreement.classes:
+        name = f" {names[row.reference - 1]}" if names else ""
+        table.add_row(
+            f"{row.reference}{name}",
+            "none" if row.label is None else str(row.label),
+            f"{row.iou:.3f}",
+            f"{100 * row.reference_fraction:.2f} %",
+            f"{100 * row.area_fraction:.2f} %",
+            f"{100 * row.difference:+.2f} points",
+        )
+    out.print(table)
+    for label, share in agreement.unmatched.items():
+        out.print(f"class {label} ({100 * share:.2f} %) has no partner in the reference")
+    out.print(
+        f"mean IoU {agreement.mean_iou:.3f}   pixel accuracy {agreement.accuracy:.3f}"
+        f"   ARI {agreement.ari:.3f}   over {agreement.n_pixels:,} pixels"
+    )
+
+
+def print_class_study(study: "ClassStudy") -> None:
+    """Mean and spread per number of classes, then the ranking as in the paper's Table 2."""
+    table = _table("classes", "found", "runs", *(f"{name} ± s" for name in study.mean))
+    for i, k in enumerate(study.n_classes):
+        repeated = study.repeats[i] > 1
+        values = [
+            f"{study.mean[c][i]:.4g}" + (f" ± {study.spread[c][i]:.2g}" if repeated else "")
+            for c in study.mean
+        ]
+        table.add_row(str(k), f"{study.mean_found[i]:.1f}", str(study.repeats[i]), *values)
+    out.print(table)
+    places = min(5, len(study.n_classes))
+    ranks = _table("rank", *("1st", "2nd", "3rd", "4th", "5th")[:places])
+    for criterion, order in study.ranking.items():
+        value = dict(zip(study.n_classes, study.normalised[criterion], strict=True))
+        ranks.add_row(criterion, *(f"{k} ({value[k]:.2f})" for k in order[:places]))
+    out.print(ranks)
+
+
+def print_superpixel_study(study: "SuperpixelStudy") -> None:
+    """Mean F over compactness (down) and number of superpixels (across)."""
+    table = _table("compactness", *(f"n = {n:,}" for n in study.n_superpixels))
+    for m, row in zip(study.compactness, study.mean_f, strict=True):
+        table.add_row(f"{m:g}", *(f"{f:.4g}" for f in row))
+    out.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _progress(last: Any) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        last,
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

@@ -1,0 +1,221 @@
+"""Files: micrographs and label maps, between the disk and arrays."""
+
+import hashlib
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from nital.errors import InputError
+from nital.micrograph import MICROMETRES, Micrograph
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# Besides the usual names: ImageJ's words, and its escape for µ.
+_UNITS = MICROMETRES | {"micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
+
+
+def read_micrograph(
+    path: Path, *, page: int | None = None, pixel_size: float | None = None
+) -> Micrograph:
+    """Read a micrograph: TIFF, PNG, JPEG, BMP and whatever else Pillow reads.
+
+    Parameters
+    ----------
+    path : Path
+    page : int, optional
+        Which page of a stack, from 1. A file with one page needs none.
+    pixel_size : float, optional
+        Edge of a pixel in µm. None: as ImageJ or OME metadata in the file say. A resolution in dots
+        per inch says how to print an image, not what it shows, and is not used.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, damaged, no image, or a stack without `page`.
+    """
+    array, found_size = _read(path, page, apply_palette=True)
+    return Micrograph.from_array(
+        array, pixel_size=found_size if pixel_size is None else pixel_size, name=path.name
+    )
+
+
+def read_labels(path: Path, *, page: int | None = None) -> NDArray[np.int64]:
+    """Read a label map: whole numbers, or colours that stand for classes.
+
+    Grey and palette images keep their numbers. In an RGB image each colour is a class; they are
+    numbered from 0 in the order of (red, green, blue), so black is 0.
+
+    Returns
+    -------
+    (rows, cols), int64
+
+    Raises
+    ------
+    InputError
+        As for `read_micrograph`; or for JPEG, which smears labels, fractions, or over 256 colours.
+    """
+    array, _ = _read(path, page, apply_palette=False)
+    if path.read_bytes()[:2] == b"\xff\xd8":
+        raise InputError(
+            f"{path}: a JPEG file; its compression smears labels into their neighbours: save the"
+            " label map as PNG or TIFF"
+        )
+    if array.ndim == 3:
+        colours, index = np.unique(
+            array[..., :3].reshape(-1, array[..., :3].shape[2]), axis=0, return_inverse=True
+        )
+        if len(colours) > 256:
+            raise InputError(
+                f"{path}: {len(colours)} colours, so it is not a label map; give each class one"
+                " colour or number"
+            )
+        return index.reshape(array.shape[:2]).astype(np.int64)
+    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        raise InputError(f"{path}: holds fractions; a label map holds whole numbers")
+    return array.astype(np.int64)
+
+
+def write_labels(
+    path: Path,
+    labels: NDArray[np.uint8] | NDArray[np.uint16],
+    colours: NDArray[np.uint8],
+    pixel_size: float | None,
+) -> None:
+    """Write a label map as a TIFF that ImageJ opens with its colours and pixel size.
+
+    Parameters: (rows, cols); (k, 3) for the labels 1..k, 0 is black; µm or None.
+    """
+    table = np.zeros((3, 256), np.uint8)
+    shown = colours[:255].T
+    table[:, 1 : 1 + shown.shape[1]] = shown
+    options: dict[str, Any] = {"metadata": {}}
+    if labels.dtype == np.uint8:
+        options |= {"photometric": "palette", "colormap": table.astype(np.uint16) * 257}
+    else:  # ImageJ knows no palette of 16 bits; a look-up table over the range of labels does
+        options["metadata"] |= {"LUTs": [table], "min": 0, "max": 255}
+    if pixel_size is not None:
+        options["resolution"] = (1 / pixel_size, 1 / pixel_size)
+        options["metadata"]["unit"] = "um"
+    tifffile.imwrite(path, labels, imagej=True, **options)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(
+    path: Path, page: int | None, *, apply_palette: bool
+) -> tuple[NDArray[Any], float | None]:
+    """Pixels as they are stored, (rows, cols) or (rows, cols, channels), and the pixel size."""
+    data = _read_bytes(path)
+    if page is not None and page < 1:
+        raise InputError(f"{path}: page {page}; pages are counted from 1")
+    try:
+        if data.startswith(_TIFF_MAGIC):
+            return _read_tiff(path, data, page, apply_palette)
+        if data.startswith(_PNG_MAGIC) and data[24] == 16:
+            _check_page(path, page, 1)
+            return imagecodecs.png_decode(data), None  # Pillow would cut 16-bit colour to 8
+        return _read_pillow(path, data, page, apply_palette), None
+    except InputError:
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: damaged or not an image ({reason}); export it again as TIFF or PNG"
+        ) from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, not a file; name the images in it")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror}); check its rights") from error
+    if not data:
+        raise InputError(f"{path}: an empty file; copy or export it again")
+    return data
+
+
+def _check_page(path: Path, page: int | None, n_pages: int) -> int:
+    """Index of the page, from 0."""
+    if page is None and n_pages > 1:
+        raise InputError(f"{path}: a stack of {n_pages} pages; choose one with --page 1..{n_pages}")
+    if page is not None and page > n_pages:
+        raise InputError(f"{path}: page {page} of {n_pages}; choose one of 1..{n_pages}")
+    return 0 if page is None else page - 1
+
+
+def _read_tiff(
+    path: Path, data: bytes, page: int | None, apply_palette: bool
+) -> tuple[NDArray[Any], float | None]:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        # ImageJ writes one page, and then the planes of the stack without pages of their own.
+        series = tiff.series[0]
+        axes = zip(series.axes, series.shape, strict=True)
+        planes = math.prod(length for axis, length in axes if axis not in "YXS")
+        one_page = len(tiff.pages) == 1
+        index = _check_page(path, page, planes if one_page else len(tiff.pages))
+        tiff_page = tiff.pages[0 if one_page else index].aspage()
+        end = max(map(sum, zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True)))
+        if end > len(data):
+            raise InputError(
+                f"{path}: cut short, {len(data)} bytes of at least {end}; copy or export it again"
+            )
+        if one_page and planes > 1:
+            array = series.asarray().reshape(planes, *tiff_page.shape)[index]
+        else:
+            array = tiff_page.asarray()
+        if tiff_page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
+            array = np.moveaxis(array, 0, -1)
+        if apply_palette and tiff_page.colormap is not None:
+            array = tiff_page.colormap.T[array]
+        elif apply_palette and tiff_page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            array = np.iinfo(array.dtype).max - array if array.dtype.kind == "u" else -array
+        return array, _tiff_pixel_size(tiff)
+
+
+def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
+    """Edge of a pixel in µm where ImageJ or OME metadata give one for both directions alike."""
+    sizes: list[float] = []
+    if tiff.is_ome and tiff.ome_metadata:
+        found = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
+        pixels = (found[0] if isinstance(found, list) else found)["Pixels"]
+        for axis in "XY":
+            unit = _UNITS.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower())
+            if unit and f"PhysicalSize{axis}" in pixels:
+                sizes.append(float(pixels[f"PhysicalSize{axis}"]) * unit)
+    elif tiff.is_imagej:
+        unit = _UNITS.get(str((tiff.imagej_metadata or {}).get("unit", "")).lower())
+        for axis in "XY":
+            tag = tiff.pages[0].aspage().tags.get(f"{axis}Resolution")
+            if unit and tag is not None and tag.value[0] > 0:
+                sizes.append(tag.value[1] / tag.value[0] * unit)
+    if len(sizes) == 2 and abs(sizes[0] / sizes[1] - 1) < 1e-3:
+        return sizes[0]
+    return None
+
+
+def _read_pillow(path: Path, data: bytes, page: int | None, apply_palette: bool) -> NDArray[Any]:
+    with Image.open(io.BytesIO(data)) as image:
+        image.seek(_check_page(path, page, getattr(image, "n_frames", 1)))
+        image.load()
+        if image.mode in ("P", "PA") and apply_palette:
+            return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "F") and not (
+            image.mode.startswith("I;16")
+        ):
+            return np.asarray(image.convert("RGB"))
+        return np.asarray(image)

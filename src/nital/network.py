@@ -1,0 +1,67 @@
+"""The network: two layers of 3 x 3 convolutions and a linear classifier for every pixel."""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """The convolutional network of the paper (Eqs. 1-4, Figs. 2 and 3).
+
+    `n_layers` times (3 x 3 convolution, ReLU, batch normalisation), then a 1 x 1 convolution to
+    `n_responses` and batch normalisation. The class of a pixel is the strongest of its responses.
+    Zero padding keeps the size. Batch normalisation always takes the statistics of the batch that
+    it is given, as the paper does: it keeps no running averages.
+
+    Parameters
+    ----------
+    n_channels, n_filters, n_layers, n_responses : int
+        Channels of the image (3), p (100), layers (2), q (50) of the paper.
+    seed : int
+        First weights: torch's default initialisation, drawn from a generator of its own, so that
+        they are the same on every device and torch's global generator is left alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_channels: int = 3,
+        n_filters: int = 100,
+        n_layers: int = 2,
+        n_responses: int = 50,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.n_responses = n_responses
+        self.receptive_radius = n_layers
+        generator = torch.Generator().manual_seed(seed)
+        layers: list[nn.Module] = []
+        for layer in range(n_layers):
+            inputs = n_channels if layer == 0 else n_filters
+            layers += [
+                _convolution(inputs, n_filters, 3, generator),
+                nn.ReLU(inplace=True),
+                nn.BatchNorm2d(n_filters, track_running_stats=False),
+            ]
+        layers += [
+            _convolution(n_filters, n_responses, 1, generator),
+            nn.BatchNorm2d(n_responses, track_running_stats=False),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, channels, rows, cols) -> responses (n, n_responses, rows, cols)."""
+        responses: Tensor = self.layers(pixels)
+        return responses
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, generator: torch.Generator) -> nn.Conv2d:
+    """A convolution with torch's default initialisation, from this generator."""
+    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, replaced below
+        layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    bound = 1 / math.sqrt(inputs * kernel * kernel)
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    nn.init.uniform_(cast("Tensor", layer.bias), -bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,236 @@
+"""Results: what a segmented micrograph leaves on the disk, and its summary."""
+
+import csv
+import json
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nital.agreement import Agreement
+from nital.classes import ClassRow
+from nital.files import write_labels
+from nital.micrograph import Micrograph
+from nital.render import class_colours, comparison_figure, overlay, save_figure
+from nital.segmenter import Segmentation
+from nital.studies import ClassStudy, SuperpixelStudy
+from nital.synthetic import SyntheticMicrograph
+
+RESULT_FILES = ("labels.tif", "overlay.png", "classes.csv", "comparison.png", "summary.json")
+SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
+
+
+def summarise(
+    segmentation: Segmentation,
+    micrograph: Micrograph,
+    *,
+    source: Path,
+    sha256: str,
+    agreement: Agreement | None = None,
+) -> dict[str, Any]:
+    """The summary of a result, ready for JSON. `docs/files.md` explains each key."""
+    summary: dict[str, Any] = {
+        "image": str(source),
+        "sha256": sha256,
+        "shape": list(micrograph.shape),
+        "pixel_size_um": micrograph.pixel_size,
+        "full_scale": list(micrograph.full_scale),
+        "excluded_fraction": float(micrograph.excluded.mean()),
+        "n_classes": segmentation.n_classes,
+        "n_classes_asked": segmentation.settings.n_classes,
+        "classes": class_summary(segmentation.classes),
+        "criteria": asdict(segmentation.criteria),
+        "iterations": len(segmentation.history),
+        "stop_reason": segmentation.stop_reason,
+        "notes": list(segmentation.notes),
+        "n_superpixels": segmentation.n_superpixels,
+        "seed": segmentation.settings.seed,
+        "settings": asdict(segmentation.settings),
+        "device": segmentation.settings.device,
+        "seconds": segmentation.seconds,
+        "versions": versions(),
+    }
+    if agreement is not None:
+        summary["agreement"] = agreement_summary(agreement)
+    return summary
+
+
+def agreement_summary(agreement: Agreement) -> dict[str, Any]:
+    """The agreement with a reference, ready for JSON."""
+    return {
+        "mean_iou": agreement.mean_iou,
+        "accuracy": agreement.accuracy,
+        "ari": agreement.ari,
+        "n_pixels": agreement.n_pixels,
+        "unmatched": {str(label): share for label, share in agreement.unmatched.items()},
+        "classes": [asdict(row) | {"difference": row.difference} for row in agreement.classes],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can alter a result."""
+    packages = ("nital", "torch", "scikit-image", "numpy")
+    return {name: version(name) for name in packages} | {"python": platform.python_version()}
+
+
+def write_result(
+    folder: Path,
+    segmentation: Segmentation,
+    micrograph: Micrograph,
+    summary: dict[str, Any],
+    *,
+    reference: NDArray[np.integer] | None = None,
+    agreement: Agreement | None = None,
+) -> None:
+    """Write the files of a result to an empty folder (see `storage.staged`)."""
+    colours = class_colours(segmentation.n_classes)
+    write_labels(folder / "labels.tif", segmentation.labels, colours, micrograph.pixel_size)
+    Image.fromarray(overlay(micrograph.pixels, segmentation.labels)).save(folder / "overlay.png")
+    _write_classes(folder / "classes.csv", segmentation, micrograph, colours)
+    if reference is not None and agreement is not None:
+        figure = compare_side_by_side(micrograph, segmentation.labels, reference, agreement)
+        save_figure(figure, folder / "comparison.png")
+    text = json.dumps(summary, indent=2, allow_nan=False)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def compare_side_by_side(
+    micrograph: Micrograph,
+    labels: NDArray[np.integer],
+    reference: NDArray[np.integer],
+    agreement: Agreement,
+) -> Any:
+    """The figure of original, reference and result, matched classes in one colour."""
+    # One numbering, and so one colour, for a reference class and the class matched with it.
+    partners = [row.label for row in agreement.classes]
+    shown_labels = _renumber(labels, [*partners, *agreement.unmatched])
+    shown_reference = _renumber(reference, [row.reference for row in agreement.classes])
+    fractions = [
+        (
+            f"{row.reference}: " + (f"class {row.label}" if row.label else "not found"),
+            row.reference_fraction,
+            row.area_fraction,
+        )
+        for row in agreement.classes
+    ]
+    fractions += [
+        (f"class {label}, no partner", 0.0, share) for label, share in agreement.unmatched.items()
+    ]
+    return comparison_figure(micrograph.pixels, shown_labels, shown_reference, fractions)
+
+
+def _renumber(labels: NDArray[np.integer], order: Sequence[int | None]) -> NDArray[np.int64]:
+    """Number the labels by their place in `order`, from 1; the others become 0."""
+    numbered = np.zeros(labels.shape, np.int64)
+    for number, label in enumerate(order, start=1):
+        if label is not None:
+            numbered[labels == label] = number
+    return numbered
+
+
+def _write_classes(
+    path: Path,
+    segmentation: Segmentation,
+    micrograph: Micrograph,
+    colours: NDArray[np.uint8],
+) -> None:
+    size = micrograph.pixel_size
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["class", "area_fraction", "n_pixels", "area_um2", "mean_grey", "colour"])
+        for row, colour in zip(segmentation.classes, colours, strict=True):
+            area = "" if size is None else f"{row.n_pixels * size**2:.6g}"
+            writer.writerow(
+                [
+                    row.label,
+                    f"{row.area_fraction:.6f}",
+                    row.n_pixels,
+                    area,
+                    f"{row.mean_grey:.3f}",
+                    f"#{bytes(colour).hex()}",
+                ]
+            )
+
+
+def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
+    """The table of classes, ready for JSON."""
+    return [
+        {
+            "class": row.label,
+            "area_fraction": row.area_fraction,
+            "mean_grey": row.mean_grey,
+            "n_pixels": row.n_pixels,
+        }
+        for row in classes
+    ]
+
+
+def class_study_summary(study: ClassStudy) -> dict[str, Any]:
+    """A study of the number of classes, ready for JSON."""
+    names = {"F": "F", "F'": "F_prime", "Q": "Q"}
+    numbers = []
+    for i, k in enumerate(study.n_classes):
+        row: dict[str, Any] = {
+            "n_classes": k,
+            "mean_found": study.mean_found[i],
+            "runs": study.repeats[i],
+        }
+        for criterion, key in names.items():
+            spread = study.spread[criterion][i]
+            row[key] = study.mean[criterion][i]
+            row[f"{key}_std"] = None if math.isnan(spread) else spread
+            row[f"{key}_normalised"] = study.normalised[criterion][i]
+        numbers.append(row)
+    return {
+        "best": study.best,
+        "ranking": {names[criterion]: list(order) for criterion, order in study.ranking.items()},
+        "numbers": numbers,
+    }
+
+
+def superpixel_study_summary(study: SuperpixelStudy) -> dict[str, Any]:
+    """A map of F over compactness and number of superpixels, ready for JSON."""
+    return {
+        "best": {"compactness": study.best[0], "n_superpixels": study.best[1]},
+        "pairs": [
+            {
+                "compactness": m,
+                "n_superpixels": n,
+                "F": float(study.mean_f[i, j]),
+                "runs": int(study.repeats[i, j]),
+            }
+            for i, m in enumerate(study.compactness)
+            for j, n in enumerate(study.n_superpixels)
+        ],
+    }
+
+
+def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows that share their keys as CSV; None becomes an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_synthetic(folder: Path, made: SyntheticMicrograph) -> None:
+    """Write a synthetic micrograph (8 bit), its truth and its fractions to an empty folder."""
+    image = np.round(255 * made.image).astype(np.uint8)
+    Image.fromarray(image).save(folder / "micrograph.png")
+    write_labels(folder / "truth.tif", made.truth, class_colours(len(made.names)), None)
+    truth = {
+        "seed": made.seed,
+        "classes": [
+            {"class": label, "constituent": name, "area_fraction": made.fractions[name]}
+            for label, name in enumerate(made.names, start=1)
+        ],
+        "versions": versions(),
+    }
+    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,188 @@
+"""Storage: results that appear whole or not at all, and journals that survive any crash."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nital.errors import NitalError, OutputError
+
+
+@contextmanager
+def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]:
+    """Write the files of a result aside; they move into `folder` together when all are done.
+
+    If anything goes wrong on the way, `folder` stays as it was.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files shall appear; it is made if it is missing.
+    owned : sequence of str
+        The names that this result may use. Files of other names in `folder` are left alone.
+    force : bool
+        Whether files of these names that are there already may be replaced.
+
+    Yields
+    ------
+    Path
+        An empty folder to write to.
+
+    Raises
+    ------
+    OutputError
+        If a file is there and `force` is false, or if the disk refuses.
+    """
+    there = [name for name in owned if (folder / name).exists()]
+    if there and not force:
+        raise OutputError(
+            f"{folder / there[0]}: is there already; use --force to replace it, or another --out"
+        )
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        with writing(folder):
+            aside.chmod(0o777 & ~_umask())  # mkdtemp gives its folder to this user alone
+            yield aside
+            if not folder.exists():
+                aside.rename(folder)
+                return
+            made = sorted(path.name for path in aside.iterdir())
+            for name in made:
+                (aside / name).replace(folder / name)
+            for name in set(there) - set(made):
+                (folder / name).unlink()
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the operating system says of a failed write into an OutputError."""
+    try:
+        yield
+    except NitalError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{target}: can't be written ({reason}); free space there, or name another --out"
+        ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file aside, then rename it: a reader finds all of it or none."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+def _check_same_study(described: Path, identity: dict[str, Any]) -> None:
+    try:
+        known = json.loads(described.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    wanted = json.loads(json.dumps(identity))  # as it would come back from the disk
+    differing = [key for key in {**known, **wanted} if known.get(key) != wanted.get(key)]
+    if differing:
+        key = differing[0]
+        raise OutputError(
+            f"{described.parent}: holds another study ({key} {known.get(key)} there,"
+            f" {wanted.get(key)} now); name another --out, or start it anew with --force"
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class Journal:
+    """A CSV file of finished runs, one line each, that survives being killed at any moment.
+
+    A line is on the disk before `append` returns. A last line that a crash cut short is dropped
+    when the journal is opened again.
+
+    Parameters
+    ----------
+    path : Path
+        Made, with its header, if it is missing.
+    fields : sequence of str
+        The columns.
+
+    Raises
+    ------
+    OutputError
+        If the file is no journal with these columns, or can't be written.
+    """
+
+    def __init__(self, path: Path, fields: Sequence[str]) -> None:
+        self.path = path
+        self.fields = tuple(fields)
+        with writing(path):
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            whole = text[: text.rfind("\n") + 1]
+            if not whole:
+                self._write("w", self.fields)
+                whole = path.read_text(encoding="utf-8")
+            elif whole != text:
+                os.truncate(path, len(whole.encode()))
+        header, *lines = csv.reader(io.StringIO(whole))
+        if tuple(header) != self.fields or any(len(line) != len(fields) for line in lines):
+            raise OutputError(
+                f"{path}: not a journal with the columns {', '.join(self.fields)}; move it away,"
+                " or name another --out"
+            )
+        self.rows = [dict(zip(self.fields, line, strict=True)) for line in lines]
+        """The lines that were there when the journal was opened."""
+
+    @classmethod
+    def of_study(
+        cls, folder: Path, fields: Sequence[str], identity: dict[str, Any], *, force: bool
+    ) -> "Journal":
+        """The journal of a study in `folder`, made if it is missing.
+
+        Parameters
+        ----------
+        identity : dict
+            What all runs of the study have in common (input, settings, versions), ready for JSON.
+            It is kept in `study.json`, so that runs of two studies are never mixed.
+        force : bool
+            Whether to throw away a journal that is there and start anew.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds another study, or can't be written.
+        """
+        path, described = folder / "runs.csv", folder / "study.json"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if force:
+                path.unlink(missing_ok=True)
+            if path.exists():
+                _check_same_study(described, identity)
+            else:
+                write_whole(described, json.dumps(identity, indent=2) + "\n")
+        return cls(path, fields)
+
+    def append(self, row: dict[str, object]) -> None:
+        """Write one line through to the disk."""
+        with writing(self.path):
+            self._write("a", [row[name] for name in self.fields])
+
+    def _write(self, mode: str, values: Sequence[object]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(values)
+        with self.path.open(mode, encoding="utf-8", newline="") as file:
+            file.write(line.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
