@@ -3,8 +3,9 @@
 Results go to stdout, all else to stderr. Bars show on a terminal only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -24,7 +25,9 @@ from nital.render import class_colours
 
 if TYPE_CHECKING:
     from nital.agreement import Agreement
+    from nital.classes import ClassRow
     from nital.criteria import Criteria
+    from nital.segmenter import Segmentation
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
 
@@ -68,19 +71,48 @@ def run_bar(n_runs: int, n_done: int) -> Iterator["Callable[[Run], None]"]:
         yield on_run
 
 
-def print_classes(classes: list[dict[str, Any]]) -> None:
-    """The table of classes of a summary."""
+def print_segmentation(
+    name: str, result: "Segmentation", agreement: "Agreement | None", names: tuple[str, ...] = ()
+) -> None:
+    """What came of one micrograph; `names` of the reference's classes from 1, where known."""
+    out.print(
+        f"{name}: {result.n_classes} classes after {len(result.history)} iterations,"
+        f" {sum(result.seconds.values()):.1f} s on {result.settings.device}"
+    )
+    print_classes(result.classes, float((result.labels == 0).mean()))
+    print_criteria(result.criteria, result.settings.regions)
+    if agreement is not None:
+        print_agreement(agreement, names)
+
+
+def print_files(folder: Path, names: list[str]) -> None:
+    """Which files to open."""
+    out.print("open " + "\n     ".join(escape(str(folder / name)) for name in names))
+
+
+def print_truth(fractions: dict[str, float]) -> None:
+    """The constituents of a synthetic micrograph, in the order of their labels."""
+    table = _table("label", "constituent", "area fraction")
+    for label, (name, share) in enumerate(fractions.items(), start=1):
+        table.add_row(str(label), name, f"{100 * share:.2f} %")
+    out.print(table)
+
+
+def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> None:
+    """The table of classes."""
     table = _table("class", "", "area fraction", "mean grey (0-255)", "pixels")
     for row, colour in zip(classes, class_colours(len(classes)), strict=True):
         swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
         table.add_row(
-            str(row["class"]),
+            str(row.label),
             swatch,
-            f"{100 * row['area_fraction']:.2f} %",
-            f"{row['mean_grey']:.1f}",
-            f"{row['n_pixels']:,}",
+            f"{100 * row.area_fraction:.2f} %",
+            f"{row.mean_grey:.1f}",
+            f"{row.n_pixels:,}",
         )
     out.print(table)
+    if excluded_fraction:
+        out.print(f"excluded: {100 * excluded_fraction:.2f} % of the image")
 
 
 def print_criteria(criteria: "Criteria", regions: str) -> None:
@@ -131,6 +163,8 @@ def print_class_study(study: "ClassStudy") -> None:
         value = dict(zip(study.n_classes, study.normalised[criterion], strict=True))
         ranks.add_row(criterion, *(f"{k} ({value[k]:.2f})" for k in order[:places]))
     out.print(ranks)
+    preferred = ", ".join(f"{name} prefers {order[0]}" for name, order in study.ranking.items())
+    out.print(f"best number of classes, by F: {study.best}   ({preferred})")
 
 
 def print_superpixel_study(study: "SuperpixelStudy") -> None:
@@ -139,6 +173,7 @@ def print_superpixel_study(study: "SuperpixelStudy") -> None:
     for m, row in zip(study.compactness, study.mean_f, strict=True):
         table.add_row(f"{m:g}", *(f"{f:.4g}" for f in row))
     out.print(table)
+    out.print(f"lowest mean F: compactness {study.best[0]:g}, {study.best[1]:,} superpixels")
 
 
 def _table(*columns: str) -> Table:

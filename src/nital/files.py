@@ -1,8 +1,11 @@
 """Files: micrographs and label maps, between the disk and arrays."""
 
+import csv
 import hashlib
 import io
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,19 @@ def write_labels(
         options["resolution"] = (1 / pixel_size, 1 / pixel_size)
         options["metadata"]["unit"] = "um"
     tifffile.imwrite(path, labels, imagej=True, **options)
+
+
+def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows that share their keys as CSV; None becomes an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write an object as indented JSON."""
+    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def sha256(path: Path) -> str:

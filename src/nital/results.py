@@ -1,7 +1,5 @@
 """Results: what a segmented micrograph leaves on the disk, and its summary."""
 
-import csv
-import json
 import math
 import platform
 from collections.abc import Sequence
@@ -16,10 +14,18 @@ from PIL import Image
 
 from nital.agreement import Agreement
 from nital.classes import ClassRow
-from nital.files import write_labels
+from nital.files import write_json, write_labels, write_table
 from nital.micrograph import Micrograph
-from nital.render import class_colours, comparison_figure, overlay, save_figure
+from nital.render import (
+    class_colours,
+    comparison_figure,
+    contour_figure,
+    criteria_figure,
+    overlay,
+    save_figure,
+)
 from nital.segmenter import Segmentation
+from nital.storage import staged
 from nital.studies import ClassStudy, SuperpixelStudy
 from nital.synthetic import SyntheticMicrograph
 
@@ -32,12 +38,14 @@ def summarise(
     micrograph: Micrograph,
     *,
     source: Path,
+    page: int | None,
     sha256: str,
     agreement: Agreement | None = None,
 ) -> dict[str, Any]:
     """The summary of a result, ready for JSON. `docs/files.md` explains each key."""
     summary: dict[str, Any] = {
         "image": str(source),
+        "page": page,
         "sha256": sha256,
         "shape": list(micrograph.shape),
         "pixel_size_um": micrograph.pixel_size,
@@ -97,8 +105,7 @@ def write_result(
     if reference is not None and agreement is not None:
         figure = compare_side_by_side(micrograph, segmentation.labels, reference, agreement)
         save_figure(figure, folder / "comparison.png")
-    text = json.dumps(summary, indent=2, allow_nan=False)
-    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "summary.json", summary)
 
 
 def compare_side_by_side(
@@ -142,21 +149,18 @@ def _write_classes(
     colours: NDArray[np.uint8],
 ) -> None:
     size = micrograph.pixel_size
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "area_fraction", "n_pixels", "area_um2", "mean_grey", "colour"])
-        for row, colour in zip(segmentation.classes, colours, strict=True):
-            area = "" if size is None else f"{row.n_pixels * size**2:.6g}"
-            writer.writerow(
-                [
-                    row.label,
-                    f"{row.area_fraction:.6f}",
-                    row.n_pixels,
-                    area,
-                    f"{row.mean_grey:.3f}",
-                    f"#{bytes(colour).hex()}",
-                ]
-            )
+    rows = [
+        {
+            "class": row.label,
+            "area_fraction": f"{row.area_fraction:.6f}",
+            "n_pixels": row.n_pixels,
+            "area_um2": None if size is None else f"{row.n_pixels * size**2:.6g}",
+            "mean_grey": f"{row.mean_grey:.3f}",
+            "colour": f"#{bytes(colour).hex()}",
+        }
+        for row, colour in zip(segmentation.classes, colours, strict=True)
+    ]
+    write_table(path, rows)
 
 
 def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
@@ -212,12 +216,24 @@ def superpixel_study_summary(study: SuperpixelStudy) -> dict[str, Any]:
     }
 
 
-def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows that share their keys as CSV; None becomes an empty cell."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def write_class_study(folder: Path, study: ClassStudy) -> None:
+    """Plot, table and summary of a study of the number of classes, beside its journal."""
+    summary = class_study_summary(study)
+    with staged(folder, ("criteria.png", "criteria.csv", "summary.json"), force=True) as aside:
+        figure = criteria_figure(study.n_classes, study.mean, study.spread, study.normalised)
+        save_figure(figure, aside / "criteria.png")
+        write_table(aside / "criteria.csv", summary["numbers"])
+        write_json(aside / "summary.json", summary)
+
+
+def write_superpixel_study(folder: Path, study: SuperpixelStudy) -> None:
+    """Plot, table and summary of a map of F, beside its journal."""
+    summary = superpixel_study_summary(study)
+    with staged(folder, ("map.png", "map.csv", "summary.json"), force=True) as aside:
+        figure = contour_figure(study.compactness, study.n_superpixels, study.mean_f)
+        save_figure(figure, aside / "map.png")
+        write_table(aside / "map.csv", summary["pairs"])
+        write_json(aside / "summary.json", summary)
 
 
 def write_synthetic(folder: Path, made: SyntheticMicrograph) -> None:
@@ -233,4 +249,4 @@ def write_synthetic(folder: Path, made: SyntheticMicrograph) -> None:
         ],
         "versions": versions(),
     }
-    (folder / "truth.json").write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "truth.json", truth)

@@ -70,9 +70,3 @@ def find_superpixels(
         image, n_segments=n_superpixels, compactness=compactness, start_label=0, channel_axis=-1
     )
     return np.unique(found, return_inverse=True)[1].reshape(rows, cols).astype(np.int64)
-
-
-def centre(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
-    """The window of at most `size` x `size` pixels in the middle of an image."""
-    starts = [max(0, (length - size) // 2) for length in shape]
-    return slice(starts[0], starts[0] + size), slice(starts[1], starts[1] + size)

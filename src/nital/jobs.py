@@ -1,0 +1,203 @@
+"""Jobs: from files to folders of results; what the commands and whoever scripts them call."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nital.agreement import Agreement, compare
+from nital.files import read_labels, read_micrograph, sha256, write_table
+from nital.micrograph import Micrograph
+from nital.render import save_figure, superpixel_figure
+from nital.results import RESULT_FILES, summarise, versions, write_result
+from nital.segmenter import Segmentation, resolve_device, segment
+from nital.settings import Settings
+from nital.storage import Journal, staged
+from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
+from nital.superpixels import find_superpixels
+from nital.training import Step
+
+VARIED = ("n_classes", "n_superpixels", "compactness", "seed")
+"""Settings that differ between the runs of a study."""
+
+SHOWN_SIDE = 256
+"""A grid of superpixels shows the middle of the micrograph, this many pixels wide and high: in the
+whole of a large one no outline could be seen."""
+
+
+@dataclass(frozen=True)
+class SegmentedFile:
+    """What came of one file."""
+
+    segmentation: Segmentation
+    summary: dict[str, Any]
+    agreement: Agreement | None
+
+
+def segment_file(
+    image: Path,
+    folder: Path,
+    settings: Settings,
+    *,
+    reference: Path | None = None,
+    ignore: int | None = None,
+    page: int | None = None,
+    pixel_size: float | None = None,
+    force: bool = False,
+    on_step: Callable[[Step], None] | None = None,
+) -> SegmentedFile:
+    """Segment one file into one folder (`docs/files.md` says what is in it).
+
+    Parameters
+    ----------
+    reference : Path, optional
+        Label map to compare with; `ignore` is the value of its unlabelled pixels.
+    page, pixel_size
+        As for `read_micrograph`.
+    force : bool
+        Whether a result that is in `folder` already may be replaced.
+
+    Raises
+    ------
+    InputError, SettingError, OutputError
+        All that can be known beforehand is checked before the training starts.
+    """
+    micrograph = read_micrograph(image, page=page, pixel_size=pixel_size)
+    truth = None if reference is None else read_labels(reference)
+    if truth is not None:  # would the comparison be refused? Say so now, not after the training
+        compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
+    with staged(folder, RESULT_FILES, force=force) as aside:
+        result = segment(micrograph, settings=settings, on_step=on_step)
+        agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
+        summary = summarise(
+            result, micrograph, source=image, page=page, sha256=sha256(image), agreement=agreement
+        )
+        write_result(aside, result, micrograph, summary, reference=truth, agreement=agreement)
+    return SegmentedFile(result, summary, agreement)
+
+
+def draw_superpixels(
+    micrograph: Micrograph,
+    folder: Path,
+    *,
+    compactness: Sequence[float],
+    n_superpixels: Sequence[int],
+    force: bool = False,
+) -> None:
+    """Draw superpixels over compactness and number, with a table of how many SLIC gave."""
+    window = tuple(
+        slice(start, start + SHOWN_SIDE)
+        for start in (max(0, (length - SHOWN_SIDE) // 2) for length in micrograph.shape)
+    )
+    with staged(folder, ("grid.png", "grid.csv"), force=force) as aside:
+        maps = [
+            [
+                find_superpixels(micrograph.pixels, n_superpixels=n, compactness=m)
+                for n in n_superpixels
+            ]
+            for m in compactness
+        ]
+        given = [[int(each.max()) + 1 for each in row] for row in maps]
+        figure = superpixel_figure(
+            micrograph.pixels[window],
+            [[each[window] for each in row] for row in maps],
+            compactness,
+            n_superpixels,
+            given,
+        )
+        save_figure(figure, aside / "grid.png")
+        rows = [
+            {
+                "compactness": m,
+                "n_superpixels": n,
+                "given": count,
+                "mean_pixels": round(micrograph.excluded.size / count, 2),
+            }
+            for m, counts in zip(compactness, given, strict=True)
+            for n, count in zip(n_superpixels, counts, strict=True)
+        ]
+        write_table(aside / "grid.csv", rows)
+
+
+class Study:
+    """A study of one file that keeps every finished run at once, and goes on where it stopped.
+
+    Parameters
+    ----------
+    kind : str
+        Its name, `classes` or `map`.
+    image : Path
+    micrograph : Micrograph
+        What was read from `image`.
+    folder : Path
+        Where its journal is, or will be.
+    settings : Settings
+        What all runs share; `settings.seed` is the seed of the first repeat.
+    n_classes, compactness, n_superpixels : sequences
+        What the runs vary; each combination is run `repeats` times.
+    force : bool
+        Whether to throw away the runs that are in `folder` already.
+
+    Raises
+    ------
+    SettingError, OutputError
+        If a setting is out of its range, or `folder` holds another study or can't be written.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        image: Path,
+        micrograph: Micrograph,
+        folder: Path,
+        settings: Settings,
+        *,
+        n_classes: Sequence[int],
+        compactness: Sequence[float],
+        n_superpixels: Sequence[int],
+        repeats: int,
+        force: bool = False,
+    ) -> None:
+        self._micrograph = micrograph
+        self._wanted = plan(
+            settings,
+            n_classes=n_classes,
+            compactness=compactness,
+            n_superpixels=n_superpixels,
+            repeats=repeats,
+        )
+        common = {key: value for key, value in asdict(settings).items() if key not in VARIED}
+        common["device"] = resolve_device(settings.device).type
+        common["threads"] = settings.threads or torch.get_num_threads()
+        identity = {"study": kind, "sha256": sha256(image), **common, **versions()}
+        columns = [field.name for field in RUN_FIELDS]
+        self._journal = Journal.of_study(folder, columns, identity, force=force)
+        self._finished = {run.key: run for run in map(Run.from_row, self._journal.rows)}
+
+    @property
+    def n_runs(self) -> int:
+        """Runs of the study, finished or not."""
+        return len(self._wanted)
+
+    @property
+    def missing(self) -> list[Settings]:
+        """Runs that are still to do."""
+        return [each for each in self._wanted if self._key(each) not in self._finished]
+
+    def finish(
+        self, *, executor: Executor | None = None, on_run: Callable[[Run], None] | None = None
+    ) -> list[Run]:
+        """Do what is missing, through any executor; return all runs of the study."""
+        for run in execute(self._micrograph, self.missing, executor=executor):
+            self._journal.append(run.as_row())
+            self._finished[run.key] = run
+            if on_run is not None:
+                on_run(run)
+        return [self._finished[self._key(each)] for each in self._wanted]
+
+    def _key(self, settings: Settings) -> Key:
+        return key_of(settings, self._micrograph.shape)
