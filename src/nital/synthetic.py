@@ -12,7 +12,6 @@ pixels a grain most pearlite is unresolved and dark, as it is under a weak objec
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -32,7 +31,7 @@ _BLOCK, _RIVALS = 4, 8  # pixels a side that share a list of near sites, and how
 _DRAWS = 4099  # random draws for colonies, packets and grains; two that share one do no harm
 _BLUR = 0.7  # standard deviation of the optical blur in pixels
 
-Floats = NDArray[np.floating[Any]]
+Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 
@@ -92,7 +91,7 @@ def synthesize(
     noise : float
         Standard deviation of the sensor noise in units of full scale, in [0, 1].
     seed : int
-        At least 0. The same seed and settings give the same bytes.
+        From 0 to 2**64 - 1. The same seed and settings give the same bytes.
 
     Returns
     -------
@@ -120,14 +119,14 @@ def synthesize(
 
     grain, owner, edge = _grow(shape, names, wanted / wanted.sum(), layout, grain_size, growing)
     constituent = owner[grain]
-    image = np.empty(shape, dtype=np.float32)
+    drawn = np.empty(shape)
     for which, rng in enumerate(painting.spawn(len(names))):
         mean, _, paint = _NATURE[names[which]]
         here = constituent == which
-        y, x = (axis * np.float32(_DRAWN_AT / grain_size) for axis in np.nonzero(here))
+        y, x = np.array(np.nonzero(here), dtype=float) * (_DRAWN_AT / grain_size)
         grey = paint(y, x, edge[here], grain[here], rng)
-        image[here] = grey + (mean - grey.mean())
-    image = _expose(image, shading, noise, exposing)
+        drawn[here] = grey + (mean - grey.mean())
+    image = _expose(drawn, shading, noise, exposing)
 
     area = np.bincount(constituent.ravel(), minlength=len(names))
     order = np.argsort(np.bincount(constituent.ravel(), image.ravel()) / area, kind="stable")
@@ -158,28 +157,24 @@ def _check(
         if name not in CONSTITUENTS:
             raise SettingError(f"constituent {name!r} is unknown: choose from {known}")
         if not 0 < share < np.inf:
-            raise SettingError(
-                f"fraction {share} of {name} is not positive and finite: give one above 0, or leave "
-                f"{name} out"
-            )
+            problem = "is not positive and finite: give a number above 0, or leave it out"
+            raise SettingError(f"fraction {share} of {name} {problem}")
     if layout not in LAYOUTS:
         raise SettingError(f"layout {layout!r} is unknown: choose from {', '.join(LAYOUTS)}")
-    if not _MIN_GRAIN <= grain_size <= min(shape):
-        raise SettingError(
-            f"grain_size {grain_size} is out of range: give a diameter from {_MIN_GRAIN} pixels to "
-            f"the shorter side, {min(shape)}"
-        )
-    for setting, value in (("shading", shading), ("noise", noise)):
-        if not 0 <= value <= 1:
-            raise SettingError(f"{setting} {value} is out of range: give a value from 0 to 1")
-    if seed < 0:
-        raise SettingError(f"seed {seed} is negative: give 0 or a positive whole number")
+    for setting, value, low, high in (
+        ("grain_size", grain_size, _MIN_GRAIN, min(shape)),
+        ("shading", shading, 0, 1),
+        ("noise", noise, 0, 1),
+        ("seed", seed, 0, 2**64 - 1),
+    ):
+        if not low <= value <= high:
+            raise SettingError(f"{setting} {value} is out of range: give one from {low} to {high}")
 
 
 def _noise(y: Floats, x: Floats, rng: Generator) -> Floats:
     """Smooth noise of unit variance that changes sign about once a unit, at any points."""
     samples, period = 6, 64  # samples a unit; units after which it repeats
-    table = rng.standard_normal((samples * period,) * 2, dtype=np.float32)
+    table = rng.standard_normal((samples * period,) * 2)
     table = ndimage.gaussian_filter(table, samples / (np.pi * np.sqrt(2)), mode="wrap")
     at = np.stack([y, x]) * samples
     found: Floats = ndimage.map_coordinates(table / table.std(), at, order=1, mode="grid-wrap")
@@ -196,32 +191,27 @@ def _grow(
 ) -> tuple[Ints, Ints, Floats]:
     """The grain at each pixel, the constituent of each grain, and the distance to the boundary."""
     sites = _scatter(shape, grain_size, rng)
-    y, x = np.indices(shape, dtype=np.float32)
+    y, x = np.indices(shape, dtype=float)
     for scale, sway in ((0.9, 0.09), (0.25, 0.025)):  # no boundary is straight
         at = y / (scale * grain_size), x / (scale * grain_size)
-        y, x = (axis + np.float32(sway * grain_size) * _noise(*at, rng) for axis in (y, x))
+        y, x = (axis + sway * grain_size * _noise(*at, rng) for axis in (y, x))
 
     middles = (np.minimum(np.arange(_BLOCK // 2, n + _BLOCK // 2, _BLOCK), n - 1) for n in shape)
     block = np.ix_(*middles)
     distance, rivals = cKDTree(sites).query(np.stack([y[block], x[block]], axis=-1), k=_RIVALS)
     cells = np.bincount(rivals[..., 0].ravel(), minlength=len(sites))
-    if np.count_nonzero(cells) < len(names):
-        raise SettingError(
-            f"grain_size {grain_size} leaves {np.count_nonzero(cells)} grains in {shape} for "
-            f"{len(names)} constituents: give a smaller grain_size or a larger shape"
-        )
     owner = _share_out(cells, wanted, _richness(sites, len(names), layout, grain_size, rng))
-    slowness = np.array([_NATURE[name][1] for name in names], dtype=np.float32)[owner]
+    slowness = np.array([_NATURE[name][1] for name in names])[owner]
     late = rng.normal(0, 0.06 * grain_size, len(sites))  # some grains nucleate before others
     reach = slowness[rivals] * distance + late[rivals]
     late += _handicap(reach, owner[rivals], wanted, grain_size)[owner]
-    grain, edge = _compete(y, x, sites, rivals, slowness, late.astype(np.float32))
+    grain, edge = _compete(y, x, sites, rivals, slowness, late)
 
     held = np.bincount(owner[grain].ravel(), minlength=len(names))
     for which in np.flatnonzero((held == 0) | (wanted * grain.size < 1)):
         raise SettingError(
-            f"fraction {wanted[which]:.2g} of {names[which]} gives it no pixel in {shape}: give a "
-            f"larger fraction or shape, or leave {names[which]} out"
+            f"fraction {wanted[which]:.2g} gives {names[which]} no pixel in {shape}: give a larger "
+            f"fraction or shape, a grain_size below {grain_size}, or leave {names[which]} out"
         )
     return grain, owner, edge
 
@@ -246,8 +236,9 @@ def _richness(sites: Floats, k: int, layout: str, grain_size: float, rng: Genera
     chance = rng.standard_normal((k, len(sites)))
     if layout == "voronoi":
         return chance + 0.7 * np.stack([_noise(y / 3, x / 3, rng) for _ in range(k)])
-    bands = y / 3.5 + 0.18 * _noise(y / 4, x / 5, rng) + np.arange(k)[:, None] / k
-    return 0.35 * chance + np.sqrt(2) * np.cos(2 * np.pi * bands)
+    turns = y / 3.5 + 0.18 * _noise(y / 4, x / 5, rng) + np.arange(k)[:, None] / k
+    bands: Floats = np.cos(2 * np.pi * turns)
+    return 0.25 * chance + bands
 
 
 def _share_out(cells: Ints, wanted: Floats, richness: Floats) -> Ints:
@@ -256,8 +247,9 @@ def _share_out(cells: Ints, wanted: Floats, richness: Floats) -> Ints:
     owner, free = np.full(len(cells), rarest_first[-1]), cells > 0
     for turn, which in enumerate(rarest_first[:-1], start=1):
         ranked = np.flatnonzero(free)[np.argsort(-richness[which][free], kind="stable")]
-        best = np.argmin(np.abs(np.cumsum(cells[ranked]) - wanted[which] * cells.sum()))
-        mine = ranked[: min(best + 1, len(ranked) - (len(wanted) - turn))]
+        enough = 1 + np.searchsorted(np.cumsum(cells[ranked]), wanted[which] * cells.sum())
+        spare = len(ranked) - (len(wanted) - turn)  # leaves a grain for each that is to choose yet
+        mine = ranked[: min(enough, max(spare, 0))]
         owner[mine], free[mine] = which, False
     return owner
 
@@ -277,14 +269,14 @@ def _compete(
     y: Floats, x: Floats, sites: Floats, rivals: Ints, slowness: Floats, late: Floats
 ) -> tuple[Ints, Floats]:
     """Grain and distance to its boundary at each pixel, from the two rivals that reach it first."""
-    sy, sx = sites.T.astype(np.float32)
+    sy, sx = sites.T
     # Each of these holds the arrival and its gradient along y and x.
-    first, second = (np.full((3, *y.shape), np.inf, dtype=np.float32) for _ in range(2))
+    first, second = (np.full((3, *y.shape), np.inf) for _ in range(2))
     grain = np.zeros(y.shape, dtype=np.intp)
     for rank in range(rivals.shape[-1]):
         site = rivals[..., rank].repeat(_BLOCK, 0).repeat(_BLOCK, 1)[: y.shape[0], : y.shape[1]]
         dy, dx, slow = y - sy[site], x - sx[site], slowness[site]
-        far = np.maximum(np.hypot(dy, dx), np.float32(1e-3))
+        far = np.maximum(np.hypot(dy, dx), 1e-3)
         entry = slow * far + late[site], slow * dy / far, slow * dx / far
         wins, places = entry[0] < first[0], entry[0] < second[0]
         for one, two, new in zip(first, second, entry, strict=True):
@@ -302,24 +294,24 @@ def _compete(
 
 def _each(group: Ints, low: float, high: float, rng: Generator) -> Floats:
     """One uniform draw for each grain or packet, at each of its pixels."""
-    return rng.uniform(low, high, _DRAWS).astype(np.float32)[group % _DRAWS]
+    return rng.uniform(low, high, _DRAWS)[group % _DRAWS]
 
 
-def _packets(y: Floats, x: Floats, grain: Ints, size: float, rng: Generator) -> Ints:
-    """A number for each patch of about `size` within a grain, at each pixel."""
-    at = y / size, x / size
-    points = np.stack([axis + 0.15 * _noise(*at, rng) for axis in at], axis=1)
+def _orient(
+    y: Floats, x: Floats, grain: Ints, size: float, sway: float, rng: Generator
+) -> tuple[Ints, Floats, Floats]:
+    """Split grains into packets of about `size`, each with a direction bent by `sway` radians.
+
+    Returns the number of the packet and the positions along and across its direction.
+    """
+    points = np.stack([axis / size + 0.15 * _noise(y / size, x / size, rng) for axis in (y, x)], 1)
     low, high = points.min(axis=0), points.max(axis=0)
     seeds = rng.uniform(low, high, (1 + int(np.prod(high - low)), 2))
-    packet: Ints = (613 * grain + cKDTree(seeds).query(points)[1]) % _DRAWS
-    return packet
-
-
-def _turn(y: Floats, x: Floats, packet: Ints, sway: float, rng: Generator) -> tuple[Floats, Floats]:
-    """Positions along and across a direction of each packet, bent by about `sway` radians."""
+    packet = (613 * grain + cKDTree(seeds).query(points)[1]) % _DRAWS
     y, x = (axis + 11 * sway * _noise(y / 36, x / 36, rng) for axis in (y, x))
     angle = _each(packet, 0, np.pi, rng)
-    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    sin, cos = np.sin(angle), np.cos(angle)
+    return packet, x * cos + y * sin, y * cos - x * sin
 
 
 def _line(distance: Floats, width: float) -> Floats:
@@ -329,13 +321,11 @@ def _line(distance: Floats, width: float) -> Floats:
 
 def _dots(u: Floats, v: Floats, share: Floats | float, flat: float, rng: Generator) -> Floats:
     """A dot in a `share` of the unit cells, `flat` wide along v and 1.7 times that along u."""
-    shift_u, shift_v, size, luck = rng.random((4, 64, 64), dtype=np.float32)
+    shift_u, shift_v, size, luck = rng.random((4, 64, 64))
     cell = np.floor(u).astype(np.intp) % 64, np.floor(v).astype(np.intp) % 64
-    du, dv = (
-        axis - np.floor(axis) - 0.5 - 0.4 * (shift[cell] - 0.5)
-        for axis, shift in ((u, shift_u), (v, shift_v))
-    )
-    return (luck[cell] < share) * (0.6 + 0.6 * size[cell]) * _line(np.hypot(du / 1.7, dv), flat)
+    du, dv = u % 1 - 0.3 - 0.4 * shift_u[cell], v % 1 - 0.3 - 0.4 * shift_v[cell]
+    strength: Floats = np.where(luck[cell] < share, 0.6 + 0.6 * size[cell], 0)
+    return strength * _line(np.hypot(du / 1.7, dv), flat)
 
 
 def _ferrite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -> Floats:
@@ -348,8 +338,7 @@ def _ferrite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) ->
 
 def _pearlite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -> Floats:
     """Colonies of wavy lamellae; in some of them too fine to resolve."""
-    colony = _packets(y, x, grain, 24, rng)
-    u, v = _turn(y, x, colony, 0.15, rng)
+    colony, u, v = _orient(y, x, grain, 24, 0.15, rng)
     kinks = _noise(u / 20 + colony, v / 5, rng)
     lamellae = np.sin(2 * np.pi * v / _each(colony, 3.0, 5.5, rng) + kinks)
     resolved = np.clip(_each(colony, -0.5, 1.1, rng) + 0.3 * _noise(u / 9, v / 9, rng), 0, 1)
@@ -358,8 +347,7 @@ def _pearlite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -
 
 def _bainite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -> Floats:
     """White as ferrite, strewn with fine carbides in short rows along one direction a sheaf."""
-    sheaf = _packets(y, x, grain, 45, rng)
-    u, v = _turn(y, x, sheaf, 0.1, rng)
+    sheaf, u, v = _orient(y, x, grain, 45, 0.1, rng)
     crowd = 0.5 + 0.3 * _noise(u / 24 + sheaf, v / 7, rng)
     rows = v / 4 + 0.25 * _noise(u / 14, v / 14 + sheaf, rng)
     carbides = _dots(u / 3.4, rows, crowd, 0.22, rng)
@@ -369,8 +357,7 @@ def _bainite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) ->
 
 def _side_plates(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -> Floats:
     """Bright plates that taper from a bright film on the boundary, thin dark rows between them."""
-    colony = _packets(y, x, grain, 60, rng)
-    u, v = _turn(y, x, colony, 0.08, rng)
+    colony, u, v = _orient(y, x, grain, 60, 0.08, rng)
     plates = v / 8 + 0.3 * _noise(u / 40 + colony, v / 12, rng)
     broken = np.clip(0.8 + 0.5 * _noise(u / 10, v / 8, rng), 0, 1)
     rows = (1 - _line(edge, 2.0)) * broken * _line(plates - np.round(plates), 0.13)
@@ -379,8 +366,7 @@ def _side_plates(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator
 
 def _martensite(y: Floats, x: Floats, edge: Floats, grain: Ints, rng: Generator) -> Floats:
     """Packets of parallel laths in blocks of differing grey, several packets a grain."""
-    packet = _packets(y, x, grain, 26, rng)
-    u, v = _turn(y, x, packet, 0.1, rng)
+    packet, u, v = _orient(y, x, grain, 26, 0.1, rng)
     blocks = 0.05 * np.tanh(3 * _noise(u / 60 + packet, v / 6, rng))
     laths = 0.055 * _noise(u / 18 + packet, v / 1.8, rng)
     needles = 0.1 * _line(_noise(u / 30, v / 5 + packet, rng), 0.2)
@@ -404,9 +390,8 @@ def _expose(image: Floats, shading: float, noise: float, rng: Generator) -> NDAr
     """Blur, uneven light and sensor noise, in the order in which light meets them."""
     tilt, centre = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.7, 2)
     y, x = np.ogrid[0 : 1 : image.shape[0] * 1j, 0 : 1 : image.shape[1] * 1j]
-    slope = 0.5 * (np.sin(tilt) * y + np.cos(tilt) * x)
-    loss = (y - centre[0]) ** 2 + (x - centre[1]) ** 2 + slope
+    loss = np.hypot(y - centre[0], x - centre[1]) ** 2 + (np.sin(tilt) * y + np.cos(tilt) * x) / 2
     loss = (loss - loss.min()) / np.ptp(loss)
     lit = ndimage.gaussian_filter(image, _BLUR, mode="nearest") * (1 - shading * loss)
-    grainy = lit + noise * rng.standard_normal(image.shape)
-    return np.clip(grainy, 0, 1).astype(np.float32)
+    seen = np.clip(lit + noise * rng.standard_normal(image.shape), 0, 1)
+    return np.asarray(seen, dtype=np.float32)

@@ -1,0 +1,65 @@
+"""Classes: numbered from the darkest to the brightest, and their table."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from nital.classes import order_labels, tabulate_classes
+
+RAW = hnp.arrays(np.int64, (6, 7), elements=st.integers(0, 9))
+GREY = hnp.arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32))
+EXCLUDED = hnp.arrays(np.bool_, (6, 7)).filter(lambda mask: not mask.all())
+
+
+@given(RAW, GREY, EXCLUDED)
+def test_order_keeps_the_partition_and_rises_in_grey(
+    raw: np.ndarray, grey: np.ndarray, excluded: np.ndarray
+) -> None:
+    labels = order_labels(raw, grey, excluded)
+    assert (labels[excluded] == 0).all()
+    pairs = set(zip(raw[~excluded].tolist(), labels[~excluded].tolist(), strict=True))
+    k = len(pairs)
+    assert len({old for old, _ in pairs}) == k
+    assert {new for _, new in pairs} == set(range(1, k + 1))
+    means = [grey[labels == label].astype(np.float64).mean() for label in range(1, k + 1)]
+    assert all(low <= high + 1e-6 for low, high in zip(means, means[1:], strict=False))
+
+
+@given(RAW, GREY, EXCLUDED, st.permutations(range(10)))
+def test_renumbering_the_input_changes_nothing_where_means_differ(
+    raw: np.ndarray, grey: np.ndarray, excluded: np.ndarray, order: list[int]
+) -> None:
+    found = np.unique(raw[~excluded])
+    means = [grey[(raw == label) & ~excluded].astype(np.float64).mean() for label in found]
+    if len({round(mean, 5) for mean in means}) < len(found):
+        return
+    renumbered = np.array(order)[raw]
+    assert (order_labels(raw, grey, excluded) == order_labels(renumbered, grey, excluded)).all()
+
+
+def test_equal_means_keep_the_order_of_their_numbers() -> None:
+    labels = order_labels(
+        np.array([[7, 4]]), np.full((1, 2), 0.5, np.float32), np.zeros((1, 2), bool)
+    )
+    assert labels.tolist() == [[2, 1]]
+
+
+@pytest.mark.parametrize(("k", "kind"), [(255, np.uint8), (256, np.uint16)])
+def test_the_smallest_kind_that_holds_the_labels(k: int, kind: type) -> None:
+    raw = np.arange(k).reshape(1, k)
+    grey = np.linspace(0, 1, k, dtype=np.float32).reshape(1, k)
+    labels = order_labels(raw, grey, np.zeros((1, k), bool))
+    assert labels.dtype == kind
+    assert labels.max() == k
+
+
+def test_table_by_hand() -> None:
+    labels = np.array([[1, 1, 1, 3], [0, 0, 3, 3]], np.uint8)
+    grey = np.array([[0, 0.1, 0.2, 1], [0.5, 0.5, 1, 1]], np.float32)
+    first, third = tabulate_classes(labels, grey)
+    assert (first.label, first.n_pixels, first.area_fraction) == (1, 3, 0.5)
+    assert first.mean_grey == pytest.approx(25.5)
+    assert (third.label, third.n_pixels, third.area_fraction) == (3, 3, 0.5)
+    assert third.mean_grey == pytest.approx(255)
