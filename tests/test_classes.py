@@ -1,5 +1,7 @@
 """Classes: numbered from the darkest to the brightest, and their table."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ def test_order_keeps_the_partition_and_rises_in_grey(
     assert len({old for old, _ in pairs}) == k
     assert {new for _, new in pairs} == set(range(1, k + 1))
     means = [grey[labels == label].astype(np.float64).mean() for label in range(1, k + 1)]
-    assert all(low <= high + 1e-6 for low, high in zip(means, means[1:], strict=False))
+    assert all(low <= high + 1e-6 for low, high in pairwise(means))
 
 
 @given(RAW, GREY, EXCLUDED, st.permutations(range(10)))

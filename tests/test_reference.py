@@ -1,8 +1,8 @@
 """The engine against a naive transcription of the paper's algorithm: same weights, same labels.
 
 The transcription is slow and plain on purpose: whole image, one layer after the other written out,
-a Python loop over superpixels and over the pixels of each. It shares no code with nital. Both run in
-double precision, where the order of sums can't tip a label in so few steps.
+a Python loop over superpixels and over the pixels of each. It shares no code with nital. Both run
+in double precision, where the order of sums can't tip a label in so few steps.
 """
 
 from collections import Counter
