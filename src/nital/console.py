@@ -94,7 +94,7 @@ def print_truth(fractions: dict[str, float]) -> None:
     """The constituents of a synthetic micrograph, in the order of their labels."""
     table = _table("label", "constituent", "area fraction")
     for label, (name, share) in enumerate(fractions.items(), start=1):
-        table.add_row(str(label), name, f"{100 * share:.2f} %")
+        table.add_row(str(label), name, percent(share))
     out.print(table)
 
 
@@ -106,13 +106,18 @@ def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> No
         table.add_row(
             str(row.label),
             swatch,
-            f"{100 * row.area_fraction:.2f} %",
+            percent(row.area_fraction),
             f"{row.mean_grey:.1f}",
             f"{row.n_pixels:,}",
         )
     out.print(table)
     if excluded_fraction:
-        out.print(f"excluded: {100 * excluded_fraction:.2f} % of the image")
+        out.print(f"excluded: {percent(excluded_fraction)} of the image")
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent; a tiny one is never rounded to none."""
+    return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
 def print_criteria(criteria: "Criteria", regions: str) -> None:
@@ -133,13 +138,13 @@ def print_agreement(agreement: "Agreement", names: tuple[str, ...] = ()) -> None
             f"{row.reference}{name}",
             "none" if row.label is None else str(row.label),
             f"{row.iou:.3f}",
-            f"{100 * row.reference_fraction:.2f} %",
-            f"{100 * row.area_fraction:.2f} %",
+            percent(row.reference_fraction),
+            percent(row.area_fraction),
             f"{100 * row.difference:+.2f} points",
         )
     out.print(table)
     for label, share in agreement.unmatched.items():
-        out.print(f"class {label} ({100 * share:.2f} %) has no partner in the reference")
+        out.print(f"class {label} ({percent(share)}) has no partner in the reference")
     out.print(
         f"mean IoU {agreement.mean_iou:.3f}   pixel accuracy {agreement.accuracy:.3f}"
         f"   ARI {agreement.ari:.3f}   over {agreement.n_pixels:,} pixels"

@@ -103,11 +103,12 @@ def region_errors(
     areas[0] = 0
     found = areas > 0
     planes = pixels.reshape(index.size, -1).T  # (channels, n)
-    errors = np.zeros_like(areas)
+    errors, anchor = np.zeros_like(areas), np.zeros_like(areas)
     for plane in planes:
         # About the mean, in a second pass: the difference of two large sums would lose digits.
         level = 255 * plane.astype(np.float64)
-        level -= level[0]
+        anchor[index] = level  # a pixel of the region itself, so that a uniform one gives exactly 0
+        level -= anchor[index]
         mean = np.bincount(index, weights=level) / np.maximum(areas, 1)
         level -= mean[index]
         np.square(level, out=level)

@@ -25,13 +25,13 @@ _UNITS = MICROMETRES | {"micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
 
 
 def read_micrograph(
-    path: Path, *, page: int | None = None, pixel_size: float | None = None
+    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
 ) -> Micrograph:
     """Read a micrograph: TIFF, PNG, JPEG, BMP and whatever else Pillow reads.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
     page : int, optional
         Which page of a stack, from 1. A file with one page needs none.
     pixel_size : float, optional
@@ -43,13 +43,14 @@ def read_micrograph(
     InputError
         If the file is missing, empty, damaged, no image, or a stack without `page`.
     """
+    path = Path(path)
     array, found_size = _read(path, page, apply_palette=True)
     return Micrograph.from_array(
         array, pixel_size=found_size if pixel_size is None else pixel_size, name=path.name
     )
 
 
-def read_labels(path: Path, *, page: int | None = None) -> NDArray[np.int64]:
+def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int64]:
     """Read a label map: whole numbers, or colours that stand for classes.
 
     Grey and palette images keep their numbers. In an RGB image each colour is a class; they are
@@ -64,6 +65,7 @@ def read_labels(path: Path, *, page: int | None = None) -> NDArray[np.int64]:
     InputError
         As for `read_micrograph`; or for JPEG, which smears labels, fractions, or over 256 colours.
     """
+    path = Path(path)
     array, _ = _read(path, page, apply_palette=False)
     if path.read_bytes()[:2] == b"\xff\xd8":
         raise InputError(

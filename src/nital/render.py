@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from nital.micrograph import LUMINANCE
+
 if TYPE_CHECKING:  # matplotlib is loaded by the figures only: colours and overlays do without
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -79,14 +81,23 @@ def comparison_figure(
             share = 100 * (wanted, found)[column]
             bars.bar(column, share, bottom=bottom, color=colours[number] / 255, width=0.75)
             if share >= 4:
-                bars.text(column, bottom + share / 2, f"{share:.1f}", ha="center", va="center")
+                ink = "black" if colours[number] @ LUMINANCE > 128 else "white"
+                bars.text(
+                    column, bottom + share / 2, f"{share:.1f}", ha="center", va="center", color=ink
+                )
             bottom += share
     bars.set_xticks([0, 1], ["Reference", "Result"])
     bars.set_ylabel("Area fraction (%)")
     bars.set_ylim(0, 100)
     bars.spines[["top", "right"]].set_visible(False)
     handles = [_patch(colours[i], fractions[i - 1][0]) for i in range(1, k + 1)]
-    bars.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    bars.legend(
+        handles=handles,
+        title="reference: result",
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+    )
     return figure
 
 

@@ -1,0 +1,86 @@
+"""The tree tells the story: imports run one way, and importing nital is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import nital
+
+PACKAGE = Path(nital.__file__).parent
+
+# In the order in which data flows; a module imports from those above it only.
+ORDER = (
+    "errors",
+    "settings",
+    "micrograph",
+    "synthetic",
+    "superpixels",
+    "network",
+    "training",
+    "prediction",
+    "classes",
+    "criteria",
+    "agreement",
+    "segmenter",
+    "studies",
+    "storage",
+    "files",
+    "render",
+    "results",
+    "jobs",
+    "console",
+    "arguments",
+    "cli",
+    "__main__",
+)
+SCIENCE = ORDER[: ORDER.index("storage")]
+
+
+def imported(module: str) -> set[str]:
+    """Modules of nital and others that a module imports, anywhere but for type checking."""
+    names = set()
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "nital":
+            names |= {f"nital.{alias.name}" for alias in node.names if alias.name in ORDER}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_every_module_has_its_place() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {*ORDER, "__init__"}
+
+
+def test_imports_run_one_way() -> None:
+    for place, module in enumerate(ORDER):
+        above = {f"nital.{name}" for name in ORDER[:place]}
+        own = {name for name in imported(module) if name.startswith("nital.")}
+        assert own <= above, f"{module} imports {sorted(own - above)} from below"
+
+
+def test_science_knows_no_files_and_no_terminal() -> None:
+    for module in SCIENCE:
+        foreign = imported(module) & {"pathlib", "os", "io", "rich", "typer", "PIL", "tifffile"}
+        assert not foreign, f"{module} imports {sorted(foreign)}"
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_nital_is_light() -> None:
+    heavy = {"torch", "skimage", "scipy", "matplotlib", "numpy", "PIL", "tifffile"}
+    assert not loaded_after("import nital") & heavy
+
+
+def test_help_loads_no_torch() -> None:
+    assert not loaded_after("import nital.cli") & {"torch", "skimage", "scipy", "matplotlib"}

@@ -1,0 +1,68 @@
+"""Pictures: colours that differ, overlays that keep the excluded, figures that can be drawn."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nital.render import (
+    class_colours,
+    comparison_figure,
+    contour_figure,
+    criteria_figure,
+    overlay,
+    save_figure,
+    superpixel_figure,
+)
+
+
+@pytest.mark.parametrize("k", [0, 1, 7, 8, 50])
+def test_colours_differ(k: int) -> None:
+    colours = class_colours(k).astype(int)
+    assert colours.shape == (k, 3)
+    for a, b in itertools.combinations(colours, 2):
+        assert np.abs(a - b).sum() > 20
+
+
+def test_colours_do_not_depend_on_how_many_there_are() -> None:
+    assert (class_colours(20)[:9] == class_colours(9)).all()
+
+
+def test_overlay_tints_classes_and_leaves_the_excluded() -> None:
+    pixels = np.full((2, 2, 3), 0.5, np.float32)
+    labels = np.array([[0, 1], [2, 2]])
+    found = overlay(pixels, labels)
+    colours = class_colours(2)
+    assert found.dtype == np.uint8
+    assert (found[0, 0] == 128).all()
+    assert found[0, 1].tolist() == pytest.approx(127.5 / 2 + colours[0] / 2, abs=0.51)
+    assert found[1, 1].tolist() == pytest.approx(127.5 / 2 + colours[1] / 2, abs=0.51)
+
+
+def test_overlay_keeps_light_and_dark_apart() -> None:
+    pixels = np.zeros((1, 2, 3), np.float32)
+    pixels[0, 1] = 1
+    dark, light = overlay(pixels, np.ones((1, 2), int))[0].astype(int)
+    assert (light - dark >= 127).all()
+
+
+def test_figures_are_drawn(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((12, 16, 3), dtype=np.float32)
+    labels = np.arange(192).reshape(12, 16) // 100 + 1
+    maps = [[labels, labels], [labels, labels]]
+    values = {"F": [1.0, 2.0], "F'": [1.0, 2.0], "Q": [9.0, 3.0]}
+    figures = {
+        "comparison": comparison_figure(
+            pixels, labels, labels, [("ferrite", 0.6, 0.5), ("pearlite", 0.4, 0.5)]
+        ),
+        "superpixels": superpixel_figure(pixels, maps, [1, 20], [5, 9], [[5, 9], [5, 9]]),
+        "criteria": criteria_figure([2, 3], values, {n: [0.1, np.nan] for n in values}, values),
+        "contour": contour_figure([5, 20], [100, 500], np.array([[3.0, 1.0], [2.0, 4.0]])),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert np.asarray(image.convert("L")).std() > 5
+    assert "m = 5, n = 500" in figures["contour"].axes[0].get_title()
