@@ -13,7 +13,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nital.errors import InputError
 from nital.micrograph import MICROMETRES, Micrograph
@@ -146,10 +146,15 @@ def _read(
         return _read_pillow(path, data, page, apply_palette), None
     except InputError:
         raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: not an image of a known kind; export it as TIFF or PNG"
+        ) from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: damaged or not an image ({reason}); export it again as TIFF or PNG"
+            f"{path}: damaged, or of a kind that is not supported ({reason}); export it again as"
+            " TIFF or PNG"
         ) from error
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nital.agreement import Agreement, compare
+from nital.errors import InputError
 from nital.files import read_labels, read_micrograph, sha256, write_table
 from nital.micrograph import Micrograph
 from nital.render import save_figure, superpixel_figure
@@ -69,7 +70,10 @@ def segment_file(
     micrograph = read_micrograph(image, page=page, pixel_size=pixel_size)
     truth = None if reference is None else read_labels(reference)
     if truth is not None:  # would the comparison be refused? Say so now, not after the training
-        compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
+        try:
+            compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
+        except InputError as error:
+            raise InputError(f"{reference}: {error}") from error
     with staged(folder, RESULT_FILES, force=force) as aside:
         result = segment(micrograph, settings=settings, on_step=on_step)
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)

@@ -129,6 +129,8 @@ def _check_kind(array: NDArray[Any], name: str) -> None:
         )
     if 0 in array.shape:
         raise InputError(f"{name}: {array.shape[0]} x {array.shape[1]} pixels, no image at all")
+    if array.shape[:2] == (1, 1):
+        raise InputError(f"{name}: 1 x 1 pixels, a single point; use an image")
     if array.dtype.kind == "f":
         bad = ~np.isfinite(array)
         if bad.any():
@@ -159,9 +161,10 @@ def _check_content(pixels: NDArray[np.float32], mask: NDArray[np.bool_], name: s
         )
     included = pixels[~mask]
     if (included == included[0]).all():
+        level = 255 * float(included[0].mean())
         raise InputError(
-            f"{name}: constant, every pixel is {np.round(included[0], 4).tolist()} of full scale;"
-            " there is nothing to tell apart"
+            f"{name}: constant, every pixel has the grey level {level:.4g} of 255; there is nothing"
+            " to tell apart: check the exposure or the export"
         )
 
 
