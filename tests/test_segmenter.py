@@ -151,6 +151,9 @@ def test_notes_say_what_disappoints() -> None:
     (note,) = result_with(np.repeat(three[:2], 16, axis=0).clip(2) - 1, n_superpixels=1000).notes
     assert note.startswith("superpixels of 1.3 pixels")
 
+    (note,) = result_with(np.repeat(three[:2], 16, axis=0).clip(2) - 1, n_superpixels=31).notes
+    assert note.startswith("SLIC gave 31 superpixels instead of the 64 asked for")
+
 
 def test_errors() -> None:
     with pytest.raises(InputError, match=r"4 x 40 pixels.*5 x 5"):

@@ -25,7 +25,7 @@ from nital.training import Step
 VARIED = ("n_classes", "n_superpixels", "compactness", "seed")
 """Settings that differ between the runs of a study."""
 
-SHOWN_SIDE = 256
+SHOWN_SIDE = 160
 """A grid of superpixels shows the middle of the micrograph, this many pixels wide and high: in the
 whole of a large one no outline could be seen."""
 

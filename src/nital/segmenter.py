@@ -88,6 +88,12 @@ class Segmentation:
                 f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
                 " ask for fewer"
             )
+        asked_superpixels = self.settings.n_superpixels or self.n_superpixels
+        if self.n_superpixels < asked_superpixels / 2:
+            notes.append(
+                f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"
+                " asked for, which may cross boundaries; ask for more, or raise the compactness"
+            )
         return tuple(notes)
 
 
