@@ -45,11 +45,12 @@ def section(name: str, command: Any) -> str:
 
 def row(names: str, parameter: Any) -> str:
     """A line of the table: names, meaning, default."""
-    meaning, _, told = (parameter.help or "").partition("  [default: ")
-    default = told.rstrip("]")
-    if not (told or parameter.required or parameter.default is None or parameter.default is False):
+    default = parameter.show_default if isinstance(parameter.show_default, str) else ""
+    if not (
+        default or parameter.required or parameter.default is None or parameter.default is False
+    ):
         default = f"`{parameter.default}`"
-    return f"| {names} | {meaning} | {'required' if parameter.required else default} |"
+    return f"| {names} | {parameter.help} | {'required' if parameter.required else default} |"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ Mode = Annotated[str, typer.Option(help="Preset of settings: paper.")]
 Seed = Annotated[int, typer.Option(help="Source of randomness; same seed, same result.")]
 Superpixels = Annotated[
     int | None,
-    typer.Option(help="Superpixels to ask for.  [default: 50,000, at most one per 20 pixels]"),
+    typer.Option(help="Superpixels to ask for.", show_default="50,000, at most one per 20 pixels"),
 ]
 Compactness = Annotated[float, typer.Option(help="Nearness in space against likeness in colour.")]
 MaxIterations = Annotated[int, typer.Option(help="Training stops here at the latest.")]
@@ -28,11 +28,11 @@ NFilters = Annotated[int, typer.Option(help="Filters of each layer (p).")]
 NResponses = Annotated[int, typer.Option(help="Classes that training starts with (q).")]
 Regions = Annotated[str, typer.Option(help="Regions of the criteria: classes or components.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.  [default: torch's choice]")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch's choice")]
 Page = Annotated[int | None, typer.Option(help="Page of a multi-page stack, from 1.")]
 PixelSize = Annotated[
     str | None,
-    typer.Option(help="Edge of a pixel, as 0.25um or 250nm.  [default: as the file says]"),
+    typer.Option(help="Edge of a pixel, as 0.25um or 250nm.", show_default="as the file says"),
 ]
 Reference = Annotated[Path | None, typer.Option(help="Label map made by a person.")]
 Ignore = Annotated[int | None, typer.Option(help="Value of reference pixels nobody labelled.")]

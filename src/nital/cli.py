@@ -175,7 +175,9 @@ def superpixels(
     compactness: Annotated[str, typer.Option(help="Values, as 1,20,100.")] = "1,20,100",
     superpixels: Annotated[
         str | None,
-        typer.Option(help="Values, as 500,5000.  [default: a sixteenth, a quarter, all of 50,000]"),
+        typer.Option(
+            help="Values, as 500,5000.", show_default="a sixteenth, a quarter, all of 50,000"
+        ),
     ] = None,
     out: arg.Out = Path("nital-results"),
     page: arg.Page = None,
@@ -264,7 +266,7 @@ def map_(
     compactness: Annotated[str, typer.Option(help="Values, as 5,20,80.")] = "5,10,20,40,80",
     superpixels: Annotated[
         str | None,
-        typer.Option(help="Values, as 500,5000.  [default: 1/8, 1/4, 1/2, 1 and 2 of 50,000]"),
+        typer.Option(help="Values, as 500,5000.", show_default="1/8, 1/4, 1/2, 1 and 2 of 50,000"),
     ] = None,
     repeats: arg.Repeats = 10,
     n_classes: arg.NClasses = PAPER.n_classes,
@@ -332,8 +334,8 @@ def synth(
     fractions: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Area fractions of ferrite, pearlite, bainite, side_plates, martensite."
-            "  [default: ferrite=0.65 pearlite=0.35]",
+            help="Area fractions of ferrite, pearlite, bainite, side_plates, martensite.",
+            show_default="ferrite=0.65 pearlite=0.35",
             metavar="CONSTITUENT=FRACTION...",
         ),
     ] = None,
