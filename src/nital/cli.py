@@ -176,7 +176,7 @@ def superpixels(
     superpixels: Annotated[
         str | None,
         typer.Option(
-            help="Values, as 500,5000.", show_default="a sixteenth, a quarter, all of 50,000"
+            help="Values, as 500,5000.", show_default="1/16, 1/4 and 1 of the preset"
         ),
     ] = None,
     out: arg.Out = Path("nital-results"),
@@ -266,7 +266,7 @@ def map_(
     compactness: Annotated[str, typer.Option(help="Values, as 5,20,80.")] = "5,10,20,40,80",
     superpixels: Annotated[
         str | None,
-        typer.Option(help="Values, as 500,5000.", show_default="1/8, 1/4, 1/2, 1 and 2 of 50,000"),
+        typer.Option(help="Values, as 500,5000.", show_default="1/8, 1/4, 1/2, 1 and 2 of the preset"),
     ] = None,
     repeats: arg.Repeats = 10,
     n_classes: arg.NClasses = PAPER.n_classes,
