@@ -197,4 +197,5 @@ def _progress(last: Any) -> Progress:
         console=err,
         transient=True,
         disable=not err.is_terminal,
+        speed_estimate_period=24 * 3600,  # a run may take minutes; rich forgets after 30 s
     )
