@@ -1,0 +1,65 @@
+"""What several tests share: a tiny micrograph, and the command line called in this process."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from nital.cli import main
+
+QUICK = ("--n-filters", "8", "--n-responses", "6", "--max-iterations", "3")
+"""Options that make `nital segment` a matter of milliseconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Nital = Callable[..., Outcome]
+
+
+def halves(rows: int = 16, cols: int = 20) -> NDArray[np.uint8]:
+    """A dark half above a bright one, with noise: grey, 8 bit."""
+    level = np.where(np.arange(rows) < rows // 2, 60, 180)[:, np.newaxis]
+    noise = np.random.default_rng(0).integers(0, 20, (rows, cols))
+    return (level + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny micrograph `a.png` in the working directory, a new one for each test."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(halves()).save("a.png")
+    return Path("a.png")
+
+
+@pytest.fixture
+def nital(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nital:
+    """The command `nital` in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["nital", *map(str, arguments)])
+        handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+        capsys.readouterr()
+        try:
+            main()
+            code: int | str | None = 0
+        except SystemExit as stop:
+            code = stop.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        said = capsys.readouterr()
+        return Outcome(code if isinstance(code, int) else 0, said.out, said.err)
+
+    return run

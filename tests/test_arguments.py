@@ -1,0 +1,109 @@
+"""Arguments: what the texts of options mean, and what is said of those that mean nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from nital.arguments import (
+    check_names,
+    parse_fractions,
+    parse_numbers,
+    parse_pixel_size,
+    parse_range,
+    parse_size,
+    superpixel_numbers,
+)
+from nital.errors import InputError, NitalError, SettingError
+from nital.superpixels import preset_n_superpixels
+
+
+def test_range() -> None:
+    assert parse_range("2:10") == list(range(2, 11))
+    assert parse_range("3:3") == [3]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "2:", ":3", "2:3:4", "a:b", "2-3", "1:3", "4:3", "2.5:3"]
+)
+def test_bad_range(text: str) -> None:
+    with pytest.raises(SettingError, match="--range"):
+        parse_range(text)
+
+
+def test_numbers_are_sorted_and_come_once() -> None:
+    assert parse_numbers("compactness", "20, 5,80,5", float) == [5.0, 20.0, 80.0]
+    assert parse_numbers("superpixels", "500,50", int) == [50, 500]
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "5,,20", "5;20", "a", "0", "-1,5", "nan", "inf", "5,inf"]
+)
+def test_bad_numbers(text: str) -> None:
+    with pytest.raises(SettingError, match="--compactness"):
+        parse_numbers("compactness", text, float)
+
+
+@pytest.mark.parametrize("text", ["1.5", "1e3", "0", "-4"])
+def test_bad_whole_numbers(text: str) -> None:
+    with pytest.raises(SettingError, match="--superpixels"):
+        superpixel_numbers(text, (100, 100), shares=(1,))
+
+
+def test_numbers_of_superpixels() -> None:
+    preset = preset_n_superpixels((400, 400))
+    assert superpixel_numbers(None, (400, 400), shares=(1, 1 / 4)) == [preset // 4, preset]
+    assert superpixel_numbers(None, (5, 5), shares=(1 / 8, 1)) == [1]
+    assert superpixel_numbers("70,7", (5, 5), shares=()) == [7, 70]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0.25um", 0.25), ("250nm", 0.25), ("1e-3 mm", 1.0), ("0.5 µm", 0.5), ("0.5μm", 0.5)],
+)
+def test_pixel_size(text: str, size: float) -> None:
+    assert parse_pixel_size(text) == pytest.approx(size)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0.25", "um", "-1um", "0um", "1inch", "nanum", "infum", "1e400um", "1,5um", "1 2um"],
+)
+def test_bad_pixel_size(text: str) -> None:
+    with pytest.raises(NitalError, match=r"0\.25um or 250nm"):
+        parse_pixel_size(text)
+
+
+def test_no_pixel_size() -> None:
+    assert parse_pixel_size(None) is None
+
+
+def test_size() -> None:
+    assert parse_size("64x96") == (64, 96)
+    assert parse_size("64X96") == (64, 96)
+
+
+@pytest.mark.parametrize("text", ["", "64", "64x", "64x64x3", "64*64", "axb", "6.4x64"])
+def test_bad_size(text: str) -> None:
+    with pytest.raises(SettingError, match="--size"):
+        parse_size(text)
+
+
+def test_fractions() -> None:
+    assert parse_fractions(["ferrite=0.65", "pearlite=.35"]) == {"ferrite": 0.65, "pearlite": 0.35}
+
+
+@pytest.mark.parametrize("text", ["ferrite", "ferrite=", "ferrite:0.5", "ferrite=half"])
+def test_bad_fractions(text: str) -> None:
+    with pytest.raises(SettingError, match=r"as ferrite=0\.65"):
+        parse_fractions([text])
+
+
+def test_a_constituent_named_twice() -> None:
+    with pytest.raises(SettingError, match="ferrite"):
+        parse_fractions(["ferrite=0.5", "ferrite=0.2", "pearlite=0.3"])
+
+
+def test_two_images_must_not_share_a_folder() -> None:
+    check_names([Path("a/x.png"), Path("a/y.png")])
+    with pytest.raises(InputError, match=r"b/x\.tif.*a/x\.png"):
+        check_names([Path("a/x.png"), Path("b/x.tif")])

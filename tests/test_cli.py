@@ -1,0 +1,525 @@
+"""The command line: what is written, what is printed where, and what is said of mistakes."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import nital as package
+from conftest import QUICK, Nital, Outcome, halves
+from nital import jobs
+from nital.files import read_labels
+
+STUDY = ("--repeats", 2, "--max-iterations", 2)
+KEYS = {"n_classes", "classes", "criteria", "iterations", "stop_reason", "seed", "settings"} | {
+    "seconds",
+    "device",
+    "versions",
+    "sha256",
+}
+
+
+def files(folder: Path | str = ".") -> set[str]:
+    """All files below a folder, hidden ones as well."""
+    return {str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file()}
+
+
+def assert_refused(outcome: Outcome, says: str) -> None:
+    """One line on stderr, exit code 2, nothing on stdout and nothing written."""
+    assert outcome.code == 2, outcome.err
+    assert outcome.out == ""
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert says in outcome.err
+    assert not Path("o").exists()
+
+
+def start(*arguments: object, **how: Any) -> "subprocess.Popen[str]":
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "nital", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, **how)
+
+
+# --- segment ------------------------------------------------------------------------------------
+
+
+def test_segment_writes_its_files(image: Path, nital: Nital) -> None:
+    done = nital(
+        "segment", image, *QUICK, "--n-classes", 2, "--mode", "paper", "--seed", 7, "--out", "o"
+    )
+    assert done.code == 0
+    assert files("o/a") == {"labels.tif", "overlay.png", "classes.csv", "summary.json"}
+    summary = json.loads(Path("o/a/summary.json").read_text())
+    assert set(summary) >= KEYS
+    assert summary["seed"] == 7
+    assert summary["settings"]["n_classes"] == 2
+    with Image.open("o/a/overlay.png") as overlay:
+        assert overlay.size == (20, 16)
+    assert "o/a/labels.tif" in done.out
+
+
+def test_json_is_the_summary_and_nothing_else(image: Path, nital: Nital) -> None:
+    done = nital("segment", image, *QUICK, "--out", "o", "--json")
+    assert json.loads(done.out) == json.loads(Path("o/a/summary.json").read_text())
+    assert done.out.count("\n") == 1
+
+
+def test_the_same_seed_gives_the_same_bytes(image: Path, nital: Nital) -> None:
+    for out, seed in (("o1", 1), ("o2", 1)):
+        nital("segment", image, *QUICK, "--seed", seed, "--out", out)
+    assert Path("o1/a/labels.tif").read_bytes() == Path("o2/a/labels.tif").read_bytes()
+
+
+def test_a_reference_and_a_pixel_size(image: Path, nital: Nital) -> None:
+    Image.fromarray((halves() > 120).astype(np.uint8)).save("r.png")
+    done = nital(
+        *("segment", image, *QUICK, "--out", "o", "--reference", "r.png"),
+        *("--pixel-size", "250nm", "--json"),
+    )
+    assert Path("o/a/comparison.png").exists()
+    summary = json.loads(done.out)
+    assert summary["pixel_size_um"] == 0.25
+    assert summary["agreement"]["n_pixels"] == 320
+
+
+def test_transparent_pixels_get_label_0(image: Path, nital: Nital) -> None:
+    picture = Image.fromarray(halves()).convert("RGBA")
+    alpha = np.full((16, 20), 255, np.uint8)
+    alpha[12:] = 0
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save("t.png")
+    assert nital("segment", "t.png", *QUICK, "--out", "o").code == 0
+    np.testing.assert_array_equal(read_labels(Path("o/t/labels.tif")) == 0, alpha == 0)
+
+
+def test_a_result_is_replaced_with_force_only(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--out", "o")
+    Path("o/a/notes.txt").write_text("mine")
+    before = Path("o/a/summary.json").read_bytes()
+    again = nital("segment", image, *QUICK, "--out", "o", "--seed", 1)
+    assert (again.code, again.out) == (2, "")
+    assert "--force" in again.err
+    assert Path("o/a/summary.json").read_bytes() == before
+    assert nital("segment", image, *QUICK, "--out", "o", "--seed", 1, "--force").code == 0
+    assert json.loads(Path("o/a/summary.json").read_text())["seed"] == 1
+    assert Path("o/a/notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["a b.png", "ä µ.png", "a[1].png", "a[red].png", "-x.png"])
+def test_odd_names(image: Path, nital: Nital, name: str) -> None:
+    image.rename(name)
+    done = nital("segment", *QUICK, "--out", "o", "--", name)
+    assert done.code == 0
+    assert files(f"o/{Path(name).stem}") >= {"labels.tif", "summary.json"}
+    assert done.out.startswith(f"{name}: ")
+    assert str(Path("o") / Path(name).stem / "labels.tif") in done.out
+    again = nital("segment", *QUICK, "--out", "o", "--", name)
+    assert f"o/{Path(name).stem}/labels.tif" in again.err
+
+
+def test_a_page_of_a_stack(image: Path, nital: Nital) -> None:
+    tifffile.imwrite("s.tif", np.stack([halves(), 255 - halves()]), photometric="minisblack")
+    assert_refused(nital("segment", "s.tif", *QUICK, "--out", "o"), "--page 1..2")
+    done = nital("segment", "s.tif", *QUICK, "--out", "o", "--page", 2, "--json")
+    assert json.loads(done.out)["page"] == 2
+
+
+# --- many images --------------------------------------------------------------------------------
+
+
+def test_a_bad_file_does_not_stop_the_others(image: Path, nital: Nital) -> None:
+    Path("bad.png").write_text("no image")
+    Image.fromarray(halves()).save("c.png")
+    done = nital("segment", "bad.png", image, "none.png", "c.png", *QUICK, "--out", "o", "--json")
+    assert done.code == 1
+    assert [json.loads(line)["image"] for line in done.out.splitlines()] == ["a.png", "c.png"]
+    assert {path.name for path in Path("o").iterdir()} == {"a", "c"}
+    assert "bad.png" in done.err
+    assert "none.png: no such file" in done.err
+    assert "2 of 4 images failed" in done.err
+
+
+def test_a_batch_of_bad_files_only(image: Path, nital: Nital) -> None:
+    assert nital("segment", "none.png", "no.png", *QUICK, "--out", "o").code == 2
+    assert not Path("o").exists()
+
+
+def test_two_images_of_one_name(image: Path, nital: Nital) -> None:
+    tifffile.imwrite("a.tif", halves())
+    assert_refused(nital("segment", image, "a.tif", *QUICK, "--out", "o"), "a.tif")
+
+
+def test_a_reference_belongs_to_one_image(image: Path, nital: Nital) -> None:
+    done = nital("segment", image, "b.png", "--reference", "r.png", "--out", "o")
+    assert_refused(done, "--reference")
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+def make_bad(kind: str) -> str:
+    """A bad file of this kind; returns its name."""
+    path = Path("bad.tif")
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("not an image")
+    elif kind == "cut":
+        tifffile.imwrite(path, halves(), compression="lzw")
+        path.write_bytes(path.read_bytes()[:-30])
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "one":
+        Image.fromarray(halves(1, 1)).save(path)
+    elif kind == "small":
+        Image.fromarray(halves(4, 2)).save(path)
+    elif kind == "constant":
+        Image.fromarray(np.full((16, 16), 9, np.uint8)).save(path)
+    elif kind in ("nan", "inf"):
+        tifffile.imwrite(path, np.where(halves() > 190, float(kind), 0.5).astype(np.float32))
+    elif kind == "stack":
+        tifffile.imwrite(path, np.stack([halves()] * 2), imagej=True)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "no such file"),
+        ("empty", "empty"),
+        ("text", "not an image"),
+        ("cut", "cut short"),
+        ("folder", "folder"),
+        ("one", "1 x 1"),
+        ("small", "4 x 2"),
+        ("constant", "constant"),
+        ("nan", "NaN"),
+        ("inf", "infinite"),
+        ("stack", "stack of 2 pages"),
+    ],
+)
+def test_a_bad_image_is_told_in_one_line(image: Path, nital: Nital, kind: str, says: str) -> None:
+    done = nital("segment", make_bad(kind), *QUICK, "--out", "o")
+    assert_refused(done, says)
+    assert "bad.tif" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--n-classes", 7), "n_classes 7"),
+        (("--n-classes", 1), "n_classes 1"),
+        (("--n-classes", -3), "n_classes -3"),
+        (("--seed", -1), "seed -1"),
+        (("--seed", 2**32), "seed 4294967296"),
+        (("--mode", "fast"), "mode 'fast'"),
+        (("--superpixels", 0), "n_superpixels 0"),
+        (("--superpixels", 1000), "n_superpixels 1000"),
+        (("--compactness", "nan"), "compactness nan"),
+        (("--compactness", -5), "compactness -5"),
+        (("--max-iterations", 0), "max_iterations 0"),
+        (("--learning-rate", "inf"), "learning_rate inf"),
+        (("--momentum", 1), "momentum 1"),
+        (("--threads", 0), "threads 0"),
+        (("--device", "tpu"), "device 'tpu'"),
+        (("--regions", "grains"), "regions 'grains'"),
+        (("--page", 2), "page 2"),
+        (("--page", 0), "page 0"),
+        (("--pixel-size", "0.25"), "0.25um"),
+        (("--pixel-size", "-1um"), "-1um"),
+        (("--reference", "none.png"), "none.png"),
+        (("--reference", "small.png"), "(16, 16)"),
+        (("--reference", "smeared.jpg"), "JPEG"),
+    ],
+)
+def test_a_bad_option_is_told_in_one_line(
+    image: Path, nital: Nital, options: tuple[object, ...], says: str
+) -> None:
+    Image.fromarray(halves(16, 16)).save("small.png")
+    Image.fromarray(halves()).save("smeared.jpg")
+    assert_refused(nital("segment", image, *QUICK, "--out", "o", *options), says)
+
+
+@pytest.mark.parametrize("size", ["1e-300um", "1e300um"])
+def test_a_pixel_size_no_file_can_hold(image: Path, nital: Nital, size: str) -> None:
+    assert nital("segment", image, *QUICK, "--out", "o", "--pixel-size", size).code in (0, 2)
+
+
+@pytest.mark.parametrize("options", [("--n-classes", "many"), ("--no-such", 1), ()])
+def test_a_wrong_call_exits_with_2(image: Path, nital: Nital, options: tuple[object, ...]) -> None:
+    done = nital("segment", *options)
+    assert (done.code, done.out) == (2, "")
+    assert not Path("o").exists()
+
+
+@pytest.mark.parametrize("out", ["a.png", "a.png/deeper", "/proc/x", "/dev/null"])
+def test_a_folder_that_can_not_be(image: Path, nital: Nital, out: str) -> None:
+    before = image.read_bytes()
+    assert_refused(nital("segment", image, *QUICK, "--out", out), out)
+    assert image.read_bytes() == before
+
+
+def test_debug_shows_where(image: Path, nital: Nital) -> None:
+    with pytest.raises(package.InputError):
+        nital("segment", "none.png", "--debug")
+
+
+def test_a_defect_is_told_as_such(
+    image: Path, nital: Nital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(jobs, "write_result", broken)
+    done = nital("segment", image, *QUICK, "--out", "o")
+    assert done.code == 1
+    assert "unexpected: ZeroDivisionError: oh" in done.err
+    assert files() == {"a.png"}
+
+
+def test_version_and_help(nital: Nital) -> None:
+    assert nital("--version").out == f"nital {package.__version__}\n"
+    assert nital("--help").code == 0
+    assert "at most one per 20 pixels" in " ".join(
+        nital("segment", "--help").out.replace("│", " ").split()
+    )
+
+
+# --- the other commands -------------------------------------------------------------------------
+
+
+def test_a_map_scored_is_as_good_as_when_it_was_made(image: Path, nital: Nital) -> None:
+    Image.fromarray((halves() > 120).astype(np.uint8)).save("r.png")
+    made = json.loads(
+        nital("segment", image, *QUICK, "--out", "o", "--reference", "r.png", "--json").out
+    )
+    done = nital("score", "o/a/labels.tif", "--image", image, "--reference", "r.png", "--json")
+    scored = json.loads(done.out)
+    assert scored["criteria"] == pytest.approx(made["criteria"])
+    assert scored["classes"] == made["classes"]
+    assert scored["agreement"] == made["agreement"]
+    told = nital("score", "o/a/labels.tif", "--image", image, "--reference", "r.png")
+    assert "mean IoU" in told.out
+
+
+def test_score_with_zero_as_a_class(image: Path, nital: Nital) -> None:
+    Image.fromarray((halves() > 120).astype(np.uint8)).save("l.png")
+    without = json.loads(nital("score", "l.png", "--image", image, "--json").out)
+    within = json.loads(nital("score", "l.png", "--image", image, "--include-zero", "--json").out)
+    assert (without["n_classes"], without["excluded_fraction"]) == (1, 0.5)
+    assert [row["class"] for row in within["classes"]] == [0, 1]
+
+
+@pytest.mark.parametrize("options", [(), ("--include-zero",)])
+def test_score_refuses_negative_labels(image: Path, nital: Nital, options: tuple[str, ...]) -> None:
+    tifffile.imwrite("l.tif", np.where(halves() > 120, 1, -1).astype(np.int16))
+    assert_refused(nital("score", "l.tif", "--image", image, *options), "negative")
+
+
+def test_score_refuses_a_map_of_another_size(image: Path, nital: Nital) -> None:
+    Image.fromarray(halves(16, 16)).save("l.png")
+    assert_refused(nital("score", "l.png", "--image", image), "(16, 16)")
+
+
+def test_score_counts_every_colour(image: Path, nital: Nital) -> None:
+    red_or_green = np.where(halves()[..., np.newaxis] > 120, [200, 0, 0], [0, 200, 0])
+    Image.fromarray(red_or_green.astype(np.uint8)).save("l.png")
+    done = json.loads(nital("score", "l.png", "--image", image, "--json").out)
+    assert done["n_classes"] == 2
+
+
+def test_superpixels(image: Path, nital: Nital) -> None:
+    call = ("superpixels", image, "--compactness", "1,20", "--superpixels", "5,10", "--out", "o")
+    assert nital(*call).code == 0
+    assert files("o") == {"a/superpixels/grid.png", "a/superpixels/grid.csv"}
+    assert nital(*call).code == 2
+    assert nital(*call, "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--compactness", "1,,2"), "--compactness"),
+        (("--compactness", "0"), "--compactness"),
+        (("--superpixels", "5,x"), "--superpixels"),
+        (("--superpixels", "5,1000"), "1000"),
+    ],
+)
+def test_superpixels_of_no_sense(
+    image: Path, nital: Nital, options: tuple[str, ...], says: str
+) -> None:
+    assert_refused(nital("superpixels", image, "--out", "o", *options), says)
+
+
+def test_synth(image: Path, nital: Nital) -> None:
+    call = ("synth", "ferrite=0.7", "pearlite=0.3", "--size", "64x80", "--grain-size", 12)
+    done = nital(*call, "--seed", 4, "--out", "o")
+    assert done.code == 0
+    assert files("o") == {"micrograph.png", "truth.tif", "truth.json"}
+    assert read_labels(Path("o/truth.tif")).shape == (64, 80)
+    assert "ferrite" in done.out
+    assert nital(*call, "--out", "o").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--size", "64"), "--size"),
+        (("--size", "8x8"), "64"),
+        (("--size", "-64x64"), "64"),
+        (("unobtainium=1",), "unobtainium"),
+        (("ferrite=-1",), "ferrite"),
+        (("ferrite",), "ferrite"),
+        (("--noise", "-1"), "noise"),
+        (("--layout", "none"), "none"),
+    ],
+)
+def test_synth_of_no_sense(image: Path, nital: Nital, options: tuple[str, ...], says: str) -> None:
+    assert_refused(nital("synth", "--out", "o", *options), says)
+
+
+def test_classes(image: Path, nital: Nital) -> None:
+    call = ("classes", image, "--range", "2:3", *STUDY, "--out", "o")
+    done = nital(*call, "--json")
+    assert done.code == 0
+    assert [row["n_classes"] for row in json.loads(done.out)["numbers"]] == [2, 3]
+    assert files("o/a/classes") == {
+        "runs.csv",
+        "study.json",
+        "criteria.png",
+        "criteria.csv",
+        "summary.json",
+    }
+    journal = Path("o/a/classes/runs.csv")
+    before = journal.read_text()
+    again = nital(*call, "--json")
+    assert json.loads(again.out) == json.loads(done.out)
+    assert "4 of 4 runs were there already" in again.err
+    assert journal.read_text() == before
+    other = nital(*call, "--max-iterations", 3)
+    assert (other.code, other.out) == (2, "")
+    assert "another study" in other.err
+    anew = nital(*call, "--max-iterations", 3, "--force")
+    assert "best number of classes" in anew.out
+    assert len(journal.read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--range", "3"), "--range"),
+        (("--range", "5:2"), "--range"),
+        (("--range", "2:51"), "51"),
+        (("--repeats", 0), "repeats 0"),
+        (("--compactness", 0), "compactness 0"),
+        (("--superpixels", 1000), "1000"),
+    ],
+)
+def test_classes_of_no_sense(
+    image: Path, nital: Nital, options: tuple[object, ...], says: str
+) -> None:
+    short = ("--max-iterations", 1, "--repeats", 1)
+    assert_refused(nital("classes", image, "--out", "o", *short, *options), says)
+
+
+def test_map(image: Path, nital: Nital) -> None:
+    done = nital(
+        *("map", image, "--compactness", "5,20", "--superpixels", "6,12"),
+        *("--repeats", 1, "--max-iterations", 2, "--out", "o", "--json"),
+    )
+    assert done.code == 0
+    assert len(json.loads(done.out)["pairs"]) == 4
+    assert files("o/a/map") == {"runs.csv", "study.json", "map.png", "map.csv", "summary.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--compactness", "5"), "at least two"),
+        (("--superpixels", "6"), "at least two"),
+        (("--superpixels", "6,1000"), "1000"),
+    ],
+)
+def test_map_of_no_sense(image: Path, nital: Nital, options: tuple[object, ...], says: str) -> None:
+    short = ("--max-iterations", 1, "--repeats", 1)
+    assert_refused(nital("map", image, "--out", "o", *short, *options), says)
+
+
+# --- in a process of its own --------------------------------------------------------------------
+
+
+def test_python_m_nital_prints_json_to_stdout_only(image: Path) -> None:
+    process = start("segment", image, "none.png", *QUICK, "--out", "o", "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert json.loads(out)["image"] == "a.png"
+    assert "none.png: no such file" in err
+    assert all(line.startswith(("error: ", "note: ")) for line in err.splitlines())
+
+
+def wait_for(folder: Path, process: "subprocess.Popen[str]", pattern: str) -> None:
+    """Wait until the process has made such a file."""
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half_written(
+    image: Path, number: signal.Signals, code: int
+) -> None:
+    process = start(
+        *("segment", image, "--n-filters", 8, "--max-iterations", 10**6, "--n-classes", 2),
+        *("--learning-rate", "1e-12", "--out", "o"),
+    )
+    wait_for(Path("o"), process, ".a.*.part")
+    time.sleep(0.3)  # into the training
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert out == ""
+    assert err.strip() == "stopped; finished results and runs are kept"
+    assert files() == {"a.png"}
+    assert list(Path("o").iterdir()) == []
+
+
+def test_a_study_killed_at_any_moment_loses_no_run(image: Path, nital: Nital) -> None:
+    call = ("classes", image, "--range", "2:4", "--repeats", 4, "--max-iterations", 3)
+    journal = Path("o/a/classes/runs.csv")
+    process = start(*call, "--threads", 1, "--out", "o")
+    wait_for(Path("o"), process, "a/classes/runs.csv")
+    time.sleep(np.random.default_rng().uniform(0, 0.3))
+    process.kill()
+    process.communicate()
+    kept = journal.read_text() if journal.exists() else ""
+    whole = kept[: kept.rfind("\n") + 1]
+    assert nital(*call, "--threads", 1, "--out", "o", "--json").code == 0
+    assert journal.read_text().startswith(whole)
+    lines = [line.split(",")[:4] for line in journal.read_text().splitlines()[1:]]
+    assert len(lines) == len(set(map(tuple, lines))) == 12
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(image: Path) -> None:
+    def little_space() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+
+    process = start("segment", image, *QUICK, "--out", "o", preexec_fn=little_space)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert "error: o/a: can't be written (File too large)" in err
+    assert files() == {"a.png"}

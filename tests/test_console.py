@@ -1,0 +1,107 @@
+"""Console: results to stdout, the rest to stderr; names appear as they are; bars on a terminal."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from conftest import halves
+from nital import console
+from nital.agreement import compare
+from nital.segmenter import Segmentation, segment
+from nital.settings import PAPER
+from nital.studies import Run, study_classes, study_superpixels
+from nital.training import Step
+
+NAMES = ["a.png", "a[1].png", "a[red].png", "[bold]a[/bold].png", "a:smile:.png", "ä b.png"]
+
+
+@pytest.fixture(scope="module")
+def result() -> Segmentation:
+    quick = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu")
+    return segment(halves(), settings=quick)
+
+
+def run_of(k: int, m: float, n: int, seed: int, f: float) -> Run:
+    """A run with these settings and this F."""
+    return Run(k, m, n, seed, k, 9, "n_classes", f, 2 * f, 3 * f, 0.1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_appear_as_they_are(
+    name: str, result: Segmentation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.print_segmentation(name, result, None)
+    assert capsys.readouterr().out.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_messages_are_one_line_on_stderr(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = f"{name}: {'a long reason ' * 20}".strip()
+    console.say_error(message)
+    console.say_note(message)
+    said = capsys.readouterr()
+    assert said.err == f"error: {message}\nnote: {message}\n"
+    assert said.out == ""
+
+
+def test_the_table_of_classes(result: Segmentation, capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_segmentation("a.png", result, None)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines[2 : 2 + result.n_classes]]
+    assert [row[0] for row in rows] == [str(row.label) for row in result.classes]
+    shares = [float(row[1]) for row in rows]
+    assert sum(shares) == pytest.approx(100, abs=0.05)
+    assert "F = " in lines[-1]
+
+
+def test_excluded_area_is_told(result: Segmentation, capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_classes(result.classes, 0.125)
+    assert "excluded: 12.50 % of the image" in capsys.readouterr().out
+
+
+def test_a_tiny_share_is_not_none() -> None:
+    assert console.percent(0.00001) == "<0.01 %"
+    assert console.percent(0) == "0.00 %"
+    assert console.percent(1) == "100.00 %"
+
+
+def test_agreement_names_the_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.array([[1, 1, 2, 2, 3]])
+    console.print_agreement(compare(labels, np.array([[1, 1, 2, 2, 2]])), ("pearlite", "ferrite"))
+    text = capsys.readouterr().out
+    assert "1 pearlite" in text
+    assert "class 3 (20.00 %) has no partner" in text
+    assert "pixel accuracy 0.800" in text
+
+
+def test_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_class_study(
+        study_classes([run_of(k, 20, 9, seed, k + seed) for k in (2, 3) for seed in (0, 1)])
+    )
+    console.print_superpixel_study(
+        study_superpixels([run_of(2, m, n, 0, m * n) for m in (5, 20) for n in (1000, 2000)])
+    )
+    text = capsys.readouterr().out
+    assert "best number of classes, by F: 2" in text
+    assert "lowest mean F: compactness 5, 1,000 superpixels" in text
+
+
+def test_bars_are_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.iteration_bar("a[1].png", 3) as on_step:
+        on_step(Step(1, 4, 0.5))
+    with console.run_bar(2, 1) as on_run:
+        on_run(run_of(2, 20, 9, 0, 1.0))
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_bars_show_names_as_they_are_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    monkeypatch.setattr(console, "err", terminal)
+    with console.iteration_bar("a[red].png", 3) as on_step:
+        on_step(Step(3, 4, 0.5))
+    assert "a[red].png: 4 classes, loss 0.500" in screen.getvalue()

@@ -1,0 +1,234 @@
+"""Jobs: files in, folders out; a study loses no finished run and does none twice."""
+
+import csv
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from conftest import halves
+from nital.errors import InputError, NitalError, OutputError, SettingError
+from nital.files import read_micrograph, sha256
+from nital.jobs import Study, draw_superpixels, segment_file
+from nital.settings import PAPER
+from nital.studies import Run
+
+QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu", threads=1)
+
+
+def study(image: Path, folder: Path = Path("s"), *, page: int | None = None, **how: Any) -> Study:
+    """A study of 2 and 3 classes, each twice, unless told otherwise."""
+    micrograph = read_micrograph(image, page=page)
+    settings = how.pop("settings", QUICK)
+    wanted: dict[str, Any] = {
+        "n_classes": [2, 3],
+        "compactness": [20.0],
+        "n_superpixels": [12],
+        "repeats": 2,
+    }
+    return Study("classes", image, micrograph, folder, settings, **(wanted | how))
+
+
+def keys(folder: Path = Path("s")) -> list[tuple[str, ...]]:
+    """Classes, compactness, superpixels and seed of every line in the journal."""
+    with (folder / "runs.csv").open(newline="") as file:
+        _, *rows = csv.reader(file)
+    return [tuple(row[:4]) for row in rows]
+
+
+def timeless(runs: Sequence[Run]) -> list[Run]:
+    """Runs without how long they took."""
+    return [replace(run, seconds=0) for run in runs]
+
+
+# --- one file -----------------------------------------------------------------------------------
+
+
+def test_a_file_becomes_a_folder(image: Path) -> None:
+    steps: list[int] = []
+    done = segment_file(image, Path("o"), QUICK, on_step=lambda step: steps.append(step.iteration))
+    assert done.summary["sha256"] == sha256(image)
+    assert done.summary["image"] == "a.png"
+    assert done.agreement is None
+    assert steps == [1, 2, 3]
+    assert {path.name for path in Path("o").iterdir()} == {
+        "labels.tif",
+        "overlay.png",
+        "classes.csv",
+        "summary.json",
+    }
+
+
+def test_a_reference_is_compared(image: Path) -> None:
+    Image.fromarray((halves() > 120).astype(np.uint8)).save("r.png")
+    done = segment_file(image, Path("o"), QUICK, reference=Path("r.png"))
+    assert done.agreement is not None
+    assert done.summary["agreement"]["accuracy"] == done.agreement.accuracy
+    assert Path("o/comparison.png").exists()
+    # without a reference, the comparison of the old result must not stay behind
+    segment_file(image, Path("o"), QUICK, force=True)
+    assert not Path("o/comparison.png").exists()
+
+
+def never(step: object) -> None:
+    """What must not be reached."""
+    raise AssertionError("training has started")
+
+
+@pytest.mark.parametrize("trouble", ["reference", "ignore", "exists", "small", "superpixels"])
+def test_trouble_is_told_before_the_training_and_leaves_nothing(image: Path, trouble: str) -> None:
+    settings, how, folder = QUICK, {}, Path("out/a")
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save("other.png")
+    Image.fromarray(np.zeros((16, 20), np.uint8)).save("zero.png")
+    Image.fromarray(halves(2, 2)).save("small.png")
+    if trouble == "reference":
+        how = {"reference": Path("other.png")}
+    elif trouble == "ignore":
+        how = {"reference": Path("zero.png"), "ignore": 0}
+    elif trouble == "exists":
+        folder = Path("there")
+        folder.mkdir()
+        (folder / "summary.json").write_text("old")
+    elif trouble == "small":
+        image = Path("small.png")
+    else:
+        settings = replace(QUICK, n_superpixels=1000)
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(NitalError):
+        segment_file(image, folder, settings, on_step=never, **how)  # type: ignore[arg-type]
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_reference_of_another_size_is_named(image: Path) -> None:
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save("other.png")
+    with pytest.raises(InputError, match=r"other\.png: .*\(16, 16\)"):
+        segment_file(image, Path("o"), QUICK, reference=Path("other.png"))
+
+
+def test_superpixels_are_drawn(image: Path) -> None:
+    draw_superpixels(
+        read_micrograph(image), Path("o"), compactness=[1, 20], n_superpixels=[5, 10, 15]
+    )
+    with Path("o/grid.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert all(
+        float(r["mean_pixels"]) == pytest.approx(320 / int(r["given"]), abs=0.01) for r in rows
+    )
+    with Image.open("o/grid.png") as grid:
+        assert grid.width > grid.height
+
+
+# --- studies ------------------------------------------------------------------------------------
+
+
+def test_a_study_keeps_each_run_at_once(image: Path) -> None:
+    counted: list[int] = []
+    runs = study(image).finish(on_run=lambda run: counted.append(len(keys())))
+    assert counted == [1, 2, 3, 4]
+    assert [(run.n_classes, run.seed) for run in runs] == [(2, 0), (2, 1), (3, 0), (3, 1)]
+
+
+def test_a_study_goes_on_where_it_stopped(image: Path) -> None:
+    whole = study(image, Path("whole")).finish()
+
+    def stop(run: Run) -> None:
+        if run.seed == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study(image).finish(on_run=stop)
+    again = study(image)
+    assert len(again.missing) == again.n_runs - 2 == 2
+    assert timeless(again.finish()) == timeless(whole)
+    assert keys() == keys(Path("whole"))
+    assert study(image).missing == []
+
+
+def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:
+    runs = study(image).finish()
+    journal = Path("s/runs.csv")
+    journal.write_bytes(journal.read_bytes()[:-5])
+    assert len(study(image).missing) == 1
+    assert timeless(study(image).finish()) == timeless(runs)
+    assert len(keys()) == len(set(keys())) == 4
+
+
+def test_a_larger_study_only_adds_runs(image: Path) -> None:
+    study(image).finish()
+    first = Path("s/runs.csv").read_text()
+    larger = study(image, n_classes=[2, 3, 4], repeats=3)
+    assert (larger.n_runs, len(larger.missing)) == (9, 5)
+    assert len(larger.finish()) == 9
+    assert Path("s/runs.csv").read_text().startswith(first)
+    assert len(keys()) == len(set(keys())) == 9
+    assert len(study(image, n_classes=[3], repeats=1).finish()) == 1
+
+
+def test_an_executor_gives_the_same_runs(image: Path) -> None:
+    alone = study(image, Path("alone")).finish()
+    with ThreadPoolExecutor(2) as executor:
+        together = study(image).finish(executor=executor)
+    assert timeless(together) == timeless(alone)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"max_iterations": 4}, {"n_filters": 9}, {"regions": "components"}, {"momentum": 0.5}],
+)
+def test_other_settings_are_refused(image: Path, change: dict[str, Any]) -> None:
+    study(image)
+    with pytest.raises(OutputError, match="another study"):
+        study(image, settings=replace(QUICK, **change))
+
+
+def test_another_image_is_refused(image: Path) -> None:
+    study(image)
+    Image.fromarray(halves(18, 20)).save("b.png")
+    with pytest.raises(OutputError, match=r"sha256.*--force"):
+        study(Path("b.png"))
+    assert len(study(Path("b.png"), force=True).missing) == 4
+
+
+def test_another_page_is_refused(image: Path) -> None:
+    tifffile.imwrite("s.tif", np.stack([halves(), halves().T.reshape(16, 20)]))
+    study(Path("s.tif"), page=1).finish()
+    # Either the other page is refused, or its runs are done: never those of page 1 for page 2.
+    try:
+        missing = study(Path("s.tif"), page=2).missing
+    except OutputError:
+        return
+    assert len(missing) == 4
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"repeats": 0}, {"n_classes": [2, 7]}, {"compactness": [0.0]}, {"n_superpixels": [1000]}],
+)
+def test_a_study_that_can_not_be_is_refused_at_once(image: Path, how: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        study(image, **how)
+    assert not Path("s").exists()
+
+
+def test_a_micrograph_too_small_for_a_study_is_refused_at_once(image: Path) -> None:
+    Image.fromarray(halves(2, 2)).save("small.png")
+    with pytest.raises(InputError):
+        study(Path("small.png"), n_superpixels=[1])
+    assert not Path("s").exists()
+
+
+def test_a_journal_with_a_damaged_number_is_refused(image: Path) -> None:
+    study(image).finish()
+    journal = Path("s/runs.csv")
+    journal.write_text(
+        journal.read_text().replace("n_classes,", "n_classes,", 1).replace("12", "x")
+    )
+    with pytest.raises(NitalError, match="journal"):
+        study(image)

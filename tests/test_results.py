@@ -1,0 +1,183 @@
+"""Results: the files of a result say the same as the result, and as each other."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from conftest import halves
+from nital.agreement import compare
+from nital.files import read_labels, read_micrograph
+from nital.micrograph import Micrograph
+from nital.render import class_colours
+from nital.results import (
+    RESULT_FILES,
+    class_study_summary,
+    summarise,
+    superpixel_study_summary,
+    versions,
+    write_class_study,
+    write_result,
+    write_superpixel_study,
+    write_synthetic,
+)
+from nital.segmenter import Segmentation, segment
+from nital.settings import PAPER
+from nital.studies import Run, study_classes, study_superpixels
+from nital.synthetic import synthesize
+
+QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu")
+KEYS = {"n_classes", "classes", "criteria", "iterations", "stop_reason", "seed", "settings"} | {
+    "seconds",
+    "device",
+    "versions",
+    "sha256",
+}
+
+
+@pytest.fixture(scope="module")
+def micrograph() -> Micrograph:
+    mask = np.zeros((16, 20), bool)
+    mask[14:] = True
+    return Micrograph.from_array(halves(), excluded=mask, pixel_size=0.5, name="a.png")
+
+
+@pytest.fixture(scope="module")
+def result(micrograph: Micrograph) -> Segmentation:
+    return segment(micrograph, settings=QUICK)
+
+
+@pytest.fixture
+def summary(result: Segmentation, micrograph: Micrograph) -> dict[str, Any]:
+    return summarise(result, micrograph, source=Path("x/a.png"), page=2, sha256="abc")
+
+
+def run_of(k: int, m: float, n: int, seed: int) -> Run:
+    """A run whose F rises with all its settings."""
+    f = k * m * n / 100 + seed
+    return Run(k, m, n, seed, k, 9, "n_classes", f, 2 * f, 3 * f, 0.1)
+
+
+def test_the_summary_has_all_its_keys_and_is_json(
+    summary: dict[str, Any], result: Segmentation
+) -> None:
+    assert set(summary) >= KEYS
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert set(summary["criteria"]) == {"F", "F_prime", "Q"}
+    assert all({"class", "area_fraction", "mean_grey"} <= set(row) for row in summary["classes"])
+    assert summary["page"] == 2
+    assert summary["sha256"] == "abc"
+    assert summary["seed"] == summary["settings"]["seed"] == 0
+    assert summary["iterations"] == 3
+    assert summary["stop_reason"] == "max_iterations"
+    assert summary["n_classes"] == len(summary["classes"]) == result.n_classes
+    assert summary["excluded_fraction"] == pytest.approx(2 / 16)
+    assert summary["settings"]["n_superpixels"] is not None
+    assert "agreement" not in summary
+
+
+def test_versions_name_what_can_alter_a_result() -> None:
+    assert set(versions()) == {"nital", "torch", "scikit-image", "numpy", "python"}
+
+
+def test_the_files_say_what_the_summary_says(
+    tmp_path: Path, result: Segmentation, micrograph: Micrograph, summary: dict[str, Any]
+) -> None:
+    write_result(tmp_path, result, micrograph, summary)
+    assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - {"comparison.png"}
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif"), result.labels)
+    assert tifffile.imread(tmp_path / "labels.tif").dtype == np.uint8
+    assert read_micrograph(tmp_path / "labels.tif").pixel_size == pytest.approx(0.5)
+    with Image.open(tmp_path / "overlay.png") as overlay:
+        assert overlay.size == (20, 16)
+    with (tmp_path / "classes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    colours = [f"#{bytes(colour).hex()}" for colour in class_colours(result.n_classes)]
+    assert [row["colour"] for row in rows] == colours
+    for row, wanted in zip(rows, summary["classes"], strict=True):
+        count = int((result.labels == wanted["class"]).sum())
+        assert int(row["class"]) == wanted["class"]
+        assert int(row["n_pixels"]) == count == wanted["n_pixels"]
+        assert float(row["area_um2"]) == pytest.approx(count / 4, rel=1e-5)
+        assert float(row["area_fraction"]) == pytest.approx(count / (14 * 20), abs=1e-6)
+        assert float(row["mean_grey"]) == pytest.approx(wanted["mean_grey"], abs=1e-3)
+
+
+def test_no_area_without_a_pixel_size(tmp_path: Path, summary: dict[str, Any]) -> None:
+    micrograph = Micrograph.from_array(halves())
+    write_result(tmp_path, segment(micrograph, settings=QUICK), micrograph, summary)
+    with (tmp_path / "classes.csv").open(newline="") as file:
+        assert {row["area_um2"] for row in csv.DictReader(file)} == {""}
+    assert read_micrograph(tmp_path / "labels.tif").pixel_size is None
+
+
+def test_a_reference_adds_a_comparison(
+    tmp_path: Path, result: Segmentation, micrograph: Micrograph
+) -> None:
+    reference = np.where(halves() < 120, 7, -2)
+    agreement = compare(result.labels, reference)
+    summary = summarise(
+        result, micrograph, source=Path("a"), page=None, sha256="", agreement=agreement
+    )
+    write_result(tmp_path, result, micrograph, summary, reference=reference, agreement=agreement)
+    with Image.open(tmp_path / "comparison.png") as image:
+        assert image.width > image.height
+    stored = json.loads((tmp_path / "summary.json").read_text())["agreement"]
+    assert [row["reference"] for row in stored["classes"]] == [-2, 7]
+    assert stored["n_pixels"] == 14 * 20
+    assert len(stored["unmatched"]) == result.n_classes - 2
+
+
+def test_a_study_of_the_number_of_classes(tmp_path: Path) -> None:
+    study = study_classes([run_of(k, 20, 9, seed) for k in (3, 2) for seed in (0, 1)])
+    write_class_study(tmp_path / "classes", study)
+    (tmp_path / "classes" / "runs.csv").write_text("kept")
+    write_class_study(tmp_path / "classes", study)  # again, after more runs
+    assert (tmp_path / "classes" / "runs.csv").read_text() == "kept"
+    summary = json.loads((tmp_path / "classes" / "summary.json").read_text())
+    assert summary == class_study_summary(study)
+    assert summary["best"] == 2
+    assert summary["ranking"] == {"F": [2, 3], "F_prime": [2, 3], "Q": [2, 3]}
+    with (tmp_path / "classes" / "criteria.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["n_classes"] for row in rows] == ["2", "3"]
+    assert float(rows[0]["F"]) == summary["numbers"][0]["F"] == pytest.approx(4.1)
+
+
+def test_one_repeat_has_no_spread() -> None:
+    summary = class_study_summary(study_classes([run_of(2, 20, 9, 0)]))
+    assert summary["numbers"][0]["F_std"] is None
+    json.dumps(summary, allow_nan=False)
+
+
+def test_a_map_of_f(tmp_path: Path) -> None:
+    study = study_superpixels([run_of(2, m, n, 0) for m in (5, 20) for n in (6, 12)])
+    write_superpixel_study(tmp_path / "map", study)
+    summary = json.loads((tmp_path / "map" / "summary.json").read_text())
+    assert summary == superpixel_study_summary(study)
+    assert summary["best"] == {"compactness": 5, "n_superpixels": 6}
+    assert len(summary["pairs"]) == 4
+    assert {path.name for path in (tmp_path / "map").iterdir()} == {
+        "map.png",
+        "map.csv",
+        "summary.json",
+    }
+
+
+def test_a_synthetic_micrograph(tmp_path: Path) -> None:
+    made = synthesize((64, 64), {"ferrite": 0.6, "pearlite": 0.4}, grain_size=12, seed=3)
+    write_synthetic(tmp_path, made)
+    np.testing.assert_array_equal(read_labels(tmp_path / "truth.tif"), made.truth)
+    read = read_micrograph(tmp_path / "micrograph.png")
+    np.testing.assert_allclose(read.grey, made.image, atol=1 / 255)
+    truth = json.loads((tmp_path / "truth.json").read_text())
+    assert truth["seed"] == 3
+    for row in truth["classes"]:
+        assert row["area_fraction"] == pytest.approx((made.truth == row["class"]).mean())
