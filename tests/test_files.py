@@ -153,9 +153,8 @@ def test_a_transparent_colour_of_a_png_is_excluded(
 ) -> None:
     key = array[0, 0]
     path = tmp_path / "a.png"
-    Image.fromarray(array).save(path, transparency=tuple(map(int, np.atleast_1d(key))))
-    if array.ndim == 2:
-        path = pillow(path, Image.fromarray(array), transparency=int(key))
+    colour = int(key) if array.ndim == 2 else tuple(int(value) for value in key)
+    pillow(path, Image.fromarray(array), transparency=colour)
     excluded = read_micrograph(path).excluded
     same = array == key
     np.testing.assert_array_equal(excluded, same if array.ndim == 2 else same.all(axis=2))
@@ -379,7 +378,7 @@ def test_16_bit_labels_have_a_look_up_table_for_imagej(tmp_path: Path) -> None:
     write_labels(path, LABELS.astype(np.uint16), class_colours(300), None)
     with tifffile.TiffFile(path) as file:
         assert file.imagej_metadata is not None
-        table = file.imagej_metadata["LUTs"][0]
+        table = np.reshape(file.imagej_metadata["LUTs"], (3, 256))
     np.testing.assert_array_equal(table[:, 1:4], class_colours(3).T)
 
 

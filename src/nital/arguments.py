@@ -95,9 +95,11 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_fractions(texts: list[str]) -> dict[str, float]:
-    fractions = {}
+    fractions: dict[str, float] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if name in fractions:
+            raise SettingError(f"{text}: {name} is named twice; add its fractions up")
         try:
             fractions[name] = float(value)
         except ValueError as error:

@@ -13,7 +13,7 @@ import typer
 
 from nital import __version__
 from nital import arguments as arg
-from nital.errors import NitalError, SettingError
+from nital.errors import InputError, NitalError, SettingError
 from nital.settings import PAPER, Settings
 
 if TYPE_CHECKING:
@@ -141,7 +141,10 @@ def score(
     from nital.results import agreement_summary, class_summary
 
     micrograph = read_micrograph(image, page=page)
-    found = read_labels(labels) + include_zero
+    found = read_labels(labels)
+    if found.min() < 0:
+        raise InputError(f"{labels}: label {found.min()} is negative; use 0 or more")
+    found += include_zero
     criteria = evaluate(micrograph.pixels, found, regions=regions)
     classes = tuple(
         replace(row, label=row.label - include_zero)
@@ -175,9 +178,7 @@ def superpixels(
     compactness: Annotated[str, typer.Option(help="Values, as 1,20,100.")] = "1,20,100",
     superpixels: Annotated[
         str | None,
-        typer.Option(
-            help="Values, as 500,5000.", show_default="1/16, 1/4 and 1 of the preset"
-        ),
+        typer.Option(help="Values, as 500,5000.", show_default="1/16, 1/4 and 1 of the preset"),
     ] = None,
     out: arg.Out = Path("nital-results"),
     page: arg.Page = None,
@@ -266,7 +267,7 @@ def map_(
     compactness: Annotated[str, typer.Option(help="Values, as 5,20,80.")] = "5,10,20,40,80",
     superpixels: Annotated[
         str | None,
-        typer.Option(help="Values, as 500,5000.", show_default="1/8, 1/4, 1/2, 1 and 2 of the preset"),
+        typer.Option(help="Values, as 500,5000.", show_default="1/8 to 2 times the preset"),
     ] = None,
     repeats: arg.Repeats = 10,
     n_classes: arg.NClasses = PAPER.n_classes,

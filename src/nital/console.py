@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def say_error(message: str) -> None:
@@ -76,7 +76,7 @@ def print_segmentation(
 ) -> None:
     """What came of one micrograph; `names` of the reference's classes from 1, where known."""
     out.print(
-        f"{name}: {result.n_classes} classes after {len(result.history)} iterations,"
+        f"{escape(name)}: {result.n_classes} classes after {len(result.history)} iterations,"
         f" {sum(result.seconds.values()):.1f} s on {result.settings.device}"
     )
     print_classes(result.classes, float((result.labels == 0).mean()))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from nital.errors import InputError
-from nital.micrograph import MICROMETRES, Micrograph
+from nital.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH, Micrograph
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -54,7 +54,7 @@ def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int6
     """Read a label map: whole numbers, or colours that stand for classes.
 
     Grey and palette images keep their numbers. In an RGB image each colour is a class; they are
-    numbered from 0 in the order of (red, green, blue), so black is 0.
+    numbered from 1 in the order of (red, green, blue), but black is 0.
 
     Returns
     -------
@@ -81,8 +81,9 @@ def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int6
                 f"{path}: {len(colours)} colours, so it is not a label map; give each class one"
                 " colour or number"
             )
-        return index.reshape(array.shape[:2]).astype(np.int64)
-    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        first = int(colours[0].any())  # np.unique sorts: black, if it is there, comes first
+        return index.reshape(array.shape[:2]).astype(np.int64) + first
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.round(array))).all():
         raise InputError(f"{path}: holds fractions; a label map holds whole numbers")
     return array.astype(np.int64)
 
@@ -159,12 +160,12 @@ def _read(
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, not a file; name the images in it")
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: a folder, not a file; name the images in it") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror}); check its rights") from error
     if not data:
@@ -203,11 +204,27 @@ def _read_tiff(
             array = tiff_page.asarray()
         if tiff_page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
-        if apply_palette and tiff_page.colormap is not None:
-            array = tiff_page.colormap.T[array]
-        elif apply_palette and tiff_page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            array = np.iinfo(array.dtype).max - array if array.dtype.kind == "u" else -array
+        if apply_palette:
+            array = _tiff_colours(path, array, tiff_page)
         return array, _tiff_pixel_size(tiff)
+
+
+def _tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+    """Grey or RGB values, brighter for more light, from whatever the page stores."""
+    kinds = tifffile.PHOTOMETRIC
+    if page.colormap is not None:
+        colours = (page.colormap.T >> 8).astype(np.uint8)  # palettes are of 16 bits, always
+        looked_up: NDArray[Any] = colours[array]
+        return looked_up
+    if page.photometric == kinds.MINISWHITE:
+        inverted: NDArray[Any] = ~array if array.dtype.kind in "bu" else -array
+        return inverted
+    if page.photometric == kinds.SEPARATED and array.dtype == np.uint8 and array.shape[2] == 4:
+        return np.asarray(Image.fromarray(array, "CMYK").convert("RGB"))
+    if page.photometric not in (kinds.MINISBLACK, kinds.RGB, kinds.YCBCR):
+        name = getattr(page.photometric, "name", page.photometric)
+        raise InputError(f"{path}: colours stored as {name}; export it as grey or RGB")
+    return array
 
 
 def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
@@ -218,24 +235,23 @@ def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
         pixels = (found[0] if isinstance(found, list) else found)["Pixels"]
         for axis in "XY":
             unit = _UNITS.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower())
-            if unit and f"PhysicalSize{axis}" in pixels:
-                sizes.append(float(pixels[f"PhysicalSize{axis}"]) * unit)
+            if unit:
+                sizes.append(float(pixels.get(f"PhysicalSize{axis}", 0)) * unit)
     elif tiff.is_imagej:
         unit = _UNITS.get(str((tiff.imagej_metadata or {}).get("unit", "")).lower())
         for axis in "XY":
             tag = tiff.pages[0].aspage().tags.get(f"{axis}Resolution")
             if unit and tag is not None and tag.value[0] > 0:
                 sizes.append(tag.value[1] / tag.value[0] * unit)
-    if len(sizes) == 2 and abs(sizes[0] / sizes[1] - 1) < 1e-3:
-        return sizes[0]
-    return None
+    plausible = len(sizes) == 2 and all(LEAST_LENGTH <= size <= MOST_LENGTH for size in sizes)
+    return sizes[0] if plausible and abs(sizes[0] / sizes[1] - 1) < 1e-3 else None
 
 
 def _read_pillow(path: Path, data: bytes, page: int | None, apply_palette: bool) -> NDArray[Any]:
     with Image.open(io.BytesIO(data)) as image:
         image.seek(_check_page(path, page, getattr(image, "n_frames", 1)))
         image.load()
-        if image.mode in ("P", "PA") and apply_palette:
+        if apply_palette and (image.mode in ("P", "PA") or "transparency" in image.info):
             return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
         if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "F") and not (
             image.mode.startswith("I;16")

@@ -1,5 +1,6 @@
 """Jobs: from files to folders of results; what the commands and whoever scripts them call."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from nital.agreement import Agreement, compare
 from nital.errors import InputError
@@ -15,11 +15,11 @@ from nital.files import read_labels, read_micrograph, sha256, write_table
 from nital.micrograph import Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
-from nital.segmenter import Segmentation, resolve_device, segment
+from nital.segmenter import Segmentation, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
-from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
-from nital.superpixels import find_superpixels
+from nital.studies import RUN_FIELDS, Run, execute, key_of, plan
+from nital.superpixels import check_n_superpixels, find_superpixels
 from nital.training import Step
 
 VARIED = ("n_classes", "n_superpixels", "compactness", "seed")
@@ -74,6 +74,7 @@ def segment_file(
             compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
         except InputError as error:
             raise InputError(f"{reference}: {error}") from error
+    settings = resolve(settings, micrograph)
     with staged(folder, RESULT_FILES, force=force) as aside:
         result = segment(micrograph, settings=settings, on_step=on_step)
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
@@ -97,6 +98,8 @@ def draw_superpixels(
         slice(start, start + SHOWN_SIDE)
         for start in (max(0, (length - SHOWN_SIDE) // 2) for length in micrograph.shape)
     )
+    for n in n_superpixels:
+        check_n_superpixels(n, micrograph.shape)
     with staged(folder, ("grid.png", "grid.csv"), force=force) as aside:
         maps = [
             [
@@ -167,17 +170,24 @@ class Study:
         force: bool = False,
     ) -> None:
         self._micrograph = micrograph
-        self._wanted = plan(
+        runs = plan(
             settings,
             n_classes=n_classes,
             compactness=compactness,
             n_superpixels=n_superpixels,
             repeats=repeats,
         )
-        common = {key: value for key, value in asdict(settings).items() if key not in VARIED}
-        common["device"] = resolve_device(settings.device).type
-        common["threads"] = settings.threads or torch.get_num_threads()
-        identity = {"study": kind, "sha256": sha256(image), **common, **versions()}
+        self._wanted = [resolve(each, micrograph) for each in runs]
+        used = asdict(self._wanted[0])
+        common = {key: value for key, value in used.items() if key not in VARIED}
+        pixels = hashlib.sha256(micrograph.pixels.tobytes() + micrograph.excluded.tobytes())
+        identity = {
+            "study": kind,
+            "sha256": sha256(image),
+            "pixels_sha256": pixels.hexdigest(),  # another page of the file is another study
+            **common,
+            **versions(),
+        }
         columns = [field.name for field in RUN_FIELDS]
         self._journal = Journal.of_study(folder, columns, identity, force=force)
         self._finished = {run.key: run for run in map(Run.from_row, self._journal.rows)}
@@ -190,7 +200,7 @@ class Study:
     @property
     def missing(self) -> list[Settings]:
         """Runs that are still to do."""
-        return [each for each in self._wanted if self._key(each) not in self._finished]
+        return [each for each in self._wanted if key_of(each) not in self._finished]
 
     def finish(
         self, *, executor: Executor | None = None, on_run: Callable[[Run], None] | None = None
@@ -201,7 +211,4 @@ class Study:
             self._finished[run.key] = run
             if on_run is not None:
                 on_run(run)
-        return [self._finished[self._key(each)] for each in self._wanted]
-
-    def _key(self, settings: Settings) -> Key:
-        return key_of(settings, self._micrograph.shape)
+        return [self._finished[key_of(each)] for each in self._wanted]

@@ -19,6 +19,9 @@ LUMINANCE = (0.2125, 0.7154, 0.0721)
 MICROMETRES = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4}
 """Lengths of the units in µm; µ may be the micro sign or the Greek letter."""
 
+LEAST_LENGTH, MOST_LENGTH = 1e-6, 1e6
+"""A pixel is between a picometre and a metre wide, in µm; anything else is a mistake."""
+
 
 def parse_length(text: str) -> float:
     """A length in µm from a number with a unit, as `0.25um` or `250 nm`.
@@ -26,7 +29,7 @@ def parse_length(text: str) -> float:
     Raises
     ------
     InputError
-        If it is none, or not above 0.
+        If it is none, or not between a picometre and a metre.
 
     Examples
     --------
@@ -39,8 +42,11 @@ def parse_length(text: str) -> float:
         length = float(found[1]) * unit if found and unit else math.nan
     except ValueError:
         length = math.nan
-    if not (math.isfinite(length) and length > 0):
-        raise InputError(f"length {text!r}: not a number above 0 with its unit, as 0.25um or 250nm")
+    if not LEAST_LENGTH <= length <= MOST_LENGTH:
+        raise InputError(
+            f"length {text!r}: not a number with its unit, as 0.25um or 250nm, between 1e-6um and"
+            " 1e6um"
+        )
     return length
 
 

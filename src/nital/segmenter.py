@@ -16,7 +16,12 @@ from nital.micrograph import Micrograph
 from nital.network import Network
 from nital.prediction import predict
 from nital.settings import PAPER, Settings
-from nital.superpixels import FEW_PIXELS, find_superpixels, preset_n_superpixels
+from nital.superpixels import (
+    FEW_PIXELS,
+    check_n_superpixels,
+    find_superpixels,
+    preset_n_superpixels,
+)
 from nital.training import Step, Training, train, whole_image
 
 TINY_FRACTION = 0.001
@@ -149,22 +154,14 @@ def segment(
         settings = replace(settings, seed=seed)
     clock = _Clock()
     micrograph = _as_micrograph(image, excluded)
-    device = resolve_device(settings.device)
+    settings = resolve(settings, micrograph)
     network = Network(
         n_filters=settings.n_filters,
         n_layers=settings.n_layers,
         n_responses=settings.n_responses,
         seed=settings.seed,
     )
-    _check_size(micrograph, network)
     clock.lap("prepare")
-    threads = settings.threads or torch.get_num_threads()
-    settings = replace(
-        settings,
-        n_superpixels=settings.n_superpixels or preset_n_superpixels(micrograph.shape),
-        device=device.type,
-        threads=threads,
-    )
     if superpixels is None:
         superpixels = find_superpixels(
             micrograph.pixels,
@@ -172,9 +169,9 @@ def segment(
             compactness=settings.compactness,
         )
     clock.lap("superpixels")
-    with _repeatable(threads):
-        network.to(device)
-        training = _train(network, micrograph, superpixels, settings, device, on_step)
+    with _repeatable(settings.threads):
+        network.to(settings.device)
+        training = _train(network, micrograph, superpixels, settings, on_step)
         clock.lap("training")
         raw = predict(network, micrograph.pixels)
         clock.lap("prediction")
@@ -192,6 +189,30 @@ def segment(
         n_superpixels=int(superpixels.max()) + 1,
         settings=settings,
         seconds=clock.seconds,
+    )
+
+
+def resolve(settings: Settings, micrograph: Micrograph) -> Settings:
+    """Settings as they will be used on this micrograph: nothing left to a preset or to `auto`.
+
+    Raises
+    ------
+    InputError, SettingError
+        If `segment` would refuse them; this is all that it checks before it starts to work.
+    """
+    least = 2 * settings.n_layers + 1
+    if min(micrograph.shape) < least:
+        raise InputError(
+            f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; the network"
+            f" sees {least} x {least} at once, so no side may be smaller"
+        )
+    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape)
+    check_n_superpixels(n_superpixels, micrograph.shape)
+    return replace(
+        settings,
+        n_superpixels=n_superpixels,
+        device=resolve_device(settings.device).type,
+        threads=settings.threads or torch.get_num_threads(),
     )
 
 
@@ -224,26 +245,18 @@ def _as_micrograph(image: ArrayLike | Micrograph, excluded: ArrayLike | None) ->
     return image
 
 
-def _check_size(micrograph: Micrograph, network: Network) -> None:
-    least = 2 * network.receptive_radius + 1
-    if min(micrograph.shape) < least:
-        raise InputError(
-            f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; the network"
-            f" sees {least} x {least} at once, so no side may be smaller"
-        )
-
-
 def _train(
     network: Network,
     micrograph: Micrograph,
     superpixels: NDArray[np.int64],
     settings: Settings,
-    device: torch.device,
     on_step: Callable[[Step], None] | None,
 ) -> Training:
     return train(
         network,
-        whole_image(micrograph.pixels, superpixels, micrograph.excluded, device),
+        whole_image(
+            micrograph.pixels, superpixels, micrograph.excluded, torch.device(settings.device)
+        ),
         n_classes=settings.n_classes,
         max_iterations=settings.max_iterations,
         learning_rate=settings.learning_rate,
@@ -253,10 +266,10 @@ def _train(
 
 
 @contextmanager
-def _repeatable(threads: int) -> Iterator[None]:
+def _repeatable(threads: int | None) -> Iterator[None]:
     """Fix what could alter the order of sums from run to run, and put it back afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or before)
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             yield

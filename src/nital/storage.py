@@ -39,11 +39,7 @@ def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]
     OutputError
         If a file is there and `force` is false, or if the disk refuses.
     """
-    there = [name for name in owned if (folder / name).exists()]
-    if there and not force:
-        raise OutputError(
-            f"{folder / there[0]}: is there already; use --force to replace it, or another --out"
-        )
+    _check_free(folder, owned, force)
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
@@ -54,13 +50,28 @@ def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]
             if not folder.exists():
                 aside.rename(folder)
                 return
-            made = sorted(path.name for path in aside.iterdir())
-            for name in made:
-                (aside / name).replace(folder / name)
-            for name in set(there) - set(made):
-                (folder / name).unlink()
+            _check_free(folder, owned, force)  # another run may have been quicker
+            for name in owned:
+                if (aside / name).exists():
+                    (aside / name).replace(folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_free(folder: Path, owned: Sequence[str], force: bool) -> None:
+    with writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file, not a folder; name another --out")
+        there = [folder / name for name in owned if (folder / name).exists()]
+    if there and not force:
+        raise OutputError(
+            f"{there[0]}: is there already; use --force to replace it, or another --out"
+        )
+    for path in there:
+        if path.is_dir():
+            raise OutputError(f"{path}: a folder is in the way; move it, or name another --out")
 
 
 @contextmanager
@@ -129,14 +140,14 @@ class Journal:
         self.path = path
         self.fields = tuple(fields)
         with writing(path):
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
-            whole = text[: text.rfind("\n") + 1]
+            data = path.read_bytes() if path.exists() else b""
+            whole = data[: data.rfind(b"\n") + 1]
             if not whole:
                 self._write("w", self.fields)
-                whole = path.read_text(encoding="utf-8")
-            elif whole != text:
-                os.truncate(path, len(whole.encode()))
-        header, *lines = csv.reader(io.StringIO(whole))
+                whole = path.read_bytes()
+            elif whole != data:
+                os.truncate(path, len(whole))
+        header, *lines = csv.reader(io.StringIO(whole.decode(errors="replace")))
         if tuple(header) != self.fields or any(len(line) != len(fields) for line in lines):
             raise OutputError(
                 f"{path}: not a journal with the columns {', '.join(self.fields)}; move it away,"

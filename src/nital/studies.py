@@ -18,11 +18,11 @@ from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
 from nital.segmenter import segment
 from nital.settings import MAX_SEED, Settings
-from nital.superpixels import find_superpixels, preset_n_superpixels
+from nital.superpixels import find_superpixels
 
 CRITERIA = ("F", "F'", "Q")
 
-Key = tuple[int, float, int, int]
+Key = tuple[int, float, int | None, int]
 """What tells the runs of a study apart: classes asked for, compactness, superpixels, seed."""
 
 
@@ -107,21 +107,19 @@ def plan(
     ]
 
 
-def key_of(settings: Settings, shape: tuple[int, int]) -> Key:
-    """The key that a run with these settings will have on an image of this shape."""
-    n_superpixels = settings.n_superpixels or preset_n_superpixels(shape)
-    return settings.n_classes, settings.compactness, n_superpixels, settings.seed
+def key_of(settings: Settings) -> Key:
+    """The key that a run with these settings will have."""
+    return settings.n_classes, settings.compactness, settings.n_superpixels, settings.seed
 
 
 def run_one(micrograph: Micrograph, superpixels: NDArray[np.int64], settings: Settings) -> Run:
     """Segment once. A plain function of plain values, so that any executor can send it out."""
     result = segment(micrograph, settings=settings, superpixels=superpixels)
-    n_classes, compactness, n_superpixels, seed = key_of(settings, micrograph.shape)
     return Run(
-        n_classes=n_classes,
-        compactness=compactness,
-        n_superpixels=n_superpixels,
-        seed=seed,
+        n_classes=settings.n_classes,
+        compactness=settings.compactness,
+        n_superpixels=result.settings.n_superpixels or result.n_superpixels,
+        seed=settings.seed,
         n_found=result.n_classes,
         iterations=len(result.history),
         stop_reason=result.stop_reason,

@@ -29,6 +29,14 @@ def preset_n_superpixels(shape: tuple[int, int]) -> int:
     return max(1, min(PAPER_N_SUPERPIXELS, math.prod(shape) // PAPER_PIXELS_PER_SUPERPIXEL))
 
 
+def check_n_superpixels(n_superpixels: int, shape: tuple[int, int]) -> None:
+    """Raise a SettingError unless an image of this shape can have so many superpixels."""
+    if not 1 <= n_superpixels <= math.prod(shape):
+        raise SettingError(
+            f"n_superpixels {n_superpixels}: use 1 to {math.prod(shape)}, the pixels of this image"
+        )
+
+
 def find_superpixels(
     image: NDArray[np.float32], *, n_superpixels: int | None = None, compactness: float = 20.0
 ) -> NDArray[np.int64]:
@@ -60,10 +68,7 @@ def find_superpixels(
     rows, cols = image.shape[:2]
     if n_superpixels is None:
         n_superpixels = preset_n_superpixels((rows, cols))
-    if not 1 <= n_superpixels <= rows * cols:
-        raise SettingError(
-            f"n_superpixels {n_superpixels}: use 1 to {rows * cols}, the pixels of this image"
-        )
+    check_n_superpixels(n_superpixels, (rows, cols))
     if not (math.isfinite(compactness) and compactness > 0):
         raise SettingError(f"compactness {compactness}: must be a finite number above 0")
     found = slic(
