@@ -149,20 +149,24 @@ def criteria_figure(
     figure = _figure(11, 4.2)
     raw, unit = figure.subplots(1, 2)
     ranks = raw.twinx()  # Q lives on another scale than F and F'
-    for criterion, marker, colour in zip(
-        mean, "osD", ("#0072B2", "#D55E00", "#009E73"), strict=True
-    ):
+    looks = {
+        "F": {"marker": "o", "color": "#0072B2", "markersize": 9, "linewidth": 3},
+        # F' is often equal to F: drawn thin and dashed, it leaves F to be seen below it.
+        "F'": {"marker": "s", "color": "#E69F00", "markersize": 4, "linestyle": "--"},
+        "Q": {"marker": "D", "color": "#009E73", "markersize": 5},
+    }
+    for shift, (criterion, look) in zip((-0.04, 0, 0.04), looks.items(), strict=True):
         axis = ranks if criterion == "Q" else raw
         axis.errorbar(
-            n_classes,
+            [k + shift for k in n_classes],
             mean[criterion],
             yerr=np.nan_to_num(spread[criterion]),
-            marker=marker,
-            color=colour,
             capsize=3,
+            elinewidth=1,
             label=criterion,
+            **look,
         )
-        unit.plot(n_classes, normalised[criterion], marker=marker, color=colour, label=criterion)
+        unit.plot(n_classes, normalised[criterion], label=criterion, **look)
     raw.set_ylabel("F, F'")
     ranks.set_ylabel("Q")
     raw.set_title("(a) mean and standard deviation over repeats")
