@@ -28,6 +28,7 @@ def ramp(dtype: str, top: float, channels: int | None = None) -> NDArray[np.gene
         ("u2", 65535, 65535),
         ("i4", 300, 1023),
         ("f4", 0.5, 1),
+        ("f8", 1.25, 1.25),
         ("f8", 1.0, 1),
         ("f4", 255.0, 255),
         ("f4", 4000.0, 4095),
@@ -95,6 +96,8 @@ def with_value(value: float) -> NDArray[np.float64]:
     ("image", "said"),
     [
         (np.zeros((0, 5)), "0 x 5"),
+        (np.zeros((1, 1)), "1 x 1 pixels"),
+        (np.array([[-1.7e308, 1.7e308]]), "rescale"),
         (np.zeros(7), r"\(7, 1\)|\(7,\)"),
         (np.zeros((2, 3, 4, 3)), r"\(2, 3, 4, 3\).*one page"),
         (np.zeros((5, 4, 7)), r"\(5, 4, 7\)"),

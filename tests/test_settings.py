@@ -55,6 +55,7 @@ def test_values_at_the_edge_are_taken(change: dict[str, Any]) -> None:
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**32}, "seed 4294967296: too large"),
         ({"threads": 0}, "threads 0"),
+        ({"threads": 1025}, "threads 1025: too many"),
         ({"compactness": 0.0}, "compactness 0.0"),
         ({"compactness": float("nan")}, "compactness nan"),
         ({"learning_rate": -0.1}, "learning_rate -0.1"),

@@ -164,11 +164,32 @@ def test_a_journal_cut_anywhere_keeps_its_whole_lines(tmp_path: Path) -> None:
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
         journal = Journal(path, FIELDS)
-        assert len(journal.rows) == max(0, whole[:length].count(b"\n") - 1)
+        before = journal.rows
+        assert len(before) == max(0, whole[:length].count(b"\n") - 1)
         journal.append({"key": "next", "value": 'µ, "quoted"'})
         again = Journal(path, FIELDS)
-        assert again.rows[:-1] == journal.rows
+        assert again.rows[:-1] == before
         assert again.rows[-1] == {"key": "next", "value": 'µ, "quoted"'}
+
+
+def test_a_journal_is_locked_against_others(tmp_path: Path) -> None:
+    first, second = (Journal(tmp_path / "runs.csv", FIELDS) for _ in range(2))
+    with first.locked():
+        with pytest.raises(OutputError, match="another process"), second.locked():
+            pass
+        first.append({"key": "1", "value": "2"})
+    with second.locked():
+        assert second.rows == first.rows == [{"key": "1", "value": "2"}]
+
+
+def test_files_are_written_where_only_the_folder_takes_them(tmp_path: Path) -> None:
+    (tmp_path / "result").mkdir()
+    seen = []
+    with staged(tmp_path / "result", OWNED, force=False) as aside:
+        (aside / "a.txt").write_text("new")
+        seen.append(aside.parent)
+    assert seen == [tmp_path / "result"]  # the parent may be read-only, or another disk
+    assert tree(tmp_path) == {"result/a.txt": "new"}
 
 
 def test_a_torn_line_of_garbage_is_dropped(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_the_plan_has_every_combination_and_seed_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("repeats", "seed", "said"), [(0, 0, "repeats 0"), (2, 2**32 - 1, "leaves no room")]
+    ("repeats", "seed", "said"),
+    [(0, 0, "repeats 0"), (10**9, 0, "use 1 to 1000"), (2, 2**32 - 1, "leaves no room")],
 )
 def test_plans_that_can_not_be(repeats: int, seed: int, said: str) -> None:
     with pytest.raises(SettingError, match=said):

@@ -76,14 +76,14 @@ def superpixel_numbers(
     return sorted({max(1, round(preset_n_superpixels(shape) * share)) for share in shares})
 
 
-def parse_range(text: str) -> list[int]:
+def parse_range(text: str) -> range:
     try:
         first, last = (int(part) for part in text.split(":"))
     except ValueError as error:
         raise SettingError(f"--range {text}: not two whole numbers, as 2:10") from error
     if not 2 <= first <= last:
         raise SettingError(f"--range {text}: must rise from 2 or more, as 2:10")
-    return list(range(first, last + 1))
+    return range(first, last + 1)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """The command line: parse, call, print."""
 
+import io
 import json
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -111,6 +113,11 @@ def segment(
             if len(images) == 1:
                 raise
             say_error(str(error))
+            n_failed += 1
+        except Exception as error:  # the rest of a batch is not lost to one odd file
+            if len(images) == 1:
+                raise
+            say_error(f"{image}: unexpected: {type(error).__name__}: {error}")
             n_failed += 1
     if n_failed:
         say_error(f"{n_failed} of {len(images)} images failed")
@@ -242,7 +249,6 @@ def classes(
     folder = out / image.stem / "classes"
     study = Study(
         "classes",
-        image,
         micrograph,
         folder,
         settings,
@@ -311,7 +317,6 @@ def map_(
     folder = out / image.stem / "map"
     study = Study(
         "map",
-        image,
         micrograph,
         folder,
         settings,
@@ -450,6 +455,9 @@ def _errors_told(debug: bool) -> Iterator[None]:
             raise
         from nital.console import say_error
 
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            say_error("not enough memory; use a smaller image, or lower settings")
+            sys.exit(2)
         say_error(
             f"unexpected: {type(error).__name__}: {error}; --debug shows where, please report"
         )
@@ -464,8 +472,14 @@ def _stop(signum: int, frame: object) -> NoReturn:
 
 def main() -> None:
     """The command `nital`."""
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows knows no SIGHUP
+            signal.signal(getattr(signal, name), _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without "±" still gets its table
+            stream.reconfigure(errors="replace")
+    # What tifffile logs of a damaged file is told by the error that follows.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     with _errors_told(debug=len(arguments) < len(sys.argv) - 1):
         app(arguments)

@@ -3,6 +3,7 @@
 Results go to stdout, all else to stderr. Bars show on a terminal only.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
     from nital.training import Step
 
 out = Console(highlight=False, emoji=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+err = Console(
+    stderr=True,
+    force_terminal=sys.stderr.isatty(),  # a wish for colour in the environment makes no terminal
+    highlight=False,
+    emoji=False,
+    soft_wrap=True,
+)
 
 
 def say_error(message: str) -> None:

@@ -19,6 +19,7 @@ from nital.errors import InputError
 from nital.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH, Micrograph
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_MAGIC = b"\xff\xd8"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 # Besides the usual names: ImageJ's words, and its escape for µ.
 _UNITS = MICROMETRES | {"micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
@@ -44,17 +45,22 @@ def read_micrograph(
         If the file is missing, empty, damaged, no image, or a stack without `page`.
     """
     path = Path(path)
-    array, found_size = _read(path, page, apply_palette=True)
+    data = _read_bytes(path)
+    array, found_size = _decode(path, data, page, apply_palette=True)
     return Micrograph.from_array(
-        array, pixel_size=found_size if pixel_size is None else pixel_size, name=path.name
+        array,
+        pixel_size=found_size if pixel_size is None else pixel_size,
+        name=path.name,
+        sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
-def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int64]:
+def read_labels(path: Path | str) -> NDArray[np.int64]:
     """Read a label map: whole numbers, or colours that stand for classes.
 
-    Grey and palette images keep their numbers. In an RGB image each colour is a class; they are
-    numbered from 1 in the order of (red, green, blue), but black is 0.
+    Grey and palette images keep their numbers, also grey that is stored as RGB. In a colour image
+    each colour is a class; they are numbered from 1 in the order of (red, green, blue), but black
+    is 0.
 
     Returns
     -------
@@ -63,19 +69,21 @@ def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int6
     Raises
     ------
     InputError
-        As for `read_micrograph`; or for JPEG, which smears labels, fractions, or over 256 colours.
+        As for `read_micrograph`; or for JPEG, which smears labels, fractions, numbers above 65535,
+        or more than 256 colours.
     """
     path = Path(path)
-    array, _ = _read(path, page, apply_palette=False)
-    if path.read_bytes()[:2] == b"\xff\xd8":
+    data = _read_bytes(path)
+    array, _ = _decode(path, data, None, apply_palette=False)
+    if data.startswith(_JPEG_MAGIC):
         raise InputError(
             f"{path}: a JPEG file; its compression smears labels into their neighbours: save the"
             " label map as PNG or TIFF"
         )
+    if array.ndim == 3 and (array[..., :1] == array[..., : 3 if array.shape[2] > 2 else 1]).all():
+        array = array[..., 0]
     if array.ndim == 3:
-        colours, index = np.unique(
-            array[..., :3].reshape(-1, array[..., :3].shape[2]), axis=0, return_inverse=True
-        )
+        colours, index = np.unique(array[..., :3].reshape(-1, 3), axis=0, return_inverse=True)
         if len(colours) > 256:
             raise InputError(
                 f"{path}: {len(colours)} colours, so it is not a label map; give each class one"
@@ -85,6 +93,8 @@ def read_labels(path: Path | str, *, page: int | None = None) -> NDArray[np.int6
         return index.reshape(array.shape[:2]).astype(np.int64) + first
     if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.round(array))).all():
         raise InputError(f"{path}: holds fractions; a label map holds whole numbers")
+    if array.max() > np.iinfo(np.uint16).max:
+        raise InputError(f"{path}: label {array.max()} is too large; number them up to 65535")
     return array.astype(np.int64)
 
 
@@ -125,17 +135,10 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(
-    path: Path, page: int | None, *, apply_palette: bool
+def _decode(
+    path: Path, data: bytes, page: int | None, *, apply_palette: bool
 ) -> tuple[NDArray[Any], float | None]:
     """Pixels as they are stored, (rows, cols) or (rows, cols, channels), and the pixel size."""
-    data = _read_bytes(path)
     if page is not None and page < 1:
         raise InputError(f"{path}: page {page}; pages are counted from 1")
     try:
@@ -176,7 +179,10 @@ def _read_bytes(path: Path) -> bytes:
 def _check_page(path: Path, page: int | None, n_pages: int) -> int:
     """Index of the page, from 0."""
     if page is None and n_pages > 1:
-        raise InputError(f"{path}: a stack of {n_pages} pages; choose one with --page 1..{n_pages}")
+        raise InputError(
+            f"{path}: a stack of {n_pages} pages; choose one with --page 1..{n_pages}, or"
+            " save it on its own"
+        )
     if page is not None and page > n_pages:
         raise InputError(f"{path}: page {page} of {n_pages}; choose one of 1..{n_pages}")
     return 0 if page is None else page - 1
@@ -221,7 +227,9 @@ def _tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> N
         return inverted
     if page.photometric == kinds.SEPARATED and array.dtype == np.uint8 and array.shape[2] == 4:
         return np.asarray(Image.fromarray(array, "CMYK").convert("RGB"))
-    if page.photometric not in (kinds.MINISBLACK, kinds.RGB, kinds.YCBCR):
+    # What is stored as YCbCr inside a JPEG stream comes out of the decoder as RGB.
+    decoded = page.photometric == kinds.YCBCR and page.compression == tifffile.COMPRESSION.JPEG
+    if page.photometric not in (kinds.MINISBLACK, kinds.RGB) and not decoded:
         name = getattr(page.photometric, "name", page.photometric)
         raise InputError(f"{path}: colours stored as {name}; export it as grey or RGB")
     return array

@@ -11,14 +11,14 @@ import numpy as np
 
 from nital.agreement import Agreement, compare
 from nital.errors import InputError
-from nital.files import read_labels, read_micrograph, sha256, write_table
+from nital.files import read_labels, read_micrograph, write_table
 from nital.micrograph import Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
 from nital.segmenter import Segmentation, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
-from nital.studies import RUN_FIELDS, Run, execute, key_of, plan
+from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
 from nital.superpixels import check_n_superpixels, find_superpixels
 from nital.training import Step
 
@@ -78,9 +78,7 @@ def segment_file(
     with staged(folder, RESULT_FILES, force=force) as aside:
         result = segment(micrograph, settings=settings, on_step=on_step)
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
-        summary = summarise(
-            result, micrograph, source=image, page=page, sha256=sha256(image), agreement=agreement
-        )
+        summary = summarise(result, micrograph, source=image, page=page, agreement=agreement)
         write_result(aside, result, micrograph, summary, reference=truth, agreement=agreement)
     return SegmentedFile(result, summary, agreement)
 
@@ -137,9 +135,7 @@ class Study:
     ----------
     kind : str
         Its name, `classes` or `map`.
-    image : Path
     micrograph : Micrograph
-        What was read from `image`.
     folder : Path
         Where its journal is, or will be.
     settings : Settings
@@ -158,7 +154,6 @@ class Study:
     def __init__(
         self,
         kind: str,
-        image: Path,
         micrograph: Micrograph,
         folder: Path,
         settings: Settings,
@@ -183,14 +178,14 @@ class Study:
         pixels = hashlib.sha256(micrograph.pixels.tobytes() + micrograph.excluded.tobytes())
         identity = {
             "study": kind,
-            "sha256": sha256(image),
+            "sha256": micrograph.sha256,
             "pixels_sha256": pixels.hexdigest(),  # another page of the file is another study
             **common,
             **versions(),
         }
         columns = [field.name for field in RUN_FIELDS]
         self._journal = Journal.of_study(folder, columns, identity, force=force)
-        self._finished = {run.key: run for run in map(Run.from_row, self._journal.rows)}
+        self._finished = self._read()
 
     @property
     def n_runs(self) -> int:
@@ -205,10 +200,21 @@ class Study:
     def finish(
         self, *, executor: Executor | None = None, on_run: Callable[[Run], None] | None = None
     ) -> list[Run]:
-        """Do what is missing, through any executor; return all runs of the study."""
-        for run in execute(self._micrograph, self.missing, executor=executor):
-            self._journal.append(run.as_row())
-            self._finished[run.key] = run
-            if on_run is not None:
-                on_run(run)
+        """Do what is missing, through any executor; return all runs of the study.
+
+        Raises
+        ------
+        OutputError
+            If another process is at work on this study, or the journal can't be written.
+        """
+        with self._journal.locked():
+            self._finished = self._read()  # another process may have been at work meanwhile
+            for run in execute(self._micrograph, self.missing, executor=executor):
+                self._journal.append(run.as_row())
+                self._finished[run.key] = run
+                if on_run is not None:
+                    on_run(run)
         return [self._finished[key_of(each)] for each in self._wanted]
+
+    def _read(self) -> dict[Key, Run]:
+        return {run.key: run for run in map(Run.from_row, self._journal.rows)}

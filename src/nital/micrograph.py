@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from nital.errors import InputError
 
-FULL_SCALES = (1, 2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
-"""Brightest values of the usual detectors: unit floats, and 8 to 16 bits."""
+FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+"""Brightest values of the usual detectors, of 8 to 16 bits."""
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in the grey level (ITU-R BT.709, as in scikit-image)."""
@@ -69,6 +69,9 @@ class Micrograph:
     name: str = "micrograph"
     """What messages and folders call it."""
 
+    sha256: str | None = None
+    """SHA-256 of the file that it was read from."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, cols)."""
@@ -87,13 +90,15 @@ class Micrograph:
         excluded: ArrayLike | None = None,
         pixel_size: float | None = None,
         name: str = "micrograph",
+        sha256: str | None = None,
     ) -> "Micrograph":
         """Check an image and bring it to three float channels in [0, 1].
 
-        Values are divided by the full scale of the detector: the smallest of 1 (floats only), 255,
-        1023, 4095, 16383 and 65535 that is not below the brightest pixel, so that a 12-bit image
-        in a 16-bit file is not nearly black. 8-bit images are divided by 255, always. Images with
-        negative or larger values are stretched from their minimum to their maximum.
+        Values are divided by the full scale of the detector: the smallest of 255, 1023, 4095, 16383
+        and 65535 that is not below the brightest pixel, so that a 12-bit image in a 16-bit file is
+        not nearly black. 8-bit images are divided by 255, always. Floats below 2 are taken as they
+        are, or divided by their maximum if that is above 1. Images with negative or larger values
+        are stretched from their minimum to their maximum.
 
         Parameters
         ----------
@@ -103,6 +108,8 @@ class Micrograph:
             Pixels that belong to no class. Fully transparent pixels are excluded as well.
         pixel_size : float, optional
             Edge of a pixel in µm.
+        name, sha256 : str, optional
+            What messages call it, and the SHA-256 of its file.
 
         Raises
         ------
@@ -114,6 +121,8 @@ class Micrograph:
             array = array[..., np.newaxis]
         _check_kind(array, name)
         low, high = _full_scale(array)
+        if not math.isfinite(high - low):
+            raise InputError(f"{name}: values from {low:g} to {high:g}; rescale them before saving")
         scaled = ((array.astype(np.float64) - low) / (high - low)).astype(np.float32)
         alpha_last = scaled.shape[2] in (2, 4)
         colour = scaled[..., :-1] if alpha_last else scaled
@@ -122,7 +131,7 @@ class Micrograph:
         if alpha_last:
             mask |= array[..., -1] == 0
         _check_content(pixels, mask, name)
-        return cls(pixels, mask, (low, high), pixel_size, name)
+        return cls(pixels, mask, (low, high), pixel_size, name, sha256)
 
 
 def _check_kind(array: NDArray[Any], name: str) -> None:
@@ -179,7 +188,8 @@ def _full_scale(array: NDArray[Any]) -> tuple[float, float]:
         return 0.0, 255.0
     colour = array[..., :-1] if array.shape[2] in (2, 4) else array
     low, high = float(colour.min()), float(colour.max())
-    scales = FULL_SCALES if array.dtype.kind in "bf" else FULL_SCALES[1:]
-    if low >= 0 and high <= scales[-1]:
-        return 0.0, float(next(scale for scale in scales if high <= scale))
-    return low, high
+    if low < 0 or high > FULL_SCALES[-1]:
+        return low, high
+    if array.dtype.kind in "bf" and high < 2:
+        return 0.0, max(1.0, high)  # a little above 1 is a filter's overshoot, not 8 bits
+    return 0.0, float(next(scale for scale in FULL_SCALES if high <= scale))

@@ -38,15 +38,14 @@ def summarise(
     micrograph: Micrograph,
     *,
     source: Path,
-    page: int | None,
-    sha256: str,
+    page: int | None = None,
     agreement: Agreement | None = None,
 ) -> dict[str, Any]:
     """The summary of a result, ready for JSON. `docs/files.md` explains each key."""
     summary: dict[str, Any] = {
         "image": str(source),
         "page": page,
-        "sha256": sha256,
+        "sha256": micrograph.sha256,
         "shape": list(micrograph.shape),
         "pixel_size_um": micrograph.pixel_size,
         "full_scale": list(micrograph.full_scale),

@@ -145,7 +145,8 @@ def segment(
     --------
     >>> rng = np.random.default_rng(0)
     >>> image = np.repeat([[0.2, 0.8]], 16, axis=1).repeat(32, axis=0)
-    >>> segment(image + 0.05 * rng.random(image.shape), n_classes=2).labels.shape
+    >>> image += 0.05 * rng.random(image.shape)
+    >>> segment(image, n_classes=2, settings=Settings(max_iterations=3)).labels.shape
     (32, 32)
     """
     if n_classes is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nital.errors import SettingError
 
 MAX_SEED = 2**32 - 1
+MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Settings:
                 f"n_classes {self.n_classes}: more than the network's {self.n_responses} responses"
                 f" can tell apart; ask for at most {self.n_responses}, or raise n_responses"
             )
+        if self.threads is not None and self.threads > MAX_THREADS:
+            raise SettingError(f"threads {self.threads}: too many; use 1 to {MAX_THREADS}")
         if self.seed > MAX_SEED:
             raise SettingError(f"seed {self.seed}: too large; use 0 to {MAX_SEED}")
 

@@ -13,6 +13,11 @@ from typing import Any
 
 from nital.errors import NitalError, OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextmanager
 def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]:
@@ -42,7 +47,9 @@ def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]
     _check_free(folder, owned, force)
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+        # Inside the folder where it is there: its parent may be read-only, or another disk.
+        beside = folder if folder.is_dir() else folder.parent
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=beside))
     try:
         with writing(folder):
             aside.chmod(0o777 & ~_umask())  # mkdtemp gives its folder to this user alone
@@ -144,17 +151,44 @@ class Journal:
             whole = data[: data.rfind(b"\n") + 1]
             if not whole:
                 self._write("w", self.fields)
-                whole = path.read_bytes()
             elif whole != data:
                 os.truncate(path, len(whole))
-        header, *lines = csv.reader(io.StringIO(whole.decode(errors="replace")))
-        if tuple(header) != self.fields or any(len(line) != len(fields) for line in lines):
+        _ = self.rows  # is it a journal at all?
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The lines that are on the disk."""
+        with writing(self.path):
+            text = self.path.read_bytes().decode(errors="replace")
+        header, *lines = csv.reader(io.StringIO(text))
+        if tuple(header) != self.fields or any(len(line) != len(header) for line in lines):
             raise OutputError(
-                f"{path}: not a journal with the columns {', '.join(self.fields)}; move it away,"
-                " or name another --out"
+                f"{self.path}: not a journal with the columns {', '.join(self.fields)}; move it"
+                " away, or name another --out"
             )
-        self.rows = [dict(zip(self.fields, line, strict=True)) for line in lines]
-        """The lines that were there when the journal was opened."""
+        return [dict(zip(header, line, strict=True)) for line in lines]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working on the same journal.
+
+        The system takes the lock back when a process ends, however it ends.
+
+        Raises
+        ------
+        OutputError
+            If another process holds it.
+        """
+        with writing(self.path), self.path.open("rb") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise OutputError(
+                        f"{self.path}: another process is at work on it; wait for it to end, or"
+                        " name another --out"
+                    ) from error
+            yield
 
     @classmethod
     def of_study(

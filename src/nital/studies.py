@@ -20,6 +20,8 @@ from nital.segmenter import segment
 from nital.settings import MAX_SEED, Settings
 from nital.superpixels import find_superpixels
 
+MAX_REPEATS = 1000
+
 CRITERIA = ("F", "F'", "Q")
 
 Key = tuple[int, float, int | None, int]
@@ -94,8 +96,8 @@ def plan(
     SettingError
         If a value is out of its range or `repeats` is below 1.
     """
-    if repeats < 1:
-        raise SettingError(f"repeats {repeats}: too few; use 1 or more")
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise SettingError(f"repeats {repeats}: use 1 to {MAX_REPEATS}")
     if settings.seed + repeats - 1 > MAX_SEED:
         raise SettingError(f"seed {settings.seed}: leaves no room for {repeats} repeats")
     return [
