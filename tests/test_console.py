@@ -89,6 +89,16 @@ def test_studies(capsys: pytest.CaptureFixture[str]) -> None:
     assert "lowest mean F: compactness 5, 1,000 superpixels" in text
 
 
+def test_a_study_says_where_maps_have_other_numbers_of_classes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = [replace(run_of(k, 20, 9, 0, k), n_found=2) for k in (2, 3)]
+    console.print_class_study(study_classes(runs))
+    assert capsys.readouterr().err == (
+        "note: asked for 3 classes, the label maps have 2.0 on average\n"
+    )
+
+
 def test_bars_are_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with console.iteration_bar("a[1].png", 3) as on_step:
         on_step(Step(1, 4, 0.5))

@@ -169,6 +169,9 @@ def print_class_study(study: "ClassStudy") -> None:
         ]
         table.add_row(str(k), f"{study.mean_found[i]:.1f}", str(study.repeats[i]), *values)
     out.print(table)
+    for k, found in zip(study.n_classes, study.mean_found, strict=True):
+        if abs(found - k) >= 0.5:
+            say_note(f"asked for {k} classes, the label maps have {found:.1f} on average")
     places = min(5, len(study.n_classes))
     ranks = _table("rank", *("1st", "2nd", "3rd", "4th", "5th")[:places])
     for criterion, order in study.ranking.items():
