@@ -128,6 +128,13 @@ def test_grey_counts_as_three_equal_channels(
     assert close(evaluate(grey, labels), evaluate(np.stack([grey] * 3, axis=2), labels))
 
 
+@given(hnp.arrays(np.uint8, (5, 6, 3)), LABELS)
+def test_eight_bits_are_taken_as_they_are(
+    image: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> None:
+    assert close(evaluate(image, labels), evaluate(image / 255, labels))
+
+
 @given(IMAGES, LABELS)
 def test_excluded_pixels_do_not_count(
     image: NDArray[np.float64], labels: NDArray[np.uint8]
@@ -147,6 +154,10 @@ def test_excluded_pixels_do_not_count(
         (np.zeros((2, 2)), np.array([[1, -4], [1, 1]]), "label -4"),
         (np.zeros((2, 2)), np.ones((2, 2)), "float64"),
         (np.zeros((0, 2)), np.zeros((0, 2), int), "every pixel is 0"),
+        (np.full((2, 2), 255.0), np.ones((2, 2), int), r"from 255\.0 to 255\.0"),
+        (np.full((2, 2), np.nan), np.ones((2, 2), int), "from nan to nan"),
+        (np.ones((2, 2), np.uint16), np.ones((2, 2), int), "uint16"),
+        (np.ones((2, 2, 4)), np.ones((2, 2), int), "4 channels"),
     ],
 )
 def test_bad_input(image: NDArray[np.float64], labels: NDArray[np.int64], said: str) -> None:

@@ -41,13 +41,16 @@ class Criteria:
 
 
 def evaluate(
-    pixels: NDArray[np.floating], labels: NDArray[np.integer], *, regions: str = "classes"
+    pixels: NDArray[np.floating] | NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    *,
+    regions: str = "classes",
 ) -> Criteria:
     """F, F' and Q of a label map.
 
     Parameters
     ----------
-    pixels : (rows, cols, 3) or (rows, cols), float in [0, 1]
+    pixels : (rows, cols, 3) or (rows, cols), float in [0, 1] or uint8
         A grey image counts as three equal channels.
     labels : (rows, cols), int, 0 or more
         Any numbering; 0 is excluded.
@@ -58,7 +61,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If the shapes differ, a label is negative, or every pixel is excluded.
+        If the shapes differ, the pixels are of another kind or range, a label is negative, or every
+        pixel is excluded.
     SettingError
         If `regions` is unknown.
 
@@ -87,7 +91,7 @@ def evaluate(
 
 
 def region_errors(
-    pixels: NDArray[np.floating], labels: NDArray[np.integer]
+    pixels: NDArray[np.floating] | NDArray[np.uint8], labels: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Area A_i in pixels and colour error e_i^2 (0-255, squared) of each region.
 
@@ -103,10 +107,11 @@ def region_errors(
     areas[0] = 0
     found = areas > 0
     planes = pixels.reshape(index.size, -1).T  # (channels, n)
+    full_scale = 1 if pixels.dtype == np.uint8 else 255
     errors, anchor = np.zeros_like(areas), np.zeros_like(areas)
     for plane in planes:
         # About the mean, in a second pass: the difference of two large sums would lose digits.
-        level = 255 * plane.astype(np.float64)
+        level = full_scale * plane.astype(np.float64)
         anchor[index] = level  # a pixel of the region itself, so that a uniform one gives exactly 0
         level -= anchor[index]
         mean = np.bincount(index, weights=level) / np.maximum(areas, 1)
@@ -116,7 +121,9 @@ def region_errors(
     return areas[found], errors[found] * (3 / len(planes))
 
 
-def _check(pixels: NDArray[np.floating], labels: NDArray[np.integer], regions: str) -> None:
+def _check(
+    pixels: NDArray[np.floating] | NDArray[np.uint8], labels: NDArray[np.integer], regions: str
+) -> None:
     if regions not in REGIONS:
         raise SettingError(f"regions {regions!r}: unknown; use one of {', '.join(REGIONS)}")
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
@@ -128,6 +135,14 @@ def _check(pixels: NDArray[np.floating], labels: NDArray[np.integer], regions: s
         raise InputError(
             f"the image has shape {pixels.shape}, the labels {labels.shape}; they must be of the"
             " same field, pixel for pixel"
+        )
+    if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
+        raise InputError(f"{pixels.shape[2]} channels; use grey or RGB, without transparency")
+    in_range = pixels.dtype.kind == "f" and pixels.size and 0 <= pixels.min() <= pixels.max() <= 1
+    if pixels.dtype != np.uint8 and pixels.size and not in_range:
+        raise InputError(
+            f"pixels of kind {pixels.dtype} from {pixels.min()} to {pixels.max()}; use uint8, or"
+            " floats from 0 to 1"
         )
     if labels.size == 0 or labels.max() < 1:
         raise InputError("labels: every pixel is 0, excluded; there is nothing to evaluate")
