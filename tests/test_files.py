@@ -18,7 +18,9 @@ from nital.errors import InputError
 from nital.files import read_labels, read_micrograph, write_json, write_labels, write_table
 from nital.render import class_colours
 
-TRUNCATED = Path("/work/shared/data/bad/truncated.png")
+# Real micrographs lie beside the project, where there are any.
+DATA = Path(__file__).parents[2] / "shared" / "data"
+TRUNCATED = DATA / "bad" / "truncated.png"
 GREY = halves()
 RGB = np.random.default_rng(1).integers(0, 256, (16, 20, 3), dtype=np.uint8)
 LABELS = np.random.default_rng(2).integers(1, 4, (16, 20)).astype(np.uint8)
@@ -469,3 +471,18 @@ def test_tables_and_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"µ": [1, None]}
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "b.json", {"F": float("nan")})
+
+
+# --- real micrographs ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not DATA.exists(), reason=f"no real micrographs at {DATA}")
+def test_real_micrographs_and_their_labels_are_read() -> None:
+    for path in sorted(DATA.glob("*/images/*")):
+        micrograph = read_micrograph(path)
+        assert 0 <= micrograph.pixels.min() < micrograph.pixels.max() <= 1
+        assert not micrograph.excluded.any()
+        labels = path.parents[1] / "labels" / path.name
+        if labels.exists():
+            assert read_labels(labels).shape == micrograph.shape
+            assert read_labels(labels).max() <= 3
