@@ -162,6 +162,8 @@ def test_errors() -> None:
         segment(stripes(), n_classes=9, settings=SMALL)
     with pytest.raises(SettingError, match="n_superpixels 2000"):
         segment(stripes(), settings=replace(SMALL, n_superpixels=2000))
+    with pytest.raises(InputError, match=r"\(3, 3\).*\(32, 40\)"):
+        segment(stripes(), settings=SMALL, superpixels=np.zeros((3, 3), np.int64))
     with pytest.raises(InputError, match="excluded area of its own"):
         segment(Micrograph.from_array(stripes()), excluded=np.zeros((32, 40), bool))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from nital.segmenter import Segmentation
 from nital.storage import staged
 from nital.studies import ClassStudy, SuperpixelStudy
 from nital.synthetic import SyntheticMicrograph
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULT_FILES = ("labels.tif", "overlay.png", "classes.csv", "comparison.png", "summary.json")
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
@@ -112,7 +115,7 @@ def compare_side_by_side(
     labels: NDArray[np.integer],
     reference: NDArray[np.integer],
     agreement: Agreement,
-) -> Any:
+) -> "Figure":
     """The figure of original, reference and result, matched classes in one colour."""
     # One numbering, and so one colour, for a reference class and the class matched with it.
     partners = [row.label for row in agreement.classes]

@@ -169,6 +169,11 @@ def segment(
             n_superpixels=settings.n_superpixels,
             compactness=settings.compactness,
         )
+    elif superpixels.shape != micrograph.shape:
+        raise InputError(
+            f"superpixels of shape {superpixels.shape}: the image has {micrograph.shape}; find them"
+            " on this image"
+        )
     clock.lap("superpixels")
     with _repeatable(settings.threads):
         network.to(settings.device)
