@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,43 @@ def parse_length(text: str) -> float:
     return length
 
 
+class Source(Protocol):
+    """An image that is read window by window."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)."""
+
+    @property
+    def has_excluded(self) -> bool:
+        """Whether any pixel may be excluded."""
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """(rows, cols, 3) in [0, 1]."""
+
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        """(rows, cols)."""
+
+
+def read_padded(
+    source: Source, rows: slice, cols: slice, halo: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A window with `halo` pixels around it; beyond the border the image is reflected.
+
+    Returns
+    -------
+    pixels : (rows + 2 halo, cols + 2 halo, 3)
+    excluded : (rows + 2 halo, cols + 2 halo)
+    """
+    inside, margins = [], []
+    for window, length in zip((rows, cols), source.shape, strict=True):
+        start, stop = max(0, window.start - halo), min(length, window.stop + halo)
+        inside.append(slice(start, stop))
+        margins.append((start - (window.start - halo), window.stop + halo - stop))
+    pixels = np.pad(source.read(*inside), [*margins, (0, 0)], mode="reflect")
+    return pixels, np.pad(source.read_excluded(*inside), margins, mode="reflect")
+
+
 @dataclass(frozen=True)
 class Micrograph:
     """One image, with its pixel size and excluded area."""
@@ -81,6 +118,19 @@ class Micrograph:
     def grey(self) -> NDArray[np.float32]:
         """(rows, cols), float32 in [0, 1]: the luminance."""
         return self.pixels @ np.asarray(LUMINANCE, np.float32)
+
+    @property
+    def has_excluded(self) -> bool:
+        """Whether any pixel is excluded."""
+        return bool(self.excluded.any())
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """A window: (rows, cols, 3) in [0, 1]."""
+        return self.pixels[rows, cols]
+
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        """Which pixels of a window are excluded."""
+        return self.excluded[rows, cols]
 
     @classmethod
     def from_array(

@@ -5,6 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Network(nn.Module):
@@ -55,6 +56,46 @@ class Network(nn.Module):
         """(n, channels, rows, cols) -> responses (n, n_responses, rows, cols)."""
         responses: Tensor = self.layers(pixels)
         return responses
+
+    def of_patches(self, patches: Tensor) -> Tensor:
+        """Responses of the central pixels of patches: the same network, as matrix products.
+
+        Nothing is padded: a patch holds all that its central pixel sees. Where the patches are few,
+        products are several times faster than convolutions.
+
+        Parameters
+        ----------
+        patches : (m, side, side, channels)
+            `side` = 2 * `receptive_radius` + 1.
+
+        Returns
+        -------
+        (m, n_responses)
+        """
+        values = patches
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv2d):
+                values = functional.linear(*unfold(values, layer))
+            elif isinstance(layer, nn.BatchNorm2d):
+                channels = values.shape[-1]  # one sample a row: (m * side * side, channels)
+                values = functional.batch_norm(
+                    values.reshape(-1, channels), None, None, layer.weight, layer.bias, True
+                ).view(values.shape)
+            else:
+                values = layer(values)
+        return values.view(len(patches), self.n_responses)
+
+
+def unfold(values: Tensor, layer: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
+    """What `linear` needs to do an unpadded convolution: inputs, weight and bias.
+
+    (m, side, side, channels) -> (m, side - kernel + 1, side - kernel + 1, kernel**2 * channels).
+    """
+    size = layer.kernel_size[0]
+    windows = values.unfold(1, size, 1).unfold(2, size, 1)  # (m, rows, cols, channels, i, j)
+    windows = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # the channels of a pixel stay together
+    weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
+    return windows, weight, cast("Tensor", layer.bias)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, generator: torch.Generator) -> nn.Conv2d:
