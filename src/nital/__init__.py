@@ -8,12 +8,13 @@ The modules, in the order in which data flows:
 
     micrograph   one image as nital sees it        files      between the disk and arrays
     synthetic    micrographs with an exact truth   storage    whole results, crash-proof journals
-    superpixels  SLIC                              criteria   F, F', Q: no reference needed
-    network      the convolutional network         agreement  against a reference
+    superpixels  SLIC                              agreement  against a reference
+    network      the convolutional network         segmenter  the front door
     training     the loop                          studies    of classes and superpixels
-    prediction   network + image -> labels         render     overlays and figures
-    classes      their order and table             results    what a segmentation leaves on disk
-    segmenter    the front door                    cli        the command line
+    sampling     what fast mode learns from        render     overlays and figures
+    prediction   network + image -> labels         results    what a segmentation leaves on disk
+    criteria     F, F', Q: no reference needed     jobs       from files to folders of results
+    classes      joining, order and table          cli        the command line
 
 Importing nital loads none of them; torch loads with the first name that needs it.
 """
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     from nital.files import read_labels, read_micrograph
     from nital.micrograph import Micrograph
     from nital.segmenter import Segmentation, segment
-    from nital.settings import PAPER, Settings
+    from nital.settings import FAST, PAPER, Settings
     from nital.synthetic import SyntheticMicrograph, synthesize
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FAST",
     "PAPER",
     "Agreement",
     "Criteria",
@@ -67,12 +69,14 @@ _HOME = {
     "Micrograph": "micrograph",
     "Segmentation": "segmenter",
     "segment": "segmenter",
+    "FAST": "settings",
     "PAPER": "settings",
     "Settings": "settings",
     "SyntheticMicrograph": "synthetic",
     "synthesize": "synthetic",
 }
 _MODULES = {*_HOME.values(), "classes", "network", "prediction", "render", "results"} | {
+    "sampling",
     "storage",
     "studies",
     "superpixels",

@@ -12,20 +12,32 @@ Image = Annotated[Path, typer.Argument(help="A micrograph: TIFF, PNG, JPEG, ..."
 Out = Annotated[Path, typer.Option(help="Folder for the results; one folder an image.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")]
-NClasses = Annotated[int, typer.Option(help="Train until this many classes, or fewer, are left.")]
-Mode = Annotated[str, typer.Option(help="Preset of settings: paper.")]
+NClasses = Annotated[int, typer.Option(help="How many classes to tell apart.")]
+Mode = Annotated[
+    str, typer.Option(help="fast, or paper: the method as published, on the whole image.")
+]
 Seed = Annotated[int, typer.Option(help="Source of randomness; same seed, same result.")]
 Superpixels = Annotated[
     int | None,
-    typer.Option(help="Superpixels to ask for.", show_default="50,000, at most one per 20 pixels"),
+    typer.Option(
+        help="Superpixels to ask for.", show_default="one per 20 pixels; paper: <= 50,000"
+    ),
 ]
 Compactness = Annotated[float, typer.Option(help="Nearness in space against likeness in colour.")]
 MaxIterations = Annotated[int, typer.Option(help="Training stops here at the latest.")]
-LearningRate = Annotated[float, typer.Option(help="Learning rate of the training.")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="Learning rate of the training.", show_default="0.05; paper: 0.1"),
+]
 Momentum = Annotated[float, typer.Option(help="Momentum of the training.")]
 NLayers = Annotated[int, typer.Option(help="3 x 3 convolution layers of the network.")]
-NFilters = Annotated[int, typer.Option(help="Filters of each layer (p).")]
-NResponses = Annotated[int, typer.Option(help="Classes that training starts with (q).")]
+NFilters = Annotated[
+    int | None, typer.Option(help="Filters of each layer (p).", show_default="64; paper: 100")
+]
+NResponses = Annotated[
+    int | None,
+    typer.Option(help="Classes that training starts with (q).", show_default="24; paper: 50"),
+]
 Regions = Annotated[str, typer.Option(help="Regions of the criteria: classes or components.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch's choice")]
@@ -66,14 +78,14 @@ def parse_numbers(name: str, text: str, kind: type) -> list[Any]:
 
 
 def superpixel_numbers(
-    text: str | None, shape: tuple[int, int], *, shares: tuple[float, ...]
+    text: str | None, shape: tuple[int, int], mode: str, *, shares: tuple[float, ...]
 ) -> list[int]:
     """The numbers asked for, or shares of the preset."""
     from nital.superpixels import preset_n_superpixels  # loads scikit-image
 
     if text is not None:
         return parse_numbers("superpixels", text, int)
-    return sorted({max(1, round(preset_n_superpixels(shape) * share)) for share in shares})
+    return sorted({max(1, round(preset_n_superpixels(shape, mode) * share)) for share in shares})
 
 
 def parse_range(text: str) -> range:

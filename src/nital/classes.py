@@ -1,9 +1,12 @@
-"""Classes: their order, from the darkest to the brightest, and their table."""
+"""Classes: how many become few, their order from the darkest to the brightest, their table."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nital.criteria import RegionStatistics
+from nital.micrograph import LUMINANCE
 
 
 @dataclass(frozen=True)
@@ -66,4 +69,68 @@ def tabulate_classes(
             float(255 * grey_sum[label] / n_pixels[label]),
         )
         for label in np.flatnonzero(n_pixels[1:]) + 1
+    )
+
+
+def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
+    """Join fine classes, two at a time, until `n_classes` are left.
+
+    Each time the two are joined whose union raises sum_i e_i^2 / sqrt(A_i) least: of all maps with
+    one class fewer, the one with the lowest F (`criteria`).
+
+    Parameters
+    ----------
+    fine : RegionStatistics
+        Of the fine classes 1..n; numbers without a pixel are passed over.
+    n_classes : int
+        How many to leave; there may be fewer to begin with.
+
+    Returns
+    -------
+    (n + 1,), int64
+        The class of each fine class, 1..k from the darkest to the brightest; 0 for 0 and for
+        numbers without a pixel.
+    """
+    live = np.flatnonzero(fine.areas > 0)
+    groups = [[number] for number in live]
+    areas, means, errors = fine.areas[live], fine.means[live], fine.errors[live]
+    while len(groups) > n_classes:
+        i, j = _cheapest_union(areas, means, errors)
+        area = areas[i] + areas[j]
+        distance = ((means[i] - means[j]) ** 2).sum()
+        errors[i] += errors[j] + areas[i] * areas[j] / area * distance
+        means[i] = (areas[i] * means[i] + areas[j] * means[j]) / area
+        areas[i] = area
+        groups[i] += groups.pop(j)
+        areas, means, errors = (np.delete(each, j, axis=0) for each in (areas, means, errors))
+    classes = np.zeros(len(fine.areas) + 1, np.int64)
+    for place, group in enumerate(np.argsort(means @ LUMINANCE, kind="stable"), start=1):
+        classes[np.array(groups[group]) + 1] = place
+    return classes
+
+
+def _cheapest_union(
+    areas: NDArray[np.float64], means: NDArray[np.float64], errors: NDArray[np.float64]
+) -> tuple[int, int]:
+    """The pair i < j whose union raises sum e^2 / sqrt(A) least."""
+    i, j = np.triu_indices(len(areas), 1)
+    area = areas[i] + areas[j]
+    distance = ((means[i] - means[j]) ** 2).sum(axis=1)
+    error = errors[i] + errors[j] + areas[i] * areas[j] / area * distance
+    alone = errors / np.sqrt(areas)
+    best = int(np.argmin(error / np.sqrt(area) - alone[i] - alone[j]))
+    return int(i[best]), int(j[best])
+
+
+def rows_of(classes: RegionStatistics) -> tuple[ClassRow, ...]:
+    """The table of classes from their statistics."""
+    total = classes.areas.sum()
+    return tuple(
+        ClassRow(
+            int(number + 1),
+            int(classes.areas[number]),
+            float(classes.areas[number] / total),
+            float(classes.means[number] @ LUMINANCE),
+        )
+        for number in np.flatnonzero(classes.areas)
     )

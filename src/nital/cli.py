@@ -16,7 +16,7 @@ import typer
 from nital import __version__
 from nital import arguments as arg
 from nital.errors import InputError, NitalError, SettingError
-from nital.settings import PAPER, Settings
+from nital.settings import FAST, Settings
 
 if TYPE_CHECKING:
     from nital.jobs import Study
@@ -47,22 +47,22 @@ def _root(
 @app.command()
 def segment(
     images: Annotated[list[Path], typer.Argument(help="Micrographs.", metavar="IMAGE...")],
-    n_classes: arg.NClasses = PAPER.n_classes,
-    mode: arg.Mode = PAPER.mode,
-    seed: arg.Seed = PAPER.seed,
+    n_classes: arg.NClasses = FAST.n_classes,
+    mode: arg.Mode = FAST.mode,
+    seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
     reference: arg.Reference = None,
     ignore: arg.Ignore = None,
     superpixels: arg.Superpixels = None,
-    compactness: arg.Compactness = PAPER.compactness,
-    max_iterations: arg.MaxIterations = PAPER.max_iterations,
-    learning_rate: arg.LearningRate = PAPER.learning_rate,
-    momentum: arg.Momentum = PAPER.momentum,
-    n_layers: arg.NLayers = PAPER.n_layers,
-    n_filters: arg.NFilters = PAPER.n_filters,
-    n_responses: arg.NResponses = PAPER.n_responses,
-    regions: arg.Regions = PAPER.regions,
-    device: arg.Device = PAPER.device,
+    compactness: arg.Compactness = FAST.compactness,
+    max_iterations: arg.MaxIterations = FAST.max_iterations,
+    learning_rate: arg.LearningRate = None,
+    momentum: arg.Momentum = FAST.momentum,
+    n_layers: arg.NLayers = FAST.n_layers,
+    n_filters: arg.NFilters = None,
+    n_responses: arg.NResponses = None,
+    regions: arg.Regions = FAST.regions,
+    device: arg.Device = FAST.device,
     threads: arg.Threads = None,
     page: arg.Page = None,
     pixel_size: arg.PixelSize = None,
@@ -75,8 +75,8 @@ def segment(
     """
     from nital.console import say_error
 
-    settings = Settings(
-        mode=mode,
+    settings = Settings.of(
+        mode,
         n_classes=n_classes,
         n_superpixels=superpixels,
         compactness=compactness,
@@ -130,7 +130,7 @@ def score(
     image: Annotated[Path, typer.Option(help="The micrograph that it belongs to.")],
     reference: arg.Reference = None,
     ignore: arg.Ignore = None,
-    regions: arg.Regions = PAPER.regions,
+    regions: arg.Regions = FAST.regions,
     include_zero: Annotated[
         bool, typer.Option("--include-zero", help="Count label 0 as a class, not as excluded.")
     ] = False,
@@ -198,7 +198,9 @@ def superpixels(
 
     weights = arg.parse_numbers("compactness", compactness, float)
     micrograph = read_micrograph(image, page=page)
-    numbers = arg.superpixel_numbers(superpixels, micrograph.shape, shares=(1 / 16, 1 / 4, 1))
+    numbers = arg.superpixel_numbers(
+        superpixels, micrograph.shape, "paper", shares=(1 / 16, 1 / 4, 1)
+    )
     folder = out / image.stem / "superpixels"
     draw_superpixels(micrograph, folder, compactness=weights, n_superpixels=numbers, force=force)
     print_files(folder, ["grid.png"])
@@ -209,14 +211,14 @@ def classes(
     image: arg.Image,
     numbers: Annotated[str, typer.Option("--range", help="From:to, both included.")] = "2:10",
     repeats: arg.Repeats = 10,
-    mode: arg.Mode = PAPER.mode,
-    seed: arg.Seed = PAPER.seed,
+    mode: arg.Mode = FAST.mode,
+    seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
     superpixels: arg.Superpixels = None,
-    compactness: arg.Compactness = PAPER.compactness,
-    max_iterations: arg.MaxIterations = PAPER.max_iterations,
-    regions: arg.Regions = PAPER.regions,
-    device: arg.Device = PAPER.device,
+    compactness: arg.Compactness = FAST.compactness,
+    max_iterations: arg.MaxIterations = FAST.max_iterations,
+    regions: arg.Regions = FAST.regions,
+    device: arg.Device = FAST.device,
     threads: arg.Threads = None,
     page: arg.Page = None,
     as_json: arg.Json = False,
@@ -233,8 +235,8 @@ def classes(
     from nital.studies import study_classes
     from nital.superpixels import preset_n_superpixels
 
-    settings = Settings(
-        mode=mode,
+    settings = Settings.of(
+        mode,
         seed=seed,
         n_superpixels=superpixels,
         compactness=compactness,
@@ -245,7 +247,7 @@ def classes(
     )
     wanted = arg.parse_range(numbers)
     micrograph = read_micrograph(image, page=page)
-    n_superpixels = superpixels or preset_n_superpixels(micrograph.shape)
+    n_superpixels = superpixels or preset_n_superpixels(micrograph.shape, mode)
     folder = out / image.stem / "classes"
     study = Study(
         "classes",
@@ -276,13 +278,13 @@ def map_(
         typer.Option(help="Values, as 500,5000.", show_default="1/8 to 2 times the preset"),
     ] = None,
     repeats: arg.Repeats = 10,
-    n_classes: arg.NClasses = PAPER.n_classes,
-    mode: arg.Mode = PAPER.mode,
-    seed: arg.Seed = PAPER.seed,
+    n_classes: arg.NClasses = FAST.n_classes,
+    mode: arg.Mode = FAST.mode,
+    seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
-    max_iterations: arg.MaxIterations = PAPER.max_iterations,
-    regions: arg.Regions = PAPER.regions,
-    device: arg.Device = PAPER.device,
+    max_iterations: arg.MaxIterations = FAST.max_iterations,
+    regions: arg.Regions = FAST.regions,
+    device: arg.Device = FAST.device,
     threads: arg.Threads = None,
     page: arg.Page = None,
     as_json: arg.Json = False,
@@ -298,8 +300,8 @@ def map_(
     from nital.results import superpixel_study_summary, write_superpixel_study
     from nital.studies import study_superpixels
 
-    settings = Settings(
-        mode=mode,
+    settings = Settings.of(
+        mode,
         n_classes=n_classes,
         seed=seed,
         max_iterations=max_iterations,
@@ -310,7 +312,7 @@ def map_(
     weights = arg.parse_numbers("compactness", compactness, float)
     micrograph = read_micrograph(image, page=page)
     sizes = arg.superpixel_numbers(
-        superpixels, micrograph.shape, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2)
+        superpixels, micrograph.shape, mode, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2)
     )
     if len(weights) < 2 or len(sizes) < 2:
         raise SettingError("a map needs at least two values of compactness and two of superpixels")
@@ -350,7 +352,7 @@ def synth(
     grain_size: Annotated[float, typer.Option(help="Mean grain diameter in pixels.")] = 40.0,
     shading: Annotated[float, typer.Option(help="Share of the light lost across the field.")] = 0.1,
     noise: Annotated[float, typer.Option(help="Noise, as a share of full scale.")] = 0.02,
-    seed: arg.Seed = PAPER.seed,
+    seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-synthetic"),
     force: arg.Force = False,
 ) -> None:
@@ -378,7 +380,8 @@ def synth(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("nital-demo"),
-    seed: arg.Seed = PAPER.seed,
+    mode: arg.Mode = FAST.mode,
+    seed: arg.Seed = FAST.seed,
     as_json: arg.Json = False,
     force: arg.Force = False,
 ) -> None:
@@ -393,7 +396,7 @@ def demo(
     _segment_and_print(
         out / "micrograph.png",
         out / "micrograph",
-        replace(PAPER, n_classes=len(made.names), seed=seed),
+        Settings.of(mode, n_classes=len(made.names), seed=seed),
         reference=out / "truth.tif",
         names=made.names,
         as_json=as_json,

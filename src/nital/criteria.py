@@ -77,7 +77,61 @@ def evaluate(
     _check(pixels, labels, regions)
     if regions == "components":
         labels = connected_components(labels, background=0, connectivity=1)
-    areas, errors = region_errors(pixels, labels)
+    return criteria_of(measure_regions(pixels, labels))
+
+
+@dataclass(frozen=True)
+class RegionStatistics:
+    """Areas and colours of regions 1..n, from which the criteria follow.
+
+    Statistics of two parts of an image add up to those of both, and regions can be joined, without
+    another look at the pixels.
+    """
+
+    areas: NDArray[np.float64]
+    """(n,): A_i in pixels; 0 for a number that is not in use."""
+
+    means: NDArray[np.float64]
+    """(n, 3): mean colour, 0 to 255."""
+
+    errors: NDArray[np.float64]
+    """(n,): e_i^2."""
+
+    def __add__(self, other: "RegionStatistics") -> "RegionStatistics":
+        both = RegionStatistics(
+            np.concatenate([self.areas, other.areas]),
+            np.concatenate([self.means, other.means]),
+            np.concatenate([self.errors, other.errors]),
+        )
+        return both.joined(np.tile(np.arange(1, len(self.areas) + 1), 2))
+
+    def joined(self, number: NDArray[np.integer]) -> "RegionStatistics":
+        """Statistics of the regions that these become; `number` (n,) says which, 1 to k.
+
+        About the new means (Chan, Golub and LeVeque 1983), so that no large sums are subtracted.
+        """
+        n = int(number.max())
+        index = number - 1
+        areas = np.bincount(index, self.areas, minlength=n).astype(np.float64)
+        # About the mean of one of the parts: of equal colours the difference is exactly 0.
+        anchor = np.zeros((n, self.means.shape[1]))
+        anchor[index[self.areas > 0]] = self.means[self.areas > 0]
+        offset = np.where(self.areas[:, None] > 0, self.means - anchor[index], 0)
+        mean = (
+            np.stack(
+                [np.bincount(index, self.areas * each, minlength=n) for each in offset.T], axis=1
+            )
+            / np.maximum(areas, 1)[:, None]
+        )
+        moved = ((offset - mean[index]) ** 2).sum(axis=1)
+        errors = np.bincount(index, self.errors + self.areas * moved, minlength=n)
+        return RegionStatistics(areas, anchor + mean, errors.astype(np.float64))
+
+
+def criteria_of(regions: RegionStatistics) -> Criteria:
+    """F, F' and Q from the statistics of the regions."""
+    found = regions.areas > 0
+    areas, errors = regions.areas[found], regions.errors[found]
     n_regions = len(areas)
     scale = 1 / (1000 * areas.sum())
     distinct, index, same = np.unique(areas, return_inverse=True, return_counts=True)
@@ -90,35 +144,34 @@ def evaluate(
     )
 
 
-def region_errors(
-    pixels: NDArray[np.floating] | NDArray[np.uint8], labels: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Area A_i in pixels and colour error e_i^2 (0-255, squared) of each region.
+def measure_regions(
+    pixels: NDArray[np.floating] | NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    n_regions: int | None = None,
+) -> RegionStatistics:
+    """Area, mean colour and colour error of each region.
 
-    Parameters: as for `evaluate`; the regions are the labels above 0.
-
-    Returns
-    -------
-    areas, errors : (n,), float64
-        In the order of the labels.
+    Parameters: as for `evaluate`; the regions are the labels 1 to `n_regions`, or to the largest.
     """
     index = labels.ravel()
-    areas = np.bincount(index).astype(np.float64)
-    areas[0] = 0
-    found = areas > 0
+    length = 0 if n_regions is None else n_regions + 1
+    areas = np.bincount(index, minlength=length).astype(np.float64)
     planes = pixels.reshape(index.size, -1).T  # (channels, n)
     full_scale = 1 if pixels.dtype == np.uint8 else 255
-    errors, anchor = np.zeros_like(areas), np.zeros_like(areas)
+    anchor = np.zeros_like(areas)
+    errors, means = np.zeros_like(areas), []
     for plane in planes:
         # About the mean, in a second pass: the difference of two large sums would lose digits.
         level = full_scale * plane.astype(np.float64)
         anchor[index] = level  # a pixel of the region itself, so that a uniform one gives exactly 0
         level -= anchor[index]
-        mean = np.bincount(index, weights=level) / np.maximum(areas, 1)
+        mean = np.bincount(index, weights=level, minlength=length) / np.maximum(areas, 1)
         level -= mean[index]
         np.square(level, out=level)
-        errors += np.bincount(index, weights=level)
-    return areas[found], errors[found] * (3 / len(planes))
+        errors += np.bincount(index, weights=level, minlength=length)
+        means.append(anchor + mean)
+    colours = np.stack(means * (3 // len(means)), axis=1)
+    return RegionStatistics(areas[1:], colours[1:], errors[1:] * (3 / len(planes)))
 
 
 def _check(

@@ -61,6 +61,7 @@ def summarise(
         "stop_reason": segmentation.stop_reason,
         "notes": list(segmentation.notes),
         "n_superpixels": segmentation.n_superpixels,
+        "sampled_fraction": segmentation.sampled_fraction,
         "seed": segmentation.settings.seed,
         "settings": asdict(segmentation.settings),
         "device": segmentation.settings.device,

@@ -9,20 +9,43 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from nital.classes import ClassRow, order_labels, tabulate_classes
-from nital.criteria import Criteria, evaluate
+from nital.classes import ClassRow, join_classes, order_labels, rows_of, tabulate_classes
+from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
 from nital.errors import InputError, SettingError
-from nital.micrograph import Micrograph
+from nital.micrograph import Micrograph, Source
 from nital.network import Network
-from nital.prediction import predict
-from nital.settings import PAPER, Settings
+from nital.prediction import FrozenNetwork, freeze, label_window, predict
+from nital.sampling import Sample, take_sample
+from nital.settings import FAST, Settings
 from nital.superpixels import (
     FEW_PIXELS,
     check_n_superpixels,
     find_superpixels,
     preset_n_superpixels,
 )
-from nital.training import Step, Training, train, whole_image
+from nital.training import Settled, Step, Training, balanced, train, whole_image
+
+Prepared = NDArray[np.int64] | Sample
+"""What `prepare` finds on an image: the superpixel map in paper mode, the sample in fast mode."""
+
+HALF_LIFE = 12
+"""Iterations in which fast mode's learning rate falls to half."""
+
+CHECK_EVERY = 10
+"""Fast mode asks every so many iterations whether the classes have settled."""
+
+TOLERANCE = 0.003
+"""Settled: since the last check at most this share of the probe's labels changed."""
+
+PROBE_PIXELS = 4096
+STATISTICS_PIXELS = 16_384
+"""Over so many patches batch normalisation is frozen after training."""
+
+BAND_ROWS = 512
+"""An image is labelled and measured in bands of so many rows."""
+
+READ_EVERY = 16
+"""On a GPU, paper mode's counts are read every so many iterations."""
 
 TINY_FRACTION = 0.001
 """A class with a smaller share of the area gets a note: it is hardly a constituent."""
@@ -45,10 +68,13 @@ class Segmentation:
     """What each iteration saw."""
 
     stop_reason: str
-    """The setting that ended training: `n_classes` or `max_iterations`."""
+    """What ended training: `n_classes`, `settled` or `max_iterations`."""
 
     n_superpixels: int
-    """How many superpixels SLIC gave."""
+    """How many superpixels SLIC gave, in the sample where there was one."""
+
+    sampled_fraction: float
+    """Share of the included area that training drew from; 1 where it was the whole image."""
 
     settings: Settings
     """As they were used: nothing left to a preset or to `auto`."""
@@ -64,36 +90,21 @@ class Segmentation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of these figures has to know, in plain words."""
-        asked = self.settings.n_classes
-        notes = []
-        if self.n_classes < asked:
-            notes.append(
-                f"{self.n_classes} classes instead of the {asked} asked for: the paper's rule stops"
-                " at that many or fewer"
-            )
-        elif self.n_classes > asked and self.stop_reason == "n_classes":
-            notes.append(
-                f"{self.n_classes} classes instead of the {asked} asked for: the paper's rule"
-                f" counted {self.history[-1].n_classes} and then updated the network once more"
-            )
-        elif self.n_classes > asked:
-            notes.append(
-                f"{self.n_classes} classes instead of the {asked} asked for: training ended at its"
-                f" limit of {self.settings.max_iterations} iterations"
-            )
+        notes = _notes_on_number(self)
         notes += [
             f"class {row.label} has only {row.n_pixels} of {self.labels.size} pixels: hardly a"
             " constituent"
             for row in self.classes
             if row.area_fraction < TINY_FRACTION
         ]
-        mean_size = self.labels.size / self.n_superpixels
+        mean_size = self.sampled_fraction * self.labels.size / self.n_superpixels
         if mean_size < FEW_PIXELS:
             notes.append(
                 f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
                 " ask for fewer"
             )
         asked_superpixels = self.settings.n_superpixels or self.n_superpixels
+        asked_superpixels = round(asked_superpixels * self.sampled_fraction)
         if self.n_superpixels < asked_superpixels / 2:
             notes.append(
                 f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"
@@ -102,14 +113,33 @@ class Segmentation:
         return tuple(notes)
 
 
+def _notes_on_number(result: Segmentation) -> list[str]:
+    """What to know where other classes came out than were asked for."""
+    asked, found = result.settings.n_classes, result.n_classes
+    if found == asked:
+        return []
+    said = f"{found} classes instead of the {asked} asked for"
+    if result.settings.mode == "fast":
+        return [f"{said}: nothing else could be told apart"]
+    if found < asked:
+        return [f"{said}: the paper's rule stops at that many or fewer"]
+    if result.stop_reason == "n_classes":
+        counted = result.history[-1].n_classes
+        return [
+            f"{said}: the paper's rule counted {counted} and then updated the network once more"
+        ]
+    limit = result.settings.max_iterations
+    return [f"{said}: training ended at its limit of {limit} iterations"]
+
+
 def segment(
     image: ArrayLike | Micrograph,
     n_classes: int | None = None,
     *,
     seed: int | None = None,
-    settings: Settings = PAPER,
+    settings: Settings = FAST,
     excluded: ArrayLike | None = None,
-    superpixels: NDArray[np.int64] | None = None,
+    prepared: Prepared | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Segmentation:
     """Tell the constituents of one micrograph apart, without labels.
@@ -121,11 +151,12 @@ def segment(
     n_classes, seed : int, optional
         Take the place of those in `settings` (3 and 0 there).
     settings : Settings
-        Everything else that can alter the result.
+        Everything else that can alter the result; `FAST` or `PAPER` or made from one of them.
     excluded : (rows, cols) of bool, optional
         Pixels that belong to no class; they get the label 0.
-    superpixels : (rows, cols) of int64, optional
-        The result of `find_superpixels` on this image with these settings, where it is at hand.
+    prepared : optional
+        The result of `prepare` on this image with these settings, where it is at hand: repeats with
+        other seeds or numbers of classes share it.
     on_step : callable, optional
         Called after each iteration; it can't alter the result.
 
@@ -146,38 +177,153 @@ def segment(
     >>> rng = np.random.default_rng(0)
     >>> image = np.repeat([[0.2, 0.8]], 16, axis=1).repeat(32, axis=0)
     >>> image += 0.05 * rng.random(image.shape)
-    >>> segment(image, n_classes=2, settings=Settings(max_iterations=3)).labels.shape
-    (32, 32)
+    >>> [row.area_fraction for row in segment(image, n_classes=2).classes]
+    [0.5, 0.5]
     """
     if n_classes is not None:
         settings = replace(settings, n_classes=n_classes)
     if seed is not None:
         settings = replace(settings, seed=seed)
-    clock = _Clock()
+    clock = Clock()
     micrograph = _as_micrograph(image, excluded)
     settings = resolve(settings, micrograph)
-    network = Network(
-        n_filters=settings.n_filters,
-        n_layers=settings.n_layers,
-        n_responses=settings.n_responses,
-        seed=settings.seed,
-    )
     clock.lap("prepare")
-    if superpixels is None:
-        superpixels = find_superpixels(
-            micrograph.pixels,
-            n_superpixels=settings.n_superpixels,
+    if prepared is None:
+        prepared = prepare(micrograph, settings)
+    if isinstance(prepared, Sample) != (settings.mode == "fast"):
+        raise InputError(f"prepared: not for mode {settings.mode}; prepare with these settings")
+    clock.lap("superpixels")
+    if isinstance(prepared, Sample):
+        return _segment_fast(micrograph, prepared, settings, clock, on_step)
+    return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
+
+
+def prepare(source: Source, settings: Settings) -> Prepared:
+    """What does not depend on the seed or on the number of classes, so that repeats can share it.
+
+    Parameters
+    ----------
+    source : Source
+        A micrograph; in paper mode it has to be a `Micrograph`.
+    settings : Settings
+        The superpixels, their compactness, and how far the network sees.
+
+    Returns
+    -------
+    In paper mode the superpixel map, (rows, cols) of int64; in fast mode the sample.
+    """
+    n_superpixels = settings.n_superpixels or preset_n_superpixels(source.shape, settings.mode)
+    if settings.mode == "fast":
+        return take_sample(
+            source,
+            n_superpixels=n_superpixels,
             compactness=settings.compactness,
+            receptive_radius=settings.n_layers,
         )
-    elif superpixels.shape != micrograph.shape:
+    everything = slice(0, source.shape[0]), slice(0, source.shape[1])
+    return find_superpixels(
+        source.read(*everything), n_superpixels=n_superpixels, compactness=settings.compactness
+    )
+
+
+def _segment_fast(
+    micrograph: Micrograph,
+    sample: Sample,
+    settings: Settings,
+    clock: "Clock",
+    on_step: Callable[[Step], None] | None,
+) -> Segmentation:
+    with repeatable(settings):
+        network, training = train_on_sample(sample, settings, on_step)
+        clock.lap("training")
+        fine = np.empty(micrograph.shape, np.uint8 if settings.n_responses < 256 else np.uint16)
+        statistics = []
+        for rows, labels, measured in label_bands(network, micrograph):
+            fine[rows] = labels
+            statistics.append(measured)
+        clock.lap("prediction")
+    measured = sum(statistics[1:], start=statistics[0])
+    number = join_classes(measured, settings.n_classes)
+    labels = number.astype(fine.dtype)[fine]
+    classes = measured.joined(np.maximum(number[1:], 1))
+    clock.lap("classes")
+    criteria = (
+        criteria_of(classes)
+        if settings.regions == "classes"
+        else evaluate(micrograph.pixels, labels, regions=settings.regions)
+    )
+    clock.lap("criteria")
+    return Segmentation(
+        labels=labels,
+        classes=rows_of(classes),
+        criteria=criteria,
+        history=training.steps,
+        stop_reason=training.stop_reason,
+        n_superpixels=sample.n_superpixels,
+        sampled_fraction=sample.fraction,
+        settings=settings,
+        seconds=clock.seconds,
+    )
+
+
+def train_on_sample(
+    sample: Sample, settings: Settings, on_step: Callable[[Step], None] | None
+) -> tuple[FrozenNetwork, Training]:
+    """Fast mode's training: balanced targets, until the classes have settled."""
+    device = torch.device(settings.device)
+    network = _network(settings).to(device)
+    training = train(
+        network,
+        sample.batches(settings.seed, device),
+        refine=balanced,
+        n_classes=0,
+        max_iterations=settings.max_iterations,
+        learning_rate=settings.learning_rate,
+        momentum=settings.momentum,
+        half_life=HALF_LIFE,
+        settled=Settled(network, sample.some_patches(PROBE_PIXELS).to(device), TOLERANCE),
+        read_every=CHECK_EVERY,
+        on_step=on_step,
+    )
+    return freeze(network, sample.some_patches(STATISTICS_PIXELS).to(device)), training
+
+
+def label_bands(
+    network: FrozenNetwork, source: Source
+) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], RegionStatistics]]:
+    """Fine labels and their statistics, band by band: rows, labels (rows, cols), statistics."""
+    n_rows, n_cols = source.shape
+    for top in range(0, n_rows, BAND_ROWS):
+        rows = slice(top, min(top + BAND_ROWS, n_rows))
+        pixels, labels = label_window(network, source, rows, slice(0, n_cols))
+        yield rows, labels, measure_regions(pixels, labels, network.n_responses)
+
+
+def _segment_as_paper(
+    micrograph: Micrograph,
+    superpixels: NDArray[np.int64],
+    settings: Settings,
+    clock: "Clock",
+    on_step: Callable[[Step], None] | None,
+) -> Segmentation:
+    if superpixels.shape != micrograph.shape:
         raise InputError(
             f"superpixels of shape {superpixels.shape}: the image has {micrograph.shape}; find them"
             " on this image"
         )
-    clock.lap("superpixels")
-    with _repeatable(settings.threads):
-        network.to(settings.device)
-        training = _train(network, micrograph, superpixels, settings, on_step)
+    device = torch.device(settings.device)
+    with repeatable(settings):
+        network = _network(settings).to(device)
+        training = train(
+            network,
+            whole_image(micrograph.pixels, superpixels, micrograph.excluded, device),
+            n_classes=settings.n_classes,
+            max_iterations=settings.max_iterations,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            read_every=1 if device.type == "cpu" else READ_EVERY,
+            on_step=on_step,
+        )
         clock.lap("training")
         raw = predict(network, micrograph.pixels)
         clock.lap("prediction")
@@ -193,8 +339,18 @@ def segment(
         history=training.steps,
         stop_reason=training.stop_reason,
         n_superpixels=int(superpixels.max()) + 1,
+        sampled_fraction=1.0,
         settings=settings,
         seconds=clock.seconds,
+    )
+
+
+def _network(settings: Settings) -> Network:
+    return Network(
+        n_filters=settings.n_filters,
+        n_layers=settings.n_layers,
+        n_responses=settings.n_responses,
+        seed=settings.seed,
     )
 
 
@@ -212,7 +368,7 @@ def resolve(settings: Settings, micrograph: Micrograph) -> Settings:
             f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; the network"
             f" sees {least} x {least} at once, so no side may be smaller"
         )
-    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape)
+    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape, settings.mode)
     check_n_superpixels(n_superpixels, micrograph.shape)
     return replace(
         settings,
@@ -251,39 +407,28 @@ def _as_micrograph(image: ArrayLike | Micrograph, excluded: ArrayLike | None) ->
     return image
 
 
-def _train(
-    network: Network,
-    micrograph: Micrograph,
-    superpixels: NDArray[np.int64],
-    settings: Settings,
-    on_step: Callable[[Step], None] | None,
-) -> Training:
-    return train(
-        network,
-        whole_image(
-            micrograph.pixels, superpixels, micrograph.excluded, torch.device(settings.device)
-        ),
-        n_classes=settings.n_classes,
-        max_iterations=settings.max_iterations,
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        on_step=on_step,
-    )
-
-
 @contextmanager
-def _repeatable(threads: int | None) -> Iterator[None]:
-    """Fix what could alter the order of sums from run to run, and put it back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+def repeatable(settings: Settings) -> Iterator[None]:
+    """Fix what could alter the order of sums from run to run, and put it back afterwards.
+
+    On CUDA, products may round their inputs to TF32: three times the speed, and what labels depend
+    on is a difference of responses.
+    """
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(settings.threads or before[0])
+    if settings.device == "cuda":
+        torch.set_float32_matmul_precision("high")
     try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=True
+        ):
             yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
 
 
-class _Clock:
+class Clock:
     """Wall-clock seconds of the stages, one after the other."""
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ class Settings:
     """Filters in each convolution layer, the paper's p (100 there)."""
 
     n_responses: int = 24
-    """Responses of the classifier, the paper's q (50 there): with how many classes training starts."""
+    """Responses of the classifier, the paper's q (50 there): classes that training starts with."""
 
     learning_rate: float = 0.05
     """Learning rate of the stochastic gradient descent; above 0. Fast mode lets it fall."""

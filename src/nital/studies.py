@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
-from nital.segmenter import segment
+from nital.segmenter import Prepared, prepare, segment
 from nital.settings import MAX_SEED, Settings
-from nital.superpixels import find_superpixels
 
 MAX_REPEATS = 1000
 
@@ -114,9 +113,9 @@ def key_of(settings: Settings) -> Key:
     return settings.n_classes, settings.compactness, settings.n_superpixels, settings.seed
 
 
-def run_one(micrograph: Micrograph, superpixels: NDArray[np.int64], settings: Settings) -> Run:
+def run_one(micrograph: Micrograph, prepared: Prepared, settings: Settings) -> Run:
     """Segment once. A plain function of plain values, so that any executor can send it out."""
-    result = segment(micrograph, settings=settings, superpixels=superpixels)
+    result = segment(micrograph, settings=settings, prepared=prepared)
     return Run(
         n_classes=settings.n_classes,
         compactness=settings.compactness,
@@ -137,7 +136,8 @@ def execute(
 ) -> Iterator[Run]:
     """Carry out runs; yield each as soon as it is finished.
 
-    Superpixels are found once for each compactness and number.
+    What repeats can share (superpixels, the sample of fast mode) is found once for each compactness
+    and number of superpixels.
 
     Parameters
     ----------
@@ -147,17 +147,18 @@ def execute(
     executor : Executor, optional
         Where the runs go. None: here, one after the other.
     """
-    for (compactness, n_superpixels), group in groupby(
+    for _, group in groupby(
         runs, key=lambda settings: (settings.compactness, settings.n_superpixels)
     ):
-        superpixels = find_superpixels(
-            micrograph.pixels, n_superpixels=n_superpixels, compactness=compactness
-        )
+        first, *others = group
+        prepared = prepare(micrograph, first)
         if executor is None:
-            for settings in group:
-                yield run_one(micrograph, superpixels, settings)
+            for settings in (first, *others):
+                yield run_one(micrograph, prepared, settings)
         else:
-            futures = [executor.submit(run_one, micrograph, superpixels, each) for each in group]
+            futures = [
+                executor.submit(run_one, micrograph, prepared, each) for each in (first, *others)
+            ]
             try:
                 for future in as_completed(futures):
                     yield future.result()

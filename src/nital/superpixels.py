@@ -21,8 +21,8 @@ def preset_n_superpixels(shape: tuple[int, int], mode: str = "paper") -> int:
 
     The paper names 50,000 for images of 360 x 360 to 1920 x 1440 pixels. On 256 x 256 that would be
     nearly one superpixel a pixel, which leaves the majority rule nothing to decide. So paper mode
-    asks for 50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000. Fast mode keeps
-    that ratio on larger images too, so that superpixels mean the same on images of any size.
+    asks for 50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000. Fast mode
+    keeps that ratio on larger images too: superpixels mean the same on images of any size.
 
     >>> preset_n_superpixels((1440, 1920)), preset_n_superpixels((256, 256))
     (50000, 3276)

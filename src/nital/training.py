@@ -41,7 +41,8 @@ class Batch:
         """(m, n_responses)."""
         if self.patches:
             return network.of_patches(self.pixels)
-        responses = network(self.pixels).permute(0, 2, 3, 1)  # (n, rows, cols, q)
+        responses: Tensor = network(self.pixels)
+        responses = responses.permute(0, 2, 3, 1)  # (n, rows, cols, q)
         responses = responses.reshape(-1, network.n_responses)  # (n * rows * cols, q)
         return responses if self.included is None else responses[self.included]
 
