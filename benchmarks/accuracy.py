@@ -4,8 +4,8 @@
 
 FOLDER holds a folder a set, with `images` and `labels` of equal names in it. Every micrograph is
 segmented with as many classes as its labels have; with --crop only its middle, where paper mode
-would take hours. Paper mode runs to its own stop, or to the limit of iterations. Label 0 of the sets
-named in --ignore-zero is not annotated. Every run is a line of --out, and is not done again.
+would take hours. Paper mode runs to its own stop, or to the limit of iterations. Label 0 of the
+sets named in --ignore-zero is not annotated. Every run is a line of --out, and is not done again.
 """
 
 import argparse

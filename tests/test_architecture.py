@@ -27,6 +27,7 @@ ORDER = (
     "studies",
     "storage",
     "files",
+    "large",
     "render",
     "results",
     "jobs",

@@ -417,15 +417,15 @@ def _segment_and_print(
     from nital import console
     from nital.jobs import segment_file
 
-    with console.iteration_bar(image.name, settings.max_iterations) as on_step:
-        done = segment_file(image, folder, settings, on_step=on_step, **how)
+    with console.segmentation_bar(image.name, settings.max_iterations) as (on_step, on_rows):
+        done = segment_file(image, folder, settings, on_step=on_step, on_rows=on_rows, **how)
     for note in done.segmentation.notes:
         console.say_note(f"{image.name}: {note}")
     if as_json:
         typer.echo(json.dumps(done.summary))
     else:
         console.print_segmentation(image.name, done.segmentation, done.agreement, names)
-        shown = ["overlay.png", "labels.tif", "summary.json"]
+        shown = ["overlay.png", "labels.zarr" if image.is_dir() else "labels.tif", "summary.json"]
         shown += [] if done.agreement is None else ["comparison.png"]
         console.print_files(folder, shown)
 

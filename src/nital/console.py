@@ -53,8 +53,13 @@ def say_note(message: str) -> None:
 
 
 @contextmanager
-def iteration_bar(name: str, max_iterations: int) -> Iterator["Callable[[Step], None]"]:
-    """A bar over the iterations of one training; yields what to call after each."""
+def segmentation_bar(
+    name: str, max_iterations: int
+) -> Iterator[tuple["Callable[[Step], None]", "Callable[[int, int], None]"]]:
+    """A bar over the iterations of a training, then over the rows that are labelled.
+
+    Yields what to call after each iteration, and with the rows done and all rows.
+    """
     with _progress(TimeElapsedColumn()) as progress:
         task = progress.add_task(escape(name), total=max_iterations)
 
@@ -62,7 +67,11 @@ def iteration_bar(name: str, max_iterations: int) -> Iterator["Callable[[Step], 
             text = f"{escape(name)}: {step.n_classes} classes, loss {step.loss:.3f}"
             progress.update(task, completed=step.iteration, description=text)
 
-        yield on_step
+        def on_rows(done: int, n_rows: int) -> None:
+            text = f"{escape(name)}: rows labelled"
+            progress.update(task, completed=done, total=n_rows, description=text)
+
+        yield on_step, on_rows
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def print_segmentation(
         f"{escape(name)}: {result.n_classes} classes after {len(result.history)} iterations,"
         f" {sum(result.seconds.values()):.1f} s on {result.settings.device}"
     )
-    print_classes(result.classes, float((result.labels == 0).mean()))
+    print_classes(result.classes, result.excluded_fraction)
     print_criteria(result.criteria, result.settings.regions)
     if agreement is not None:
         print_agreement(agreement, names)

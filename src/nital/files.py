@@ -100,7 +100,7 @@ def read_labels(path: Path | str) -> NDArray[np.int64]:
 
 def write_labels(
     path: Path,
-    labels: NDArray[np.uint8] | NDArray[np.uint16],
+    labels: NDArray[np.unsignedinteger],
     colours: NDArray[np.uint8],
     pixel_size: float | None,
 ) -> None:
@@ -145,7 +145,7 @@ def _decode(
         if data.startswith(_TIFF_MAGIC):
             return _read_tiff(path, data, page, apply_palette)
         if data.startswith(_PNG_MAGIC) and data[24] == 16:
-            _check_page(path, page, 1)
+            check_page(path, page, 1)
             return imagecodecs.png_decode(data), None  # Pillow would cut 16-bit colour to 8
         return _read_pillow(path, data, page, apply_palette), None
     except InputError:
@@ -176,7 +176,7 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _check_page(path: Path, page: int | None, n_pages: int) -> int:
+def check_page(path: Path, page: int | None, n_pages: int) -> int:
     """Index of the page, from 0."""
     if page is None and n_pages > 1:
         raise InputError(
@@ -197,7 +197,7 @@ def _read_tiff(
         axes = zip(series.axes, series.shape, strict=True)
         planes = math.prod(length for axis, length in axes if axis not in "YXS")
         one_page = len(tiff.pages) == 1
-        index = _check_page(path, page, planes if one_page else len(tiff.pages))
+        index = check_page(path, page, planes if one_page else len(tiff.pages))
         tiff_page = tiff.pages[0 if one_page else index].aspage()
         end = max(map(sum, zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True)))
         if end > len(data):
@@ -211,11 +211,11 @@ def _read_tiff(
         if tiff_page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         if apply_palette:
-            array = _tiff_colours(path, array, tiff_page)
-        return array, _tiff_pixel_size(tiff)
+            array = tiff_colours(path, array, tiff_page)
+        return array, tiff_pixel_size(tiff)
 
 
-def _tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
+def tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:
     """Grey or RGB values, brighter for more light, from whatever the page stores."""
     kinds = tifffile.PHOTOMETRIC
     if page.colormap is not None:
@@ -235,7 +235,7 @@ def _tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> N
     return array
 
 
-def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
+def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
     """Edge of a pixel in µm where ImageJ or OME metadata give one for both directions alike."""
     sizes: list[float] = []
     if tiff.is_ome and tiff.ome_metadata:
@@ -257,7 +257,7 @@ def _tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
 
 def _read_pillow(path: Path, data: bytes, page: int | None, apply_palette: bool) -> NDArray[Any]:
     with Image.open(io.BytesIO(data)) as image:
-        image.seek(_check_page(path, page, getattr(image, "n_frames", 1)))
+        image.seek(check_page(path, page, getattr(image, "n_frames", 1)))
         image.load()
         if apply_palette and (image.mode in ("P", "PA") or "transparency" in image.info):
             return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))

@@ -1,6 +1,9 @@
 """Jobs: from files to folders of results; what the commands and whoever scripts them call."""
 
 import hashlib
+import math
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -8,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
 from nital.errors import InputError
-from nital.files import read_labels, read_micrograph, write_table
-from nital.micrograph import Micrograph
+from nital.files import read_labels, write_table
+from nital.large import open_micrograph
+from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
-from nital.segmenter import Segmentation, resolve, segment
+from nital.segmenter import Segmentation, label_dtype, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
@@ -50,6 +55,7 @@ def segment_file(
     pixel_size: float | None = None,
     force: bool = False,
     on_step: Callable[[Step], None] | None = None,
+    on_rows: Callable[[int, int], None] | None = None,
 ) -> SegmentedFile:
     """Segment one file into one folder (`docs/files.md` says what is in it).
 
@@ -61,26 +67,67 @@ def segment_file(
         As for `read_micrograph`.
     force : bool
         Whether a result that is in `folder` already may be replaced.
+    on_step, on_rows : callable, optional
+        Called after each iteration; and with the rows labelled so far, and all rows.
 
     Raises
     ------
     InputError, SettingError, OutputError
         All that can be known beforehand is checked before the training starts.
     """
-    micrograph = read_micrograph(image, page=page, pixel_size=pixel_size)
-    truth = None if reference is None else read_labels(reference)
-    if truth is not None:  # would the comparison be refused? Say so now, not after the training
-        try:
-            compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
-        except InputError as error:
-            raise InputError(f"{reference}: {error}") from error
+    micrograph = open_micrograph(image, page=page, pixel_size=pixel_size)
+    truth = None if reference is None else _read_reference(reference, micrograph, ignore)
     settings = resolve(settings, micrograph)
+    n_rows = micrograph.shape[0]
     with staged(folder, RESULT_FILES, force=force) as aside:
-        result = segment(micrograph, settings=settings, on_step=on_step)
+        result = segment(
+            micrograph,
+            settings=settings,
+            out=_room_on_disk(aside, micrograph, settings),
+            on_step=on_step,
+            on_rows=None if on_rows is None else lambda done: on_rows(done, n_rows),
+        )
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
         summary = summarise(result, micrograph, source=image, page=page, agreement=agreement)
-        write_result(aside, result, micrograph, summary, reference=truth, agreement=agreement)
+        write_result(
+            aside,
+            result,
+            micrograph,
+            summary,
+            reference=truth,
+            agreement=agreement,
+            as_zarr=image.is_dir(),
+        )
     return SegmentedFile(result, summary, agreement)
+
+
+def _read_reference(
+    path: Path, micrograph: Micrograph | LargeMicrograph, ignore: int | None
+) -> NDArray[np.int64]:
+    """The label map to compare with; would it be refused? Said now, not after the training."""
+    if not isinstance(micrograph, Micrograph):
+        raise InputError(
+            f"{path}: {micrograph.name} is too large to be compared as a whole; compare a part"
+        )
+    truth = read_labels(path)
+    try:
+        compare((~micrograph.excluded).astype(np.uint8), truth, ignore=ignore)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return truth
+
+
+def _room_on_disk(
+    folder: Path, micrograph: Micrograph | LargeMicrograph, settings: Settings
+) -> NDArray[np.unsignedinteger] | None:
+    """Labels of a large micrograph, in a file without a name that goes when they go."""
+    if isinstance(micrograph, Micrograph):
+        return None
+    dtype = np.dtype(label_dtype(settings))
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the map below holds it
+    if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
+        os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)
+    return np.memmap(file, dtype, "w+", shape=micrograph.shape)
 
 
 def draw_superpixels(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -132,6 +133,10 @@ class Micrograph:
         """Which pixels of a window are excluded."""
         return self.excluded[rows, cols]
 
+    def reduced(self, step: int) -> NDArray[np.float32]:
+        """Every `step`-th pixel of every `step`-th row: (rows, cols, 3) in [0, 1]."""
+        return self.pixels[::step, ::step]
+
     @classmethod
     def from_array(
         cls,
@@ -166,22 +171,131 @@ class Micrograph:
         InputError
             If the array has another shape or kind, is empty, constant, or not finite.
         """
-        array = np.asarray(image)
-        if array.ndim == 2:
-            array = array[..., np.newaxis]
+        array = _with_channels(np.asarray(image))
         _check_kind(array, name)
         low, high = _full_scale(array)
-        if not math.isfinite(high - low):
-            raise InputError(f"{name}: values from {low:g} to {high:g}; rescale them before saving")
-        scaled = ((array.astype(np.float64) - low) / (high - low)).astype(np.float32)
-        alpha_last = scaled.shape[2] in (2, 4)
-        colour = scaled[..., :-1] if alpha_last else scaled
-        pixels = np.broadcast_to(colour, (*colour.shape[:2], 3)).copy()
-        mask = _check_excluded(excluded, pixels.shape[:2], name)
-        if alpha_last:
-            mask |= array[..., -1] == 0
+        _check_scale(low, high, name)
+        mask = _check_excluded(excluded, array.shape[:2], name)
+        pixels = np.empty((*array.shape[:2], 3), np.float32)
+        for top in range(0, len(array), _ROWS_AT_ONCE):  # in double precision, but not all at once
+            rows = slice(top, top + _ROWS_AT_ONCE)
+            pixels[rows] = _scaled(array[rows], low, high)
+            mask[rows] |= _transparent(array[rows])
         _check_content(pixels, mask, name)
         return cls(pixels, mask, (low, high), pixel_size, name, sha256)
+
+
+@dataclass(frozen=True)
+class LargeMicrograph:
+    """A micrograph that stays where it is, and is read window by window."""
+
+    fetch: Callable[[slice, slice], NDArray[Any]]
+    """Rows and columns of a window -> its values as they are stored, (rows, cols) or
+    (rows, cols, channels)."""
+
+    shape: tuple[int, int]
+    has_excluded: bool
+    """Whether there is an alpha channel; where it is 0 a pixel is excluded."""
+
+    full_scale: tuple[float, float]
+    pixel_size: float | None
+    name: str
+    sha256: str | None
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        """A window: (rows, cols, 3) in [0, 1]."""
+        return _scaled(self._window(rows, cols), *self.full_scale)
+
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        """Which pixels of a window are excluded."""
+        if not self.has_excluded:
+            return np.zeros((rows.stop - rows.start, cols.stop - cols.start), bool)
+        return _transparent(self._window(rows, cols))
+
+    def reduced(self, step: int) -> NDArray[np.float32]:
+        """Every `step`-th pixel of every `step`-th row: (rows, cols, 3) in [0, 1]."""
+        height = step * max(1, _ROWS_AT_ONCE // step)
+        bands = [
+            self._window(slice(top, min(top + height, self.shape[0])), slice(0, self.shape[1]))
+            for top in range(0, self.shape[0], height)
+        ]
+        return np.concatenate([_scaled(band[::step, ::step], *self.full_scale) for band in bands])
+
+    @classmethod
+    def scan(
+        cls,
+        fetch: Callable[[slice, slice], NDArray[Any]],
+        shape: tuple[int, int],
+        *,
+        pixel_size: float | None = None,
+        name: str = "micrograph",
+        sha256: str | None = None,
+    ) -> "LargeMicrograph":
+        """Check an image as `Micrograph.from_array` does, and find its full scale.
+
+        8-bit images are read until two pixels differ, others once from end to end.
+
+        Raises
+        ------
+        InputError
+            If the values are of another kind, constant or not finite.
+        """
+        low, high = math.inf, -math.inf
+        for top in range(0, shape[0], _ROWS_AT_ONCE):
+            band = _with_channels(
+                fetch(slice(top, min(top + _ROWS_AT_ONCE, shape[0])), slice(0, shape[1]))
+            )
+            _check_kind(band, name)
+            colour = _colour(band)
+            low, high = min(low, float(colour.min())), max(high, float(colour.max()))
+            if band.dtype == np.uint8 and low < high:
+                break
+        if low == high:
+            raise _constant(name, f"{low:g}")
+        scale = _scale_of(band.dtype, low, high)
+        _check_scale(*scale, name)
+        alpha = band.shape[2] in (2, 4)
+        return cls(fetch, shape, alpha, scale, pixel_size, name, sha256)
+
+    def _window(self, rows: slice, cols: slice) -> NDArray[Any]:
+        return _with_channels(self.fetch(rows, cols))
+
+
+_ROWS_AT_ONCE = 512
+
+
+def _with_channels(array: NDArray[Any]) -> NDArray[Any]:
+    return array[..., np.newaxis] if array.ndim == 2 else array
+
+
+def _colour(array: NDArray[Any]) -> NDArray[Any]:
+    """Without the alpha channel."""
+    return array[..., :-1] if array.shape[2] in (2, 4) else array
+
+
+def _transparent(array: NDArray[Any]) -> NDArray[np.bool_]:
+    if array.shape[2] not in (2, 4):
+        return np.zeros(array.shape[:2], bool)
+    transparent: NDArray[np.bool_] = array[..., -1] == 0
+    return transparent
+
+
+def _scaled(array: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """(rows, cols, channels) -> (rows, cols, 3) in [0, 1]."""
+    scaled = ((_colour(array).astype(np.float64) - low) / (high - low)).astype(np.float32)
+    return np.broadcast_to(scaled, (*array.shape[:2], 3)).copy()
+
+
+def _check_scale(low: float, high: float, name: str) -> None:
+    if not math.isfinite(high - low):
+        raise InputError(f"{name}: values from {low:g} to {high:g}; rescale them before saving")
+
+
+def _constant(name: str, level: str) -> InputError:
+    return InputError(
+        f"{name}: constant, every pixel has the grey level {level}; there is nothing to tell apart:"
+        " check the exposure or the export"
+    )
 
 
 def _check_kind(array: NDArray[Any], name: str) -> None:
@@ -224,22 +338,24 @@ def _check_content(pixels: NDArray[np.float32], mask: NDArray[np.bool_], name: s
         raise InputError(
             f"{name}: every pixel is excluded or transparent; save it without transparency"
         )
-    included = pixels[~mask]
+    included = pixels[~mask] if mask.any() else pixels.reshape(-1, 3)
     if (included == included[0]).all():
-        level = 255 * float(included[0].mean())
-        raise InputError(
-            f"{name}: constant, every pixel has the grey level {level:.4g} of 255; there is nothing"
-            " to tell apart: check the exposure or the export"
-        )
+        raise _constant(name, f"{255 * float(included[0].mean()):.4g} of 255")
 
 
 def _full_scale(array: NDArray[Any]) -> tuple[float, float]:
     if array.dtype == np.uint8:
         return 0.0, 255.0
-    colour = array[..., :-1] if array.shape[2] in (2, 4) else array
-    low, high = float(colour.min()), float(colour.max())
+    colour = _colour(array)
+    return _scale_of(array.dtype, float(colour.min()), float(colour.max()))
+
+
+def _scale_of(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, float]:
+    """Values that become 0 and 1 in an image of this kind, with values from `low` to `high`."""
+    if dtype == np.uint8:
+        return 0.0, 255.0
     if low < 0 or high > FULL_SCALES[-1]:
         return low, high
-    if array.dtype.kind in "bf" and high < 2:
+    if dtype.kind in "bf" and high < 2:
         return 0.0, max(1.0, high)  # a little above 1 is a filter's overshoot, not 8 bits
     return 0.0, float(next(scale for scale in FULL_SCALES if high <= scale))

@@ -15,7 +15,8 @@ from PIL import Image
 from nital.agreement import Agreement
 from nital.classes import ClassRow
 from nital.files import write_json, write_labels, write_table
-from nital.micrograph import Micrograph
+from nital.large import LARGE_PIXELS, write_label_pyramid, write_ome_zarr_labels
+from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import (
     class_colours,
     comparison_figure,
@@ -32,13 +33,23 @@ from nital.synthetic import SyntheticMicrograph
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESULT_FILES = ("labels.tif", "overlay.png", "classes.csv", "comparison.png", "summary.json")
+RESULT_FILES = (
+    "labels.tif",
+    "labels.zarr",
+    "overlay.png",
+    "classes.csv",
+    "comparison.png",
+    "summary.json",
+)
+OVERLAY_SIDE = 4000
+"""The overlay of a larger micrograph shows every 2nd, 3rd ... pixel, so that it can be opened."""
+
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
 
 
 def summarise(
     segmentation: Segmentation,
-    micrograph: Micrograph,
+    micrograph: Micrograph | LargeMicrograph,
     *,
     source: Path,
     page: int | None = None,
@@ -52,7 +63,7 @@ def summarise(
         "shape": list(micrograph.shape),
         "pixel_size_um": micrograph.pixel_size,
         "full_scale": list(micrograph.full_scale),
-        "excluded_fraction": float(micrograph.excluded.mean()),
+        "excluded_fraction": segmentation.excluded_fraction,
         "n_classes": segmentation.n_classes,
         "n_classes_asked": segmentation.settings.n_classes,
         "classes": class_summary(segmentation.classes),
@@ -94,18 +105,27 @@ def versions() -> dict[str, str]:
 def write_result(
     folder: Path,
     segmentation: Segmentation,
-    micrograph: Micrograph,
+    micrograph: Micrograph | LargeMicrograph,
     summary: dict[str, Any],
     *,
     reference: NDArray[np.integer] | None = None,
     agreement: Agreement | None = None,
+    as_zarr: bool = False,
 ) -> None:
     """Write the files of a result to an empty folder (see `storage.staged`)."""
+    labels, size = segmentation.labels, micrograph.pixel_size
     colours = class_colours(segmentation.n_classes)
-    write_labels(folder / "labels.tif", segmentation.labels, colours, micrograph.pixel_size)
-    Image.fromarray(overlay(micrograph.pixels, segmentation.labels)).save(folder / "overlay.png")
+    if as_zarr:
+        write_ome_zarr_labels(folder / "labels.zarr", labels, colours, size)
+    elif labels.size > LARGE_PIXELS:
+        write_label_pyramid(folder / "labels.tif", labels, colours, size)
+    else:
+        write_labels(folder / "labels.tif", labels, colours, size)
+    step = -(-max(labels.shape) // OVERLAY_SIDE)
+    shown = overlay(micrograph.reduced(step), labels[::step, ::step])
+    Image.fromarray(shown).save(folder / "overlay.png")
     _write_classes(folder / "classes.csv", segmentation, micrograph, colours)
-    if reference is not None and agreement is not None:
+    if reference is not None and agreement is not None and isinstance(micrograph, Micrograph):
         figure = compare_side_by_side(micrograph, segmentation.labels, reference, agreement)
         save_figure(figure, folder / "comparison.png")
     write_json(folder / "summary.json", summary)
@@ -148,7 +168,7 @@ def _renumber(labels: NDArray[np.integer], order: Sequence[int | None]) -> NDArr
 def _write_classes(
     path: Path,
     segmentation: Segmentation,
-    micrograph: Micrograph,
+    micrograph: Micrograph | LargeMicrograph,
     colours: NDArray[np.uint8],
 ) -> None:
     size = micrograph.pixel_size

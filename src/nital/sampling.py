@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nital.errors import InputError
 from nital.micrograph import Source, read_padded
 from nital.superpixels import find_superpixels
 from nital.training import Batch
@@ -103,8 +104,15 @@ def take_sample(
         As for `find_superpixels`.
     receptive_radius : int
         How far the network sees; beyond the image's border it sees its reflection.
+
+    Raises
+    ------
+    InputError
+        If every pixel is excluded.
     """
     shape, areas = _grid(source)
+    if not areas.any():
+        raise InputError("every pixel is excluded or transparent; there is nothing to learn from")
     windows = [
         read_padded(source, rows, cols, receptive_radius)
         for rows, cols in _choose_tiles(source.shape, shape, areas)

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from nital.classes import ClassRow, join_classes, order_labels, rows_of, tabulate_classes
 from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
 from nital.errors import InputError, SettingError
-from nital.micrograph import Micrograph, Source
+from nital.micrograph import LargeMicrograph, Micrograph, Source
 from nital.network import Network
-from nital.prediction import FrozenNetwork, freeze, label_window, predict
+from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_window, predict
 from nital.sampling import Sample, take_sample
 from nital.settings import FAST, Settings
 from nital.superpixels import (
@@ -41,8 +41,8 @@ PROBE_PIXELS = 4096
 STATISTICS_PIXELS = 16_384
 """Over so many patches batch normalisation is frozen after training."""
 
-BAND_ROWS = 512
-"""An image is labelled and measured in bands of so many rows."""
+BAND_PIXELS = 2**21
+"""An image is labelled and measured in bands of about so many pixels."""
 
 READ_EVERY = 16
 """On a GPU, paper mode's counts are read every so many iterations."""
@@ -55,7 +55,7 @@ TINY_FRACTION = 0.001
 class Segmentation:
     """A segmented micrograph."""
 
-    labels: NDArray[np.uint8] | NDArray[np.uint16]
+    labels: NDArray[np.unsignedinteger]
     """(rows, cols): 1..k from the darkest to the brightest class, 0 = excluded."""
 
     classes: tuple[ClassRow, ...]
@@ -81,6 +81,11 @@ class Segmentation:
 
     seconds: dict[str, float] = field(compare=False)
     """Wall-clock seconds of each stage."""
+
+    @property
+    def excluded_fraction(self) -> float:
+        """Share of the pixels that belong to no class."""
+        return 1 - sum(row.n_pixels for row in self.classes) / self.labels.size
 
     @property
     def n_classes(self) -> int:
@@ -133,20 +138,22 @@ def _notes_on_number(result: Segmentation) -> list[str]:
 
 
 def segment(
-    image: ArrayLike | Micrograph,
+    image: ArrayLike | Micrograph | LargeMicrograph,
     n_classes: int | None = None,
     *,
     seed: int | None = None,
     settings: Settings = FAST,
     excluded: ArrayLike | None = None,
     prepared: Prepared | None = None,
+    out: NDArray[np.unsignedinteger] | None = None,
     on_step: Callable[[Step], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
 ) -> Segmentation:
     """Tell the constituents of one micrograph apart, without labels.
 
     Parameters
     ----------
-    image : (rows, cols) or (rows, cols, channels), or a Micrograph
+    image : (rows, cols) or (rows, cols, channels), a Micrograph, or a LargeMicrograph
         Grey, grey with alpha, RGB or RGBA; bool, integer or float (`Micrograph.from_array`).
     n_classes, seed : int, optional
         Take the place of those in `settings` (3 and 0 there).
@@ -157,8 +164,12 @@ def segment(
     prepared : optional
         The result of `prepare` on this image with these settings, where it is at hand: repeats with
         other seeds or numbers of classes share it.
-    on_step : callable, optional
-        Called after each iteration; it can't alter the result.
+    out : (rows, cols), optional
+        Fast mode writes the labels here, as into a `numpy.memmap` where they would not fit into
+        memory; uint8, or uint16 for more than 255 responses.
+    on_step, on_rows : callable, optional
+        Called after each iteration, and with the number of rows that fast mode has labelled; they
+        can't alter the result.
 
     Raises
     ------
@@ -194,7 +205,9 @@ def segment(
         raise InputError(f"prepared: not for mode {settings.mode}; prepare with these settings")
     clock.lap("superpixels")
     if isinstance(prepared, Sample):
-        return _segment_fast(micrograph, prepared, settings, clock, on_step)
+        return _segment_fast(micrograph, prepared, settings, clock, out, on_step, on_rows)
+    if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
+        raise TypeError
     return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
 
 
@@ -227,31 +240,34 @@ def prepare(source: Source, settings: Settings) -> Prepared:
 
 
 def _segment_fast(
-    micrograph: Micrograph,
+    micrograph: Micrograph | LargeMicrograph,
     sample: Sample,
     settings: Settings,
     clock: "Clock",
+    out: NDArray[np.unsignedinteger] | None,
     on_step: Callable[[Step], None] | None,
+    on_rows: Callable[[int], None] | None,
 ) -> Segmentation:
     with repeatable(settings):
         network, training = train_on_sample(sample, settings, on_step)
         clock.lap("training")
-        fine = np.empty(micrograph.shape, np.uint8 if settings.n_responses < 256 else np.uint16)
-        statistics = []
-        for rows, labels, measured in label_bands(network, micrograph):
-            fine[rows] = labels
-            statistics.append(measured)
+        labels = out if out is not None else np.empty(micrograph.shape, label_dtype(settings))
+        measured: RegionStatistics | None = None
+        for rows, fine, of_band in label_bands(network, micrograph):
+            labels[rows] = fine
+            measured = of_band if measured is None else measured + of_band
+            if on_rows is not None:
+                on_rows(rows.stop)
         clock.lap("prediction")
-    measured = sum(statistics[1:], start=statistics[0])
+    assert measured is not None  # an image has rows
     number = join_classes(measured, settings.n_classes)
-    labels = number.astype(fine.dtype)[fine]
+    for row in labels:  # in place: a second map might not fit into memory
+        row[:] = number.astype(labels.dtype)[row]
     classes = measured.joined(np.maximum(number[1:], 1))
     clock.lap("classes")
-    criteria = (
-        criteria_of(classes)
-        if settings.regions == "classes"
-        else evaluate(micrograph.pixels, labels, regions=settings.regions)
-    )
+    criteria = criteria_of(classes)
+    if settings.regions != "classes" and isinstance(micrograph, Micrograph):
+        criteria = evaluate(micrograph.pixels, labels, regions=settings.regions)
     clock.lap("criteria")
     return Segmentation(
         labels=labels,
@@ -264,6 +280,11 @@ def _segment_fast(
         settings=settings,
         seconds=clock.seconds,
     )
+
+
+def label_dtype(settings: Settings) -> type[np.uint8 | np.uint16]:
+    """Kind of the labels of fast mode."""
+    return np.uint8 if settings.n_responses < 256 else np.uint16
 
 
 def train_on_sample(
@@ -293,8 +314,9 @@ def label_bands(
 ) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], RegionStatistics]]:
     """Fine labels and their statistics, band by band: rows, labels (rows, cols), statistics."""
     n_rows, n_cols = source.shape
-    for top in range(0, n_rows, BAND_ROWS):
-        rows = slice(top, min(top + BAND_ROWS, n_rows))
+    height = CPU_TILE * max(1, BAND_PIXELS // (CPU_TILE * n_cols))
+    for top in range(0, n_rows, height):
+        rows = slice(top, min(top + height, n_rows))
         pixels, labels = label_window(network, source, rows, slice(0, n_cols))
         yield rows, labels, measure_regions(pixels, labels, network.n_responses)
 
@@ -354,7 +376,7 @@ def _network(settings: Settings) -> Network:
     )
 
 
-def resolve(settings: Settings, micrograph: Micrograph) -> Settings:
+def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Settings:
     """Settings as they will be used on this micrograph: nothing left to a preset or to `auto`.
 
     Raises
@@ -368,6 +390,17 @@ def resolve(settings: Settings, micrograph: Micrograph) -> Settings:
             f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; the network"
             f" sees {least} x {least} at once, so no side may be smaller"
         )
+    if isinstance(micrograph, LargeMicrograph):
+        for name, value, needed in (
+            ("mode", settings.mode, "fast"),
+            ("regions", settings.regions, "classes"),
+        ):
+            if value != needed:
+                raise SettingError(
+                    f"{name} {value!r}: needs the whole of {micrograph.name}"
+                    f" ({micrograph.shape[0]} x {micrograph.shape[1]} pixels) in memory; use"
+                    f" {needed!r}, or a part of the image"
+                )
     n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape, settings.mode)
     check_n_superpixels(n_superpixels, micrograph.shape)
     return replace(
@@ -399,8 +432,10 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _as_micrograph(image: ArrayLike | Micrograph, excluded: ArrayLike | None) -> Micrograph:
-    if not isinstance(image, Micrograph):
+def _as_micrograph(
+    image: ArrayLike | Micrograph | LargeMicrograph, excluded: ArrayLike | None
+) -> Micrograph | LargeMicrograph:
+    if not isinstance(image, Micrograph | LargeMicrograph):
         return Micrograph.from_array(image, excluded=excluded)
     if excluded is not None:
         raise InputError("excluded: the micrograph has an excluded area of its own; set it there")

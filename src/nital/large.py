@@ -1,0 +1,244 @@
+"""Large images: read window by window where they lie, written as pyramids."""
+
+import hashlib
+import math
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nital.errors import InputError
+from nital.files import check_page, read_micrograph, tiff_colours, tiff_pixel_size
+from nital.micrograph import MICROMETRES, LargeMicrograph, Micrograph
+
+LARGE_PIXELS = 2**25
+"""TIFF files of more pixels are read window by window, and labels are written as a pyramid."""
+
+TILE_SIDE = 512
+"""Tiles of a pyramid; levels are added until one tile holds the whole."""
+
+ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup")
+
+
+def open_micrograph(
+    path: Path, *, page: int | None = None, pixel_size: float | None = None
+) -> Micrograph | LargeMicrograph:
+    """Read a micrograph, or open it where it is too large to be held in memory.
+
+    TIFF files of more than `LARGE_PIXELS`, in tiles or strips, and OME-Zarr folders are opened.
+
+    Raises
+    ------
+    InputError
+        As `files.read_micrograph`; or if a folder is no OME-Zarr image.
+    """
+    if path.is_dir() and any((path / name).exists() for name in ZARR_METADATA):
+        return _open_ome_zarr(path, page, pixel_size)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            first = tiff.pages[0].aspage()
+            large = first.imagewidth * first.imagelength > LARGE_PIXELS
+    except Exception:  # no TIFF, or a damaged one: read_micrograph says what is wrong with it
+        large = False
+    if large:
+        return _open_tiff(path, page, pixel_size)
+    return read_micrograph(path, page=page, pixel_size=pixel_size)
+
+
+def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
+    import zarr
+
+    with tifffile.TiffFile(path) as tiff:
+        chosen = tiff.pages[check_page(path, page, len(tiff.pages))].aspage()
+        found_size = tiff_pixel_size(tiff)
+    end = max(map(sum, zip(chosen.dataoffsets, chosen.databytecounts, strict=True)))
+    if end > path.stat().st_size:
+        raise InputError(
+            f"{path}: cut short, {path.stat().st_size} bytes of at least {end}; copy or export it"
+            " again"
+        )
+    planar = chosen.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(chosen.shape) == 3
+    store: Any = None
+    if not chosen.is_memmappable:
+        store = zarr.open_array(tifffile.imread(path, key=chosen.index, aszarr=True), mode="r")
+
+    def fetch(rows: slice, cols: slice) -> NDArray[Any]:
+        window = (slice(None), rows, cols) if planar else (rows, cols)
+        try:
+            # A map of its own for each window: what was read does not stay in memory.
+            array = np.array((store if store is not None else _mapped(path, chosen))[window])
+        except Exception as error:  # decoders raise whatever they like on damaged files
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason});"
+                " export it again"
+            ) from error
+        return tiff_colours(path, np.moveaxis(array, 0, -1) if planar else array, chosen)
+
+    return LargeMicrograph.scan(
+        fetch,
+        (chosen.imagelength, chosen.imagewidth),
+        pixel_size=found_size if pixel_size is None else pixel_size,
+        name=path.name,
+        sha256=_sha256(path),
+    )
+
+
+def _mapped(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
+    dtype = page.parent.byteorder + page.dtype.char if page.dtype is not None else "u1"
+    return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
+    import zarr
+
+    try:
+        group = zarr.open_group(path, mode="r")
+        attributes = dict(group.attrs)
+        described = attributes.get("ome", attributes)["multiscales"][0]
+        level = described["datasets"][0]
+        array: Any = group[level["path"]]
+        names = [axis["name"] for axis in described["axes"]]
+        rows_axis, cols_axis = names.index("y"), names.index("x")
+        size = _zarr_pixel_size(described, level, names)
+    except Exception as error:  # a folder can hold anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: not an OME-Zarr image ({reason}); name the folder that holds its"
+            " multiscales metadata"
+        ) from error
+    stacks = [axis for axis, name in enumerate(names) if name in ("t", "z")]
+    index = check_page(path, page, math.prod(array.shape[axis] for axis in stacks))
+    place = np.unravel_index(index, [array.shape[axis] for axis in stacks]) if stacks else ()
+    channel = names.index("c") if "c" in names else None
+    if channel is not None and array.shape[channel] not in (1, 2, 3, 4):
+        raise InputError(f"{path}: {array.shape[channel]} channels; export it as grey or RGB")
+
+    def fetch(rows: slice, cols: slice) -> NDArray[Any]:
+        window: list[Any] = [slice(None)] * len(names)
+        window[rows_axis], window[cols_axis] = rows, cols
+        for axis, number in zip(stacks, place, strict=True):
+            window[axis] = int(number)
+        found = np.asarray(array[tuple(window)])
+        return found if channel is None else np.moveaxis(found, 0, -1)
+
+    return LargeMicrograph.scan(
+        fetch,
+        (array.shape[rows_axis], array.shape[cols_axis]),
+        pixel_size=size if pixel_size is None else pixel_size,
+        name=path.name,
+    )
+
+
+def _zarr_pixel_size(
+    described: dict[str, Any], level: dict[str, Any], names: list[str]
+) -> float | None:
+    """Edge of a pixel in µm, where it is given for both directions alike."""
+    units = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
+    scales = [
+        each["scale"]
+        for each in level.get("coordinateTransformations", [])
+        if each["type"] == "scale"
+    ]
+    sizes = []
+    for name in "yx":
+        axis = described["axes"][names.index(name)]
+        unit = MICROMETRES.get(units.get(axis.get("unit", ""), ""))
+        if unit and scales:
+            sizes.append(float(scales[0][names.index(name)]) * unit)
+    return sizes[0] if len(sizes) == 2 and math.isclose(*sizes, rel_tol=1e-3) else None
+
+
+def write_label_pyramid(
+    path: Path,
+    labels: NDArray[np.unsignedinteger],
+    colours: NDArray[np.uint8],
+    pixel_size: float | None,
+) -> None:
+    """Write a label map as a tiled, compressed BigTIFF with overviews (OME-TIFF).
+
+    Parameters: (rows, cols); (k, 3) for the labels 1..k, 0 is black; µm or None.
+    """
+    n_levels = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
+    options: dict[str, Any] = {"tile": (TILE_SIDE, TILE_SIDE), "compression": "zlib"}
+    overviews: dict[str, Any] = {"subfiletype": 1}
+    if labels.dtype == np.uint8:
+        table = np.zeros((3, 256), np.uint16)
+        table[:, 1 : 1 + len(colours)] = colours.T.astype(np.uint16) * 257
+        options |= {"photometric": "palette", "colormap": table}
+    # The same labels, the same file: not a new identifier each time.
+    metadata: dict[str, Any] = {"axes": "YX", "UUID": str(uuid.UUID(int=0))}
+    if pixel_size is not None:
+        for axis in "XY":
+            metadata |= {f"PhysicalSize{axis}": pixel_size, f"PhysicalSize{axis}Unit": "µm"}
+    whole: dict[str, Any] = {"subifds": n_levels - 1, "metadata": metadata}
+    with tifffile.TiffWriter(path, bigtiff=True, ome=True) as tiff:
+        for level in range(n_levels):
+            # Every 2nd pixel: a label in between would be one that nobody found.
+            seen = labels[:: 2**level, :: 2**level]
+            more = overviews if level else whole
+            tiff.write(_tiles(seen), shape=seen.shape, dtype=seen.dtype, **options, **more)
+
+
+def _tiles(labels: NDArray[np.unsignedinteger]) -> Iterator[NDArray[np.unsignedinteger]]:
+    """Tiles in reading order; those at the border are filled up with 0."""
+    for top in range(0, labels.shape[0], TILE_SIDE):
+        band = np.asarray(labels[top : top + TILE_SIDE])
+        for left in range(0, labels.shape[1], TILE_SIDE):
+            piece = band[:, left : left + TILE_SIDE]
+            yield np.pad(piece, [(0, TILE_SIDE - length) for length in piece.shape])
+
+
+def write_ome_zarr_labels(
+    path: Path,
+    labels: NDArray[np.unsignedinteger],
+    colours: NDArray[np.uint8],
+    pixel_size: float | None,
+) -> None:
+    """Write a label map as OME-Zarr 0.4 with overviews, chunked and compressed.
+
+    Parameters: as for `write_label_pyramid`.
+    """
+    import zarr
+
+    n_levels = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
+    axes: list[Any] = [{"name": name, "type": "space"} for name in "yx"]
+    if pixel_size is not None:
+        axes = [axis | {"unit": "micrometer"} for axis in axes]
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    datasets: list[Any] = []
+    for level in range(n_levels):
+        seen = labels[:: 2**level, :: 2**level]
+        array = group.create_array(
+            str(level),
+            shape=seen.shape,
+            dtype=seen.dtype,
+            chunks=(TILE_SIDE, TILE_SIDE),
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        for top in range(0, seen.shape[0], TILE_SIDE):
+            array[top : top + TILE_SIDE] = np.ascontiguousarray(seen[top : top + TILE_SIDE])
+        scale = [2**level * (pixel_size or 1.0)] * 2
+        datasets.append(
+            {
+                "path": str(level),
+                "coordinateTransformations": [{"type": "scale", "scale": scale}],
+            }
+        )
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["image-label"] = {
+        "version": "0.4",
+        "colors": [
+            {"label-value": label, "rgba": [*map(int, colour), 255]}
+            for label, colour in enumerate(colours, start=1)
+        ],
+    }
