@@ -103,7 +103,7 @@ def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> La
 
     try:
         group = zarr.open_group(path, mode="r")
-        attributes = dict(group.attrs)
+        attributes: dict[str, Any] = dict(group.attrs)
         described = attributes.get("ome", attributes)["multiscales"][0]
         level = described["datasets"][0]
         array: Any = group[level["path"]]

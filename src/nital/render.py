@@ -39,9 +39,12 @@ def overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray
     Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k. Returns (rows, cols, 3), uint8.
     """
     colours = np.vstack([np.zeros((1, 3)), class_colours(int(labels.max())) / 255])
-    opacity = np.where(labels > 0, OVERLAY_OPACITY, 0)[..., np.newaxis]
-    blended: NDArray[np.float64] = (1 - opacity) * pixels + opacity * colours[labels]
-    return np.round(255 * blended).astype(np.uint8)
+    tinted = np.empty(pixels.shape, np.uint8)
+    for picture, row, of_row in zip(tinted, pixels, labels, strict=True):  # row by row: it is large
+        opacity = np.where(of_row > 0, OVERLAY_OPACITY, 0)[:, np.newaxis]
+        blended: NDArray[np.float64] = (1 - opacity) * row + opacity * colours[of_row]
+        picture[:] = np.round(255 * blended)
+    return tinted
 
 
 def comparison_figure(
