@@ -1,7 +1,10 @@
 """What several tests share: a tiny micrograph, and the command line called in this process."""
 
+import gc
+import os
 import signal
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+# Before torch is loaded: on cores that others use as well, two threads wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from nital.cli import main
 
@@ -41,6 +47,19 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(halves()).save("a.png")
     return Path("a.png")
+
+
+@pytest.fixture
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Images of more than 1000 pixels are large."""
+    from nital import large, results
+
+    for module in (large, results):
+        monkeypatch.setattr(module, "LARGE_PIXELS", 1000)
+    # Files stay open as long as what reads or maps them is there.
+    warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
+    yield
+    gc.collect()
 
 
 @pytest.fixture

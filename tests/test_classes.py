@@ -1,14 +1,17 @@
-"""Classes: numbered from the darkest to the brightest, and their table."""
+"""Classes: joined by F, numbered from the darkest to the brightest, and their table."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
-from nital.classes import order_labels, tabulate_classes
+from nital.classes import join_classes, order_labels, rows_of, tabulate_classes
+from nital.criteria import RegionStatistics, evaluate, measure_regions
+from nital.micrograph import LUMINANCE
 
 RAW = hnp.arrays(np.int64, (6, 7), elements=st.integers(0, 9))
 GREY = hnp.arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32))
@@ -65,3 +68,103 @@ def test_table_by_hand() -> None:
     assert first.mean_grey == pytest.approx(25.5)
     assert (third.label, third.n_pixels, third.area_fraction) == (3, 3, 0.5)
     assert third.mean_grey == pytest.approx(255)
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+N_FINE = 7
+
+
+def fine_map(seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """An image and a label map of up to seven classes, some without a pixel."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(rng.permutation(N_FINE + 1)[:6], size=(6, 8))
+    labels[0, 0] = labels.max() or 1
+    colours = rng.random((N_FINE + 1, 3))
+    image = 0.7 * colours[labels] + 0.3 * rng.random((6, 8, 3))
+    return image, labels
+
+
+def joined_by_brute_force(
+    image: NDArray[np.float64], labels: NDArray[np.int64], k: int
+) -> NDArray[np.int64]:
+    """Of all maps with one class fewer the one with the lowest F, again and again."""
+    while len(found := np.unique(labels[labels > 0])) > k:
+        maps = [np.where(labels == b, a, labels) for a, b in combinations(found, 2)]
+        labels = min(maps, key=lambda each: evaluate(image, each).F)
+    return labels
+
+
+def partition(labels: NDArray[np.integer]) -> set[bytes]:
+    return {(labels == label).tobytes() for label in np.unique(labels[labels > 0])}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
+def test_classes_are_joined_as_by_trying_every_pair(seed: int, k: int) -> None:
+    image, labels = fine_map(seed)
+    number = join_classes(measure_regions(image, labels, N_FINE), k)
+    assert number.shape == (N_FINE + 1,)
+    assert partition(number[labels]) == partition(joined_by_brute_force(image, labels, k))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
+def test_as_many_classes_as_asked_for_or_as_there_are(seed: int, k: int) -> None:
+    image, labels = fine_map(seed)
+    number = join_classes(measure_regions(image, labels, N_FINE), k)
+    in_use = np.unique(labels[labels > 0])
+    assert np.unique(number[in_use]).tolist() == list(range(1, 1 + min(k, len(in_use))))
+    unused = np.setdiff1d(np.arange(N_FINE + 1), in_use)
+    assert (number[unused] == 0).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
+def test_joined_classes_rise_from_dark_to_bright(seed: int, k: int) -> None:
+    image, labels = fine_map(seed)
+    joined = join_classes(measure_regions(image, labels, N_FINE), k)[labels]
+    grey = image @ np.array(LUMINANCE)
+    means = [grey[joined == label].mean() for label in range(1, joined.max() + 1)]
+    assert means == sorted(means)
+
+
+def of_greys(*regions: tuple[float, float, float]) -> RegionStatistics:
+    """Statistics of regions of these areas, grey levels and errors."""
+    areas, greys, errors = (np.array(each, float) for each in zip(*regions, strict=True))
+    return RegionStatistics(areas, np.repeat(greys[:, np.newaxis], 3, axis=1), errors)
+
+
+def test_the_nearest_are_joined_by_hand() -> None:
+    fine = of_greys((10, 200, 5), (10, 50, 5), (0, 0, 0), (10, 203, 5), (10, 120, 5))
+    assert join_classes(fine, 4).tolist() == [0, 3, 1, 0, 4, 2]
+    assert join_classes(fine, 3).tolist() == [0, 3, 1, 0, 3, 2]
+    assert join_classes(fine, 2).tolist() == [0, 2, 1, 0, 2, 1]
+
+
+def test_fewer_classes_than_asked_for_are_left_alone() -> None:
+    fine = of_greys((0, 7, 0), (5, 90, 3), (0, 7, 0), (5, 80, 3))
+    assert join_classes(fine, 3).tolist() == [0, 0, 2, 0, 1]
+
+
+def test_classes_of_equal_grey_keep_the_order_of_their_numbers() -> None:
+    fine = of_greys((5, 90, 0), (9, 90, 0), (7, 90, 0))
+    assert join_classes(fine, 3).tolist() == [0, 1, 2, 3]
+
+
+def test_joining_leaves_the_statistics_as_they_were() -> None:
+    fine = measure_regions(*fine_map(0), N_FINE)
+    kept = [values.copy() for values in (fine.areas, fine.means, fine.errors)]
+    join_classes(fine, 2)
+    for values, before in zip((fine.areas, fine.means, fine.errors), kept, strict=True):
+        assert (values == before).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_table_from_statistics_is_that_of_the_label_map(seed: int) -> None:
+    image, labels = fine_map(seed)
+    rows = rows_of(measure_regions(image, labels, N_FINE))
+    expected = tabulate_classes(labels, (image @ np.array(LUMINANCE)).astype(np.float32))
+    assert [(row.label, row.n_pixels) for row in rows] == [
+        (row.label, row.n_pixels) for row in expected
+    ]
+    for row, other in zip(rows, expected, strict=True):
+        assert row.area_fraction == other.area_fraction
+        assert row.mean_grey == pytest.approx(other.mean_grey, rel=1e-5)

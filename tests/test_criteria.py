@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from nital.criteria import Criteria, evaluate, region_errors
+from nital.criteria import (
+    Criteria,
+    RegionStatistics,
+    criteria_of,
+    evaluate,
+    measure_regions,
+)
 from nital.errors import InputError, SettingError
 
 LABELS = hnp.arrays(np.uint8, (5, 6), elements=st.integers(0, 4)).filter(lambda a: a.any())
@@ -56,11 +62,10 @@ def test_regions_of_one_area_are_counted_together() -> None:
     found = evaluate(np.array([[0.3, 0.9]]), np.array([[1, 2]]))
     assert (found.F, found.F_prime) == (0, 0)
     assert found.Q == pytest.approx(math.sqrt(2) * (4 + 4) / 2000)
-    areas, errors = region_errors(
-        np.array([[0.0, 2 / 255, 0.0, 2 / 255]]), np.array([[1, 1, 2, 2]])
-    )
-    assert areas.tolist() == [2, 2]
-    assert errors == pytest.approx([6, 6])
+    regions = measure_regions(np.array([[0.0, 2 / 255, 0.0, 2 / 255]]), np.array([[1, 1, 2, 2]]))
+    assert regions.areas.tolist() == [2, 2]
+    assert regions.errors == pytest.approx([6, 6])
+    assert regions.means == pytest.approx(np.ones((2, 3)))
     found = evaluate(np.array([[0.0, 2 / 255, 0.0, 2 / 255]]), np.array([[1, 1, 2, 2]]))
     assert found.F_prime == pytest.approx(math.sqrt(2**1.5) * 2 * 6 / math.sqrt(2) / 4000)
 
@@ -168,3 +173,103 @@ def test_bad_input(image: NDArray[np.float64], labels: NDArray[np.int64], said: 
 def test_unknown_regions() -> None:
     with pytest.raises(SettingError, match=r"'grains'.*classes, components"):
         evaluate(np.zeros((2, 2)), np.ones((2, 2), int), regions="grains")
+
+
+# --- statistics of regions ----------------------------------------------------------------------
+
+
+def assert_same(found: RegionStatistics, expected: RegionStatistics) -> None:
+    """Equal, but for the mean colour of numbers without a pixel."""
+    assert (found.areas == expected.areas).all()
+    np.testing.assert_allclose(found.errors, expected.errors, rtol=1e-9, atol=1e-6)
+    used = expected.areas > 0
+    np.testing.assert_allclose(found.means[used], expected.means[used], rtol=1e-9, atol=1e-9)
+
+
+@given(IMAGES, LABELS)
+def test_statistics_against_plain_sums(
+    image: NDArray[np.float64], labels: NDArray[np.uint8]
+) -> None:
+    found = measure_regions(image, labels, 6)
+    assert found.areas.shape == found.errors.shape == (6,)
+    assert found.means.shape == (6, 3)
+    for label in range(1, 7):
+        colours = 255 * image[labels == label]
+        assert found.areas[label - 1] == len(colours)
+        error = float(((colours - colours.mean(axis=0)) ** 2).sum()) if len(colours) else 0
+        assert found.errors[label - 1] == pytest.approx(error, rel=1e-9, abs=1e-9)
+        if len(colours):
+            assert found.means[label - 1] == pytest.approx(colours.mean(axis=0))
+
+
+def test_regions_are_numbered_to_the_largest_label_unless_told() -> None:
+    labels = np.array([[0, 2], [2, 3]])
+    assert measure_regions(np.zeros((2, 2)), labels).areas.tolist() == [0, 2, 1]
+    assert measure_regions(np.zeros((2, 2)), labels, 5).areas.tolist() == [0, 2, 1, 0, 0]
+
+
+@given(IMAGES, LABELS, st.integers(1, 4), st.integers(1, 5))
+def test_statistics_of_parts_add_up_to_those_of_the_whole(
+    image: NDArray[np.float64], labels: NDArray[np.uint8], row: int, col: int
+) -> None:
+    parts = [
+        measure_regions(image[window], labels[window], 4)
+        for window in (np.s_[:row], np.s_[row:, :col], np.s_[row:, col:])
+    ]
+    whole = measure_regions(image, labels, 4)
+    assert_same(parts[0] + parts[1] + parts[2], whole)
+    assert_same(parts[2] + (parts[1] + parts[0]), whole)
+
+
+@given(IMAGES, LABELS, st.lists(st.integers(1, 3), min_size=4, max_size=4))
+def test_joined_statistics_are_those_of_the_joined_labels(
+    image: NDArray[np.float64], labels: NDArray[np.uint8], number: list[int]
+) -> None:
+    joined = measure_regions(image, labels, 4).joined(np.array(number))
+    expected = measure_regions(image, np.array([0, *number])[labels], max(number))
+    assert_same(joined, expected)
+
+
+@given(st.floats(0, 1), LABELS, st.integers(1, 4))
+def test_one_colour_has_no_error_at_all_however_it_is_put_together(
+    grey: float, labels: NDArray[np.uint8], row: int
+) -> None:
+    image = np.full((5, 6, 3), grey)
+    image[..., 1] = grey / 3
+    whole = measure_regions(image, labels, 4)
+    parts = measure_regions(image[:row], labels[:row], 4) + measure_regions(
+        image[row:], labels[row:], 4
+    )
+    for each in (whole, parts, whole.joined(np.array([1, 2, 1, 2])), parts.joined(np.ones(4, int))):
+        assert (each.errors == 0).all()
+
+
+def test_small_differences_on_a_bright_ground_keep_their_digits() -> None:
+    # Sums of squares, subtracted, would leave nothing of a difference of 1e-7 in 250.
+    image = np.full((4, 50, 3), 250 / 255)
+    image[:, ::2] += 1e-7 / 255
+    labels = np.ones((4, 50), int)
+    parts = [measure_regions(image[:, at], labels[:, at]) for at in (np.s_[:25], np.s_[25:])]
+    expected = 200 * 3 * (1e-7 / 2) ** 2
+    assert measure_regions(image, labels).errors[0] == pytest.approx(expected, rel=1e-5)
+    assert (parts[0] + parts[1]).errors[0] == pytest.approx(expected, rel=1e-5)
+
+
+@given(IMAGES, LABELS, st.integers(1, 4))
+def test_criteria_from_statistics_are_those_of_the_label_map(
+    image: NDArray[np.float64], labels: NDArray[np.uint8], row: int
+) -> None:
+    assert criteria_of(measure_regions(image, labels)) == evaluate(image, labels)
+    assert criteria_of(measure_regions(image, labels, 9)) == evaluate(image, labels)
+    regions = measure_regions(image[:row], labels[:row], 4)
+    regions += measure_regions(image[row:], labels[row:], 4)
+    found, expected = criteria_of(regions), evaluate(image, labels)
+    for name in ("F", "F_prime", "Q"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-7, abs=1e-9)
+
+
+@given(hnp.arrays(np.uint8, (5, 6)), LABELS)
+def test_statistics_of_grey_are_those_of_three_equal_channels(
+    grey: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> None:
+    assert_same(measure_regions(grey, labels), measure_regions(np.stack([grey] * 3, 2), labels))

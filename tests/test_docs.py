@@ -13,7 +13,7 @@ from PIL import Image
 
 import nital
 from nital.jobs import segment_file
-from nital.settings import PAPER
+from nital.settings import FAST, PAPER
 from nital.synthetic import synthesize
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +67,7 @@ def test_the_readme_example_runs(
         "__kwdefaults__",
         {
             **nital.segmenter.segment.__kwdefaults__,
-            "settings": replace(PAPER, n_filters=8, max_iterations=5),
+            "settings": replace(FAST, n_filters=8, max_iterations=5),
         },
     )
     (code,) = re.findall(

@@ -14,13 +14,17 @@ import tifffile
 from PIL import Image
 
 from conftest import halves
+from nital import sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError
-from nital.files import read_micrograph
+from nital.files import read_labels, read_micrograph
 from nital.jobs import Study, draw_superpixels, segment_file
-from nital.settings import PAPER
+from nital.large import open_micrograph, write_ome_zarr_labels
+from nital.render import class_colours
+from nital.settings import FAST, PAPER, Settings
 from nital.studies import Run
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu", threads=1)
+FAST_QUICK = replace(QUICK, mode="fast", learning_rate=FAST.learning_rate)
 
 
 def study(image: Path, folder: Path = Path("s"), *, page: int | None = None, **how: Any) -> Study:
@@ -126,6 +130,171 @@ def test_superpixels_are_drawn(image: Path) -> None:
         assert grid.width > grid.height
 
 
+# --- one large file -----------------------------------------------------------------------------
+
+SHAPE = (300, 90)
+
+
+def grains(shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """Dark and bright squares with noise: grey, 8 bit."""
+    rows, cols = np.indices(shape) // 20
+    level = np.where((rows + cols) % 2, 60, 180)
+    noise = np.random.default_rng(0).integers(0, 40, shape)
+    return (level + noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sample_pixels", [2**18, 2**13])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib", "tile": (64, 64)}], ids=["as it is", "tiles"]
+)
+def test_a_large_file_gives_the_labels_of_a_small_one(
+    image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    sample_pixels: int,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", sample_pixels)
+    tifffile.imwrite("g.tif", grains(), **options)
+    small = segment_file(Path("g.tif"), Path("small"), FAST_QUICK, pixel_size=0.5)
+    request.getfixturevalue("everything_is_large")
+    rows: list[tuple[int, int]] = []
+    done = segment_file(
+        *(Path("g.tif"), Path("large"), FAST_QUICK),
+        pixel_size=0.5,
+        on_rows=lambda done, n_rows: rows.append((done, n_rows)),
+    )
+    assert rows[-1] == (300, 300)
+    np.testing.assert_array_equal(done.segmentation.labels, small.segmentation.labels)
+    np.testing.assert_array_equal(
+        read_labels(Path("large/labels.tif")), read_labels(Path("small/labels.tif"))
+    )
+    for name in ("overlay.png", "classes.csv"):
+        assert Path("large", name).read_bytes() == Path("small", name).read_bytes()
+    assert timeless_summary(done.summary) == timeless_summary(small.summary)
+    with tifffile.TiffFile("large/labels.tif") as file:
+        assert file.is_bigtiff
+    assert {path.name for path in Path("large").iterdir()} == {
+        "labels.tif",
+        "overlay.png",
+        "classes.csv",
+        "summary.json",
+    }
+
+
+def timeless_summary(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary without how long it took."""
+    return {key: value for key, value in summary.items() if key != "seconds"}
+
+
+def test_a_large_file_gives_the_same_bytes_twice(image: Path, everything_is_large: None) -> None:
+    tifffile.imwrite("g.tif", grains())
+    for folder in ("o1", "o2"):
+        segment_file(Path("g.tif"), Path(folder), FAST_QUICK)
+    for name in ("labels.tif", "overlay.png", "classes.csv"):
+        assert Path("o1", name).read_bytes() == Path("o2", name).read_bytes()
+
+
+def test_labels_of_a_large_file_lie_on_the_disk(image: Path, everything_is_large: None) -> None:
+    tifffile.imwrite("g.tif", grains())
+    done = segment_file(Path("g.tif"), Path("o"), FAST_QUICK)
+    assert isinstance(done.segmentation.labels, np.memmap)
+    assert sorted(path.name for path in Path().rglob("*.part")) == []
+
+
+def test_an_ome_zarr_becomes_an_ome_zarr(image: Path, everything_is_large: None) -> None:
+    write_ome_zarr_labels(Path("g.zarr"), grains(), np.zeros((0, 3), np.uint8), 0.25)
+    tifffile.imwrite("g.tif", grains())
+    done = segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
+    expected = segment_file(Path("g.tif"), Path("t"), FAST_QUICK)
+    assert {path.name for path in Path("o").iterdir()} == {
+        "labels.zarr",
+        "overlay.png",
+        "classes.csv",
+        "summary.json",
+    }
+    np.testing.assert_array_equal(done.segmentation.labels, expected.segmentation.labels)
+    written = open_micrograph(Path("o/labels.zarr"))
+    levels = written.read(slice(0, 300), slice(0, 90))[..., 0]
+    np.testing.assert_array_equal(np.rint(255 * levels), expected.segmentation.labels)
+    assert written.pixel_size == done.summary["pixel_size_um"] == 0.25
+    assert done.summary["sha256"] is None
+
+
+@pytest.mark.xfail(strict=True, raises=OutputError, reason="storage keeps folders out of the way")
+def test_an_ome_zarr_is_replaced_with_force(image: Path, everything_is_large: None) -> None:
+    write_ome_zarr_labels(Path("g.zarr"), grains(), class_colours(3), 0.25)
+    segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
+    with pytest.raises(OutputError, match="--force"):
+        segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
+    again = segment_file(Path("g.zarr"), Path("o"), replace(FAST_QUICK, seed=1), force=True)
+    levels = open_micrograph(Path("o/labels.zarr")).read(slice(0, 300), slice(0, 90))[..., 0]
+    np.testing.assert_array_equal(np.rint(255 * levels), again.segmentation.labels)
+
+
+@pytest.mark.parametrize("kind", ["small", "tiff", "zarr"])
+def test_what_is_stopped_while_labelling_leaves_no_file(
+    image: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    path = Path("g.zarr" if kind == "zarr" else "g.tif")
+    if kind == "zarr":
+        write_ome_zarr_labels(path, grains(), class_colours(3), None)
+    else:
+        tifffile.imwrite(path, grains())
+    if kind != "small":
+        request.getfixturevalue("everything_is_large")
+    before = sorted(Path().rglob("*"))
+
+    def stop(done: int, n_rows: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_file(path, Path("o"), FAST_QUICK, on_rows=stop)
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mode": "paper"}, "mode 'paper': needs the whole of g.tif"),
+        ({"regions": "components"}, "regions 'components': needs the whole of g.tif"),
+        ({"n_superpixels": 10**6}, "n_superpixels 1000000"),
+        ({"n_layers": 60}, "121 x 121 at once"),
+    ],
+)
+def test_settings_not_for_a_large_file_are_refused_at_once(
+    image: Path, everything_is_large: None, change: dict[str, Any], said: str
+) -> None:
+    tifffile.imwrite("g.tif", grains())
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(NitalError, match=said):
+        segment_file(Path("g.tif"), Path("o"), replace(FAST_QUICK, **change), on_step=never)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_large_file_is_not_compared(image: Path, everything_is_large: None) -> None:
+    tifffile.imwrite("g.tif", grains())
+    with pytest.raises(InputError, match=r"^a\.png: g\.tif is too large to be compared"):
+        segment_file(Path("g.tif"), Path("o"), FAST_QUICK, reference=image, on_step=never)
+    assert not Path("o").exists()
+
+
+def test_a_result_of_a_large_file_is_replaced_with_force_only(
+    image: Path, everything_is_large: None
+) -> None:
+    tifffile.imwrite("g.tif", grains())
+    segment_file(Path("g.tif"), Path("o"), FAST_QUICK)
+    before = Path("o/labels.tif").read_bytes()
+    other = replace(FAST_QUICK, n_classes=2)
+    with pytest.raises(OutputError, match="--force"):
+        segment_file(Path("g.tif"), Path("o"), other, on_step=never)
+    assert Path("o/labels.tif").read_bytes() == before
+    done = segment_file(Path("g.tif"), Path("o"), other, force=True)
+    np.testing.assert_array_equal(
+        read_labels(Path("o/labels.tif")), np.asarray(done.segmentation.labels)
+    )
+
+
 # --- studies ------------------------------------------------------------------------------------
 
 
@@ -136,20 +305,21 @@ def test_a_study_keeps_each_run_at_once(image: Path) -> None:
     assert [(run.n_classes, run.seed) for run in runs] == [(2, 0), (2, 1), (3, 0), (3, 1)]
 
 
-def test_a_study_goes_on_where_it_stopped(image: Path) -> None:
-    whole = study(image, Path("whole")).finish()
+@pytest.mark.parametrize("settings", [QUICK, FAST_QUICK], ids=["paper", "fast"])
+def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> None:
+    whole = study(image, Path("whole"), settings=settings).finish()
 
     def stop(run: Run) -> None:
         if run.seed == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(image).finish(on_run=stop)
-    again = study(image)
+        study(image, settings=settings).finish(on_run=stop)
+    again = study(image, settings=settings)
     assert len(again.missing) == again.n_runs - 2 == 2
     assert timeless(again.finish()) == timeless(whole)
     assert keys() == keys(Path("whole"))
-    assert study(image).missing == []
+    assert study(image, settings=settings).missing == []
 
 
 def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:
@@ -181,7 +351,13 @@ def test_an_executor_gives_the_same_runs(image: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"max_iterations": 4}, {"n_filters": 9}, {"regions": "components"}, {"momentum": 0.5}],
+    [
+        {"max_iterations": 4},
+        {"n_filters": 9},
+        {"regions": "components"},
+        {"momentum": 0.5},
+        {"mode": "fast"},
+    ],
 )
 def test_other_settings_are_refused(image: Path, change: dict[str, Any]) -> None:
     study(image)

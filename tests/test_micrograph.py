@@ -1,5 +1,7 @@
 """The micrograph: any kind of array becomes three float channels in [0, 1], or a clear error."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.micrograph import Micrograph, parse_length
+from nital.micrograph import LargeMicrograph, Micrograph, parse_length, read_padded
 
 
 def ramp(dtype: str, top: float, channels: int | None = None) -> NDArray[np.generic]:
@@ -139,3 +141,156 @@ def test_bad_lengths(text: str) -> None:
 @given(st.floats(1e-3, 1e3))
 def test_lengths_round_trip(length: float) -> None:
     assert parse_length(f"{length!r}um") == length
+
+
+# --- where it lies ------------------------------------------------------------------------------
+
+
+def scan(array: NDArray[Any], **how: Any) -> LargeMicrograph:
+    return LargeMicrograph.scan(lambda rows, cols: array[rows, cols], array.shape[:2], **how)
+
+
+def tall(dtype: str, top: float, channels: int | None) -> NDArray[Any]:
+    """More rows than are read at once, the brightest last, some of them transparent."""
+    shape = (600, 7) if channels is None else (600, 7, channels)
+    image = np.random.default_rng(0).random(shape)
+    image[-1, -1] = 1
+    image = (image * top).astype(dtype)
+    if channels in (2, 4):
+        image[..., -1] = 1
+        image[100:520, 3, -1] = 0
+    return image
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("dtype", "top"), [("u1", 255), ("u1", 90), ("u2", 4000), ("u2", 65535), ("f4", 1), ("f8", 1.3)]
+)
+def test_an_image_read_by_windows_is_the_image(dtype: str, top: float, channels: int) -> None:
+    image = tall(dtype, top, channels)
+    whole, large = Micrograph.from_array(image), scan(image)
+    assert large.shape == whole.shape == (600, 7)
+    assert large.full_scale == whole.full_scale
+    assert large.has_excluded == whole.has_excluded == (channels in (2, 4))
+    for window in (np.s_[0:600, 0:7], np.s_[500:530, 2:5], np.s_[599:600, 6:7]):
+        pixels, excluded = large.read(*window), large.read_excluded(*window)
+        assert pixels.dtype == np.float32
+        assert (pixels == whole.read(*window)).all()
+        assert (pixels == whole.pixels[window]).all()
+        assert (excluded == whole.read_excluded(*window)).all()
+        assert (excluded == whole.excluded[window]).all()
+    for step in (1, 2, 7, 600, 1000):
+        assert (large.reduced(step) == whole.reduced(step)).all()
+        assert large.reduced(step).shape == whole.pixels[::step, ::step].shape
+
+
+@pytest.mark.parametrize(
+    "image", [tall("f4", 1, 3) - np.float32(0.25), tall("f8", 1e6, None), tall("i2", 900, 1) - 40]
+)
+def test_other_ranges_are_stretched_where_they_lie(image: NDArray[Any]) -> None:
+    whole, large = Micrograph.from_array(image), scan(image)
+    assert large.full_scale == whole.full_scale == (image.min(), image.max())
+    assert (large.read(slice(0, 600), slice(0, 7)) == whole.pixels).all()
+
+
+def test_what_is_known_of_it_is_kept() -> None:
+    large = scan(tall("u1", 255, 3), pixel_size=0.5, name="a.tif", sha256="12")
+    assert (large.pixel_size, large.name, large.sha256) == (0.5, "a.tif", "12")
+
+
+def test_the_brightest_value_of_transparent_pixels_counts_the_same() -> None:
+    image = tall("u2", 1000, 2)
+    image[..., 1] = 65535
+    assert scan(image).full_scale == Micrograph.from_array(image).full_scale == (0, 1023)
+
+
+def fetches_of(array: NDArray[Any]) -> list[tuple[slice, slice]]:
+    """What is read when an image is opened."""
+    fetched: list[tuple[slice, slice]] = []
+
+    def fetch(rows: slice, cols: slice) -> NDArray[Any]:
+        fetched.append((rows, cols))
+        return array[rows, cols]
+
+    LargeMicrograph.scan(fetch, array.shape[:2])
+    return fetched
+
+
+def test_8_bits_are_read_until_two_pixels_differ() -> None:
+    image = np.zeros((2000, 3), np.uint8)
+    image[600, 0] = 1
+    assert len(fetches_of(image)) == 2
+    image[0, 0] = 1
+    assert len(fetches_of(image)) == 1
+
+
+def test_other_kinds_are_read_once_from_end_to_end() -> None:
+    fetched = fetches_of(tall("u2", 900, None))
+    rows = [row for band, _ in fetched for row in range(band.start, band.stop)]
+    assert rows == list(range(600))
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (np.full((600, 5), 7, np.uint8), "constant, every pixel has the grey level 7;"),
+        (np.full((600, 5), 700, np.uint16), "constant, every pixel has the grey level 700;"),
+        (np.full((4, 5, 3), 0.25), "constant"),
+        (with_value(np.nan), "1 pixels are NaN or infinite, the first at row 2, column 3"),
+        (with_value(-np.inf), "row 2, column 3"),
+        (np.array([[-1.7e308, 1.7e308]]), "rescale"),
+        (np.zeros((5, 4, 7)), r"\(5, 4, 7\)"),
+        (np.zeros((2, 2), complex), "kind complex"),
+        (np.zeros((1, 1)), "1 x 1 pixels"),
+        (np.zeros((4, 0)), "4 x 0 pixels"),
+    ],
+)
+def test_bad_images_are_refused_where_they_lie(image: NDArray[Any], said: str) -> None:
+    with pytest.raises(InputError, match=rf"^field 3: .*{said}"):
+        scan(image, name="field 3")
+    with pytest.raises(InputError, match=rf"^field 3: .*{said.split('grey')[0]}"):
+        Micrograph.from_array(image, name="field 3")
+
+
+@pytest.mark.xfail(strict=True, reason="LargeMicrograph.scan counts rows from the top of the band")
+def test_the_row_of_a_bad_value_is_that_of_the_image() -> None:
+    image = np.linspace(0, 1, 600 * 4).reshape(600, 4)
+    image[550, 3] = np.nan
+    with pytest.raises(InputError, match="the first at row 550, column 3"):
+        scan(image)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="LargeMicrograph.scan compares the channels of a pixel with each other"
+)
+def test_one_colour_everywhere_is_constant_where_it_lies() -> None:
+    image = np.empty((8, 9, 3), np.uint8)
+    image[:] = 10, 20, 30
+    with pytest.raises(InputError, match="constant"):
+        scan(image)
+
+
+# --- windows with what is around them -----------------------------------------------------------
+
+
+@given(st.data(), st.integers(2, 9), st.integers(2, 9), st.integers(1, 4))
+def test_a_window_with_its_surroundings(
+    data: st.DataObject, rows: int, cols: int, halo: int
+) -> None:
+    image = np.random.default_rng(rows).integers(0, 256, (rows, cols, 4), dtype=np.uint8)
+    image[..., 3] //= 128  # half of it transparent
+    image[0, 0], image[-1, -1] = (9, 9, 9, 1), (8, 8, 8, 1)
+    window = []
+    for length in (rows, cols):
+        start = data.draw(st.integers(0, length - 1))
+        window.append(slice(start, data.draw(st.integers(start + 1, length))))
+    whole = Micrograph.from_array(image)
+    margin = (halo, halo)
+    around = tuple(slice(each.start, each.stop + 2 * halo) for each in window)
+    wanted = np.pad(whole.pixels, [margin, margin, (0, 0)], mode="reflect")[around]
+    mask = np.pad(whole.excluded, [margin, margin], mode="reflect")[around]
+    for source in (whole, scan(image)):
+        pixels, excluded = read_padded(source, window[0], window[1], halo)
+        assert pixels.dtype == np.float32
+        assert (pixels == wanted).all()
+        assert (excluded == mask).all()

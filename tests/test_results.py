@@ -12,9 +12,11 @@ import tifffile
 from PIL import Image
 
 from conftest import halves
+from nital import results
 from nital.agreement import compare
 from nital.files import read_labels, read_micrograph
-from nital.micrograph import Micrograph
+from nital.large import open_micrograph
+from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import class_colours
 from nital.results import (
     RESULT_FILES,
@@ -28,7 +30,7 @@ from nital.results import (
     write_synthetic,
 )
 from nital.segmenter import Segmentation, segment
-from nital.settings import PAPER
+from nital.settings import FAST, PAPER
 from nital.studies import Run, study_classes, study_superpixels
 from nital.synthetic import synthesize
 
@@ -90,7 +92,8 @@ def test_the_files_say_what_the_summary_says(
     tmp_path: Path, result: Segmentation, micrograph: Micrograph, summary: dict[str, Any]
 ) -> None:
     write_result(tmp_path, result, micrograph, summary)
-    assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - {"comparison.png"}
+    others = {"comparison.png", "labels.zarr"}
+    assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - others
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif"), result.labels)
     assert tifffile.imread(tmp_path / "labels.tif").dtype == np.uint8
@@ -131,6 +134,71 @@ def test_a_reference_adds_a_comparison(
     assert [row["reference"] for row in stored["classes"]] == [-2, 7]
     assert stored["n_pixels"] == 14 * 20
     assert len(stored["unmatched"]) == result.n_classes - 2
+
+
+@pytest.mark.parametrize("mode", ["fast", "paper"])
+def test_the_summary_names_the_mode_and_what_was_sampled(micrograph: Micrograph, mode: str) -> None:
+    settings = replace(FAST if mode == "fast" else PAPER, n_filters=8, max_iterations=3)
+    found = segment(micrograph, settings=settings)
+    summary = summarise(found, micrograph, source=Path("a.png"))
+    assert summary["settings"]["mode"] == mode
+    assert summary["sampled_fraction"] == 1
+    assert summary["n_classes_asked"] == 3
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_labels_of_a_large_micrograph_are_a_pyramid(
+    tmp_path: Path,
+    result: Segmentation,
+    micrograph: Micrograph,
+    summary: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(results, "LARGE_PIXELS", 16 * 20)
+    write_result(tmp_path, result, micrograph, summary)
+    with tifffile.TiffFile(tmp_path / "labels.tif") as file:
+        assert not file.is_bigtiff
+    monkeypatch.setattr(results, "LARGE_PIXELS", 16 * 20 - 1)
+    write_result(tmp_path, result, micrograph, summary)
+    with tifffile.TiffFile(tmp_path / "labels.tif") as file:
+        assert file.is_bigtiff
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif"), result.labels)
+    assert read_micrograph(tmp_path / "labels.tif").pixel_size == 0.5
+
+
+def test_labels_of_an_ome_zarr_are_an_ome_zarr(
+    tmp_path: Path, result: Segmentation, micrograph: Micrograph, summary: dict[str, Any]
+) -> None:
+    write_result(tmp_path, result, micrograph, summary, as_zarr=True)
+    others = {"comparison.png", "labels.tif"}
+    assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - others
+    written = open_micrograph(tmp_path / "labels.zarr")
+    assert written.pixel_size == 0.5
+    levels = written.read(slice(0, 16), slice(0, 20))[..., 0]
+    np.testing.assert_array_equal(np.rint(255 * levels), result.labels)
+
+
+@pytest.mark.parametrize(("side", "size"), [(20, (20, 16)), (19, (10, 8)), (7, (7, 6))])
+def test_the_overlay_of_a_large_micrograph_is_reduced(
+    tmp_path: Path,
+    result: Segmentation,
+    micrograph: Micrograph,
+    summary: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    side: int,
+    size: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(results, "OVERLAY_SIDE", side)
+    image = np.dstack([halves(), np.where(micrograph.excluded, 0, 255).astype(np.uint8)])
+    there = LargeMicrograph.scan(lambda rows, cols: image[rows, cols], (16, 20), pixel_size=0.5)
+    shown = []
+    for name, source in (("whole", micrograph), ("there", there)):
+        (tmp_path / name).mkdir()
+        write_result(tmp_path / name, result, source, summary)
+        with Image.open(tmp_path / name / "overlay.png") as overlay:
+            assert overlay.size == size
+            shown.append(np.asarray(overlay))
+    np.testing.assert_array_equal(*shown)
 
 
 def test_a_study_of_the_number_of_classes(tmp_path: Path) -> None:

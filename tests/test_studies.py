@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nital import studies
 from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
-from nital.segmenter import segment
-from nital.settings import PAPER
+from nital.sampling import Sample
+from nital.segmenter import prepare, segment
+from nital.settings import FAST, PAPER, Settings
 from nital.studies import (
     Run,
     execute,
@@ -29,6 +31,8 @@ from nital.studies import (
 SMALL = replace(
     PAPER, n_filters=6, n_responses=5, max_iterations=3, device="cpu", threads=1, n_superpixels=20
 )
+QUICK = replace(SMALL, mode="fast", learning_rate=FAST.learning_rate)
+MODES = pytest.mark.parametrize("settings", [SMALL, QUICK], ids=["paper", "fast"])
 
 
 def micrograph() -> Micrograph:
@@ -77,9 +81,10 @@ def spawned() -> Executor:
     return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
 
 
+@MODES
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), spawned])
-def test_any_executor_gives_the_same_runs(make: Callable[[], Executor]) -> None:
-    runs = plan(SMALL, n_classes=[2, 3], compactness=[20.0], n_superpixels=[15, 20], repeats=1)
+def test_any_executor_gives_the_same_runs(make: Callable[[], Executor], settings: Settings) -> None:
+    runs = plan(settings, n_classes=[2, 3], compactness=[20.0], n_superpixels=[15, 20], repeats=1)
     here = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
     with make() as executor:
         there = {
@@ -90,8 +95,9 @@ def test_any_executor_gives_the_same_runs(make: Callable[[], Executor]) -> None:
     assert there == here
 
 
-def test_a_run_is_the_segmentation_with_its_settings() -> None:
-    (settings,) = plan(SMALL, n_classes=[3], compactness=[9.0], n_superpixels=[20], repeats=1)
+@MODES
+def test_a_run_is_the_segmentation_with_its_settings(settings: Settings) -> None:
+    (settings,) = plan(settings, n_classes=[3], compactness=[9.0], n_superpixels=[20], repeats=1)
     (found,) = execute(micrograph(), [settings])
     result = segment(micrograph(), settings=settings)
     assert (found.n_classes, found.compactness, found.n_superpixels, found.seed) == (3, 9, 20, 0)
@@ -102,6 +108,25 @@ def test_a_run_is_the_segmentation_with_its_settings() -> None:
         result.criteria.F_prime,
         result.criteria.Q,
     )
+
+
+@MODES
+def test_what_repeats_can_share_is_found_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+
+    def counted(micrograph: Micrograph, settings: Settings) -> object:
+        found.append(prepare(micrograph, settings))
+        return found[-1]
+
+    monkeypatch.setattr(studies, "prepare", counted)
+    runs = plan(settings, n_classes=[2, 3], compactness=[5.0, 9.0], n_superpixels=[20], repeats=2)
+    together = [replace(each, seconds=0) for each in execute(micrograph(), runs)]
+    assert len(found) == 2
+    assert all(isinstance(each, Sample) == (settings.mode == "fast") for each in found)
+    alone = [replace(each, seconds=0) for one in runs for each in execute(micrograph(), [one])]
+    assert together == alone
 
 
 def test_runs_come_one_by_one() -> None:
@@ -120,7 +145,7 @@ def test_runs_come_one_by_one() -> None:
         seed=st.integers(0, 2**32 - 1),
         n_found=st.integers(1, 50),
         iterations=st.integers(1, 500),
-        stop_reason=st.sampled_from(["n_classes", "max_iterations"]),
+        stop_reason=st.sampled_from(["n_classes", "settled", "max_iterations"]),
         F=st.floats(0, 1e9),
         F_prime=st.floats(0, 1e9),
         Q=st.floats(0, 1e9),

@@ -1,16 +1,28 @@
-"""The loop: the refinement against a plain one, the stop rule, exclusion, repeatability."""
+"""The loop: refinements against plain ones, what stops it, exclusion, how often it reads."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
 
 from nital.errors import SettingError
 from nital.network import Network
-from nital.training import Batch, Step, refine, train, whole_image
+from nital.training import (
+    Batch,
+    Settled,
+    Step,
+    Training,
+    balanced,
+    majority,
+    train,
+    whole_image,
+)
 
 CPU = torch.device("cpu")
 N_RESPONSES = 5
@@ -33,11 +45,88 @@ def test_refinement_is_the_majority_with_ties_to_the_lowest(
 ) -> None:
     superpixel = torch.tensor([s for s, _ in pixels])
     labels = torch.tensor([label for _, label in pixels])
-    refined, n_classes = refine(labels, superpixel, 4, N_RESPONSES)
+    responses = torch.nn.functional.one_hot(labels, N_RESPONSES).float()
+    refined = majority(responses, superpixel, 4)
     for (s, _), found in zip(pixels, refined.tolist(), strict=True):
         votes = Counter(label for other, label in pixels if other == s)
         assert found == min(votes, key=lambda label: (-votes[label], label))
-    assert n_classes == len({label for _, label in pixels})
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_pixel_votes_for_the_strongest_of_its_responses(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    responses = rng.normal(size=(30, N_RESPONSES))
+    superpixel = rng.integers(0, 6, 30)
+    refined = majority(torch.from_numpy(responses), torch.from_numpy(superpixel), 6).tolist()
+    for s in set(superpixel.tolist()):
+        votes = Counter(
+            max(range(N_RESPONSES), key=values.__getitem__)
+            for values, other in zip(responses.tolist(), superpixel, strict=True)
+            if other == s
+        )
+        winner = min(votes, key=lambda label: (-votes[label], label))
+        assert {refined[i] for i in np.flatnonzero(superpixel == s)} == {winner}
+
+
+# --- balanced targets ---------------------------------------------------------------------------
+
+
+def sinkhorn(responses: NDArray[np.float64], n_superpixels: int) -> NDArray[np.int64]:
+    """Balanced targets of the superpixels, written out: softmax, then columns, rows, thrice."""
+    n_pixels = len(responses) // n_superpixels
+    share = np.empty((n_superpixels, responses.shape[1]))
+    for s in range(n_superpixels):
+        mean = responses[s * n_pixels : (s + 1) * n_pixels].mean(axis=0)
+        strength = np.exp(mean / 0.5)
+        share[s] = strength / strength.sum()
+    for _ in range(3):
+        for label in range(share.shape[1]):
+            share[:, label] /= share[:, label].sum()
+        for s in range(n_superpixels):
+            share[s] /= share[s].sum()
+    return share.argmax(axis=1)
+
+
+def in_turn(n_superpixels: int, n_pixels: int) -> Tensor:
+    """Superpixels of pixels that stand one superpixel after the other."""
+    return torch.arange(n_superpixels).repeat_interleave(n_pixels)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 4), st.integers(2, 6))
+def test_balanced_targets_are_those_of_a_plain_sinkhorn(
+    seed: int, n_superpixels: int, n_pixels: int, q: int
+) -> None:
+    responses = np.random.default_rng(seed).normal(size=(n_superpixels * n_pixels, q))
+    superpixel = in_turn(n_superpixels, n_pixels)
+    found = balanced(torch.from_numpy(responses), superpixel, n_superpixels)
+    assert (found.numpy() == sinkhorn(responses, n_superpixels).repeat(n_pixels)).all()
+
+
+def test_balanced_targets_share_where_the_majority_collapses() -> None:
+    # One class is far the strongest everywhere; the others differ a little from place to place.
+    generator = torch.Generator().manual_seed(0)
+    responses = 0.3 * torch.randn(240, 1, 4, generator=generator).repeat(1, 3, 1)
+    responses[..., 0] += 5
+    responses, superpixel = responses.reshape(-1, 4), in_turn(240, 3)
+    assert majority(responses, superpixel, 240).unique().tolist() == [0]
+    counts = torch.bincount(balanced(responses, superpixel, 240), minlength=4) / 3
+    assert counts.sum() == 240
+    assert ((counts > 45) & (counts < 75)).all()
+
+
+def test_balanced_targets_follow_responses_that_are_balanced_already() -> None:
+    responses = 3 * torch.eye(4).repeat(5, 1)
+    assert balanced(responses, torch.arange(20), 20).tolist() == [0, 1, 2, 3] * 5
+
+
+@pytest.mark.xfail(strict=True, reason="a column that is 0 in single precision becomes NaN")
+def test_a_class_that_answers_nowhere_does_not_take_all() -> None:
+    responses = torch.eye(4)[:, :3].repeat(4, 1)  # 0, 1, 2 and neither, in turn
+    responses = torch.cat([responses, torch.full((16, 1), -60.0)], dim=1)
+    assert balanced(responses, torch.arange(16), 16)[:3].tolist() == [0, 1, 2]
+
+
+# --- the loop -----------------------------------------------------------------------------------
 
 
 def test_it_stops_at_the_count_and_reports_every_step() -> None:
@@ -132,3 +221,182 @@ def test_excluded_pixels_do_not_vote() -> None:
     with torch.no_grad():
         labels = small_network()(batch.pixels).argmax(dim=1).ravel()[8:]
     assert training.steps[0].n_classes == len(labels.unique())
+
+
+# --- fast mode ----------------------------------------------------------------------------------
+
+
+def patch_batch() -> Batch:
+    """Patches of 12 superpixels, 3 pixels of each."""
+    pixels = torch.rand(36, 5, 5, 3, generator=torch.Generator().manual_seed(0))
+    return Batch(pixels, in_turn(12, 3), 12, patches=True)
+
+
+def weights_of(network: Network) -> list[Tensor]:
+    return [weight.detach().clone() for weight in network.parameters()]
+
+
+def same(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def course(batch: Batch, **how: object) -> tuple[Training, list[Tensor], list[Step]]:
+    """A training, its weights, and the steps that were told."""
+    network, told = small_network(), list[Step]()
+    options: dict[str, object] = {"n_classes": 0, "learning_rate": 0.1, "momentum": 0.9}
+    training = train(
+        network,
+        [batch] * 60,
+        on_step=told.append,
+        **(options | how),  # type: ignore[arg-type]
+    )
+    return training, weights_of(network), told
+
+
+def test_patches_are_trained_on() -> None:
+    batch = patch_batch()
+    with torch.no_grad():
+        labels = small_network().of_patches(batch.pixels).argmax(dim=1)
+    training, weights, _ = course(batch, refine=balanced, max_iterations=15)
+    assert training.steps[0].n_classes == len(labels.unique())
+    assert training.steps[-1].loss < training.steps[0].loss
+    assert not same(weights, weights_of(small_network()))
+
+
+def collapsing_batch() -> Batch:
+    """Two large superpixels: the majority rule makes fewer and fewer classes of it."""
+    return replace(small_batch(), superpixel=torch.arange(64) // 32, n_superpixels=2)
+
+
+@pytest.mark.parametrize("read_every", [5, 7, 16])
+@pytest.mark.parametrize(("n_classes", "reason"), [(0, "max_iterations"), (1, "n_classes")])
+def test_reading_seldom_alters_nothing(read_every: int, n_classes: int, reason: str) -> None:
+    often, weights, told = course(collapsing_batch(), n_classes=n_classes, max_iterations=18)
+    seldom, others, told_late = course(
+        collapsing_batch(), n_classes=n_classes, max_iterations=18, read_every=read_every
+    )
+    assert len(often.steps) % read_every  # the end falls inside a window
+    assert often.stop_reason == reason
+    assert seldom == often
+    assert same(weights, others)
+    assert told_late == told == list(often.steps)
+
+
+def test_weights_of_updates_past_the_stop_are_put_back() -> None:
+    stopped, weights, _ = course(collapsing_batch(), n_classes=2, max_iterations=18, read_every=16)
+    n_steps = len(stopped.steps)
+    assert n_steps < 16
+    _, there, _ = course(collapsing_batch(), max_iterations=n_steps)
+    _, beyond, _ = course(collapsing_batch(), max_iterations=16)
+    assert same(weights, there)
+    assert not same(weights, beyond)
+
+
+def test_it_stops_when_settled_and_asks_at_readings_only() -> None:
+    asked: list[int] = []
+
+    def settled() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    training, _, told = course(
+        patch_batch(), refine=balanced, max_iterations=60, settled=settled, read_every=4
+    )
+    assert training.stop_reason == "settled"
+    assert len(training.steps) == len(told) == 12
+    assert len(asked) == 3
+
+
+def test_the_last_window_may_be_shorter() -> None:
+    asked: list[int] = []
+
+    def settled() -> bool:
+        return asked.append(1) is not None
+
+    training, _, told = course(
+        patch_batch(), refine=balanced, max_iterations=10, settled=settled, read_every=4
+    )
+    assert training.stop_reason == "max_iterations"
+    assert len(training.steps) == len(told) == 10
+    assert len(asked) == 3
+
+
+@pytest.mark.xfail(strict=True, reason="steps since the last reading are lost with the batches")
+def test_batches_may_run_out_inside_a_window() -> None:
+    seldom, often = (
+        train(
+            small_network(),
+            [small_batch()] * 3,
+            n_classes=0,
+            max_iterations=9,
+            learning_rate=0.1,
+            momentum=0.9,
+            read_every=read_every,
+        )
+        for read_every in (5, 1)
+    )
+    assert seldom == often
+
+
+def test_a_loss_that_diverges_inside_a_window_is_told() -> None:
+    with pytest.raises(SettingError, match=r"diverged at iteration \d+,"):
+        course(small_batch(), max_iterations=50, learning_rate=1e38, read_every=25)
+
+
+def test_the_learning_rate_falls_to_half_in_a_half_life() -> None:
+    batch, half_life = patch_batch(), 3
+    network = small_network()
+    for rate in (0.1, 0.1 * 0.5 ** (1 / 3), 0.1 * 0.5 ** (2 / 3), 0.05):
+        train(network, [batch], n_classes=0, max_iterations=1, learning_rate=rate, momentum=0.0)
+    _, weights, _ = course(batch, max_iterations=4, momentum=0.0, half_life=half_life)
+    assert same(weights, weights_of(network))
+
+
+def test_a_learning_rate_that_has_fallen_moves_nothing_more() -> None:
+    _, early, _ = course(patch_batch(), max_iterations=1, half_life=1e-3)
+    _, late, _ = course(patch_batch(), max_iterations=20, half_life=1e-3)
+    _, other, _ = course(patch_batch(), max_iterations=20)
+    assert same(early, late)
+    assert not same(late, other)
+
+
+def test_settled_means_no_more_labels_changed_than_tolerated() -> None:
+    network = small_network()
+    probe = torch.rand(200, 5, 5, 3, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        before = network.of_patches(probe).argmax(dim=1)
+        weights_before = weights_of(network)
+        network.layers[-1].bias[int(before[0])] -= 0.1
+        after = network.of_patches(probe).argmax(dim=1)
+        weights_after = weights_of(network)
+    changed = float((before != after).double().mean())
+    assert 0 < changed < 0.5
+
+    def put(weights: list[Tensor]) -> None:
+        for weight, value in zip(network.parameters(), weights, strict=True):
+            weight.data.copy_(value)
+
+    for tolerance, expected in ((changed, True), (changed - 1e-9, False), (0.0, False)):
+        put(weights_before)
+        settled = Settled(network, probe, tolerance)
+        assert not settled()  # there is nothing to compare with yet
+        assert settled()  # nothing has changed
+        put(weights_after)
+        assert settled() is expected
+        assert settled()  # compared with the call before, not with the first
+
+
+def test_asking_whether_it_has_settled_changes_nothing() -> None:
+    network = small_network()
+    before = weights_of(network)
+    probe = patch_batch().pixels.clone()
+    settled = Settled(network, probe, 0.0)
+    settled()
+    settled()
+    assert same(before, weights_of(network))
+    assert torch.equal(probe, patch_batch().pixels)
+
+
+def test_never_settled_below_a_tolerance_of_0() -> None:
+    settled = Settled(small_network(), patch_batch().pixels, -1)
+    assert [settled() for _ in range(3)] == [False] * 3

@@ -1,0 +1,283 @@
+"""Speed and memory: fast mode, paper mode and a naive transcription, side by side.
+
+    python benchmarks/speed.py                    some 10 minutes on two cores
+    python benchmarks/speed.py --naive-to-its-stop    another 10: the naive loop to its own end
+
+Whole runs are processes of their own, from the file to the files, the start of the interpreter
+included; the median of three, after one that warms the disk's cache. The micrographs are synthetic:
+one of 1000 x 1000 pixels, and tiles of it turned and shifted. docs/performance.md explains the
+tables.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from naive import train as train_naively
+from nital.criteria import evaluate
+from nital.micrograph import Micrograph
+from nital.network import Network
+from nital.sampling import PIXELS_A_SUPERPIXEL, STEP_SUPERPIXELS
+from nital.settings import FAST, PAPER, Settings
+from nital.superpixels import find_superpixels
+from nital.synthetic import synthesize
+from nital.training import train, whole_image
+
+SIDES = (500, 1000, 2000, 4000)
+ITERATION_SIDES = (256, 512, 1000)
+ITERATIONS = 3
+ROUNDS = 3
+REPEATS = 10
+
+console = Console(width=140)
+
+
+def micrograph(side: int) -> NDArray[np.uint8]:
+    """A synthetic steel of three constituents, (side, side)."""
+    fractions = {"ferrite": 0.5, "pearlite": 0.3, "martensite": 0.2}
+    grey = np.clip(synthesize((1000, 1000), fractions, seed=1).image, 0, 1)
+    base = np.round(255 * (grey if grey.ndim == 2 else grey[..., 0])).astype(np.uint8)
+    rng = np.random.default_rng(0)
+    n = -(-side // 1000)
+    rows = [
+        [np.rot90(np.roll(base, rng.integers(1000), 1), rng.integers(4)) for _ in range(n)]
+        for _ in range(n)
+    ]
+    return np.ascontiguousarray(np.block(rows)[:side, :side])
+
+
+def process(*command: str) -> tuple[float, float, str]:
+    """Seconds, peak memory in GB and output of one process."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert child.stdout is not None
+    out = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit code {child.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20, out
+
+
+def nital(*arguments: str) -> tuple[float, float, dict[str, Any]]:
+    seconds, peak, out = process(sys.executable, "-m", "nital", *arguments, "--json", "--force")
+    return seconds, peak, json.loads(out)
+
+
+def gflops(settings: Settings) -> tuple[float, float]:
+    """Multiplications and additions, in 1e9, of a pixel's prediction; of a step of fast training.
+
+    A step goes forward and twice as far back, but for the first layer, whose inputs need no
+    gradient.
+    """
+    p, q = settings.n_filters, settings.n_responses
+    first, later = 2 * 27 * p, 2 * (9 * p * p * (settings.n_layers - 1) + p * q)
+    patch = 2 * 9 * first + 3 * later  # the first layer at nine places
+    return (first + later) / 1e9, STEP_SUPERPIXELS * PIXELS_A_SUPERPIXEL * patch / 1e9
+
+
+def sgemm_rate() -> float:
+    """GFLOP/s of the machine's own product of two 2048 x 2048 matrices; median of nine."""
+    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+    taken = [seconds(lambda: a @ b) for _ in range(10)][1:]
+    return 2 * 2048**3 / statistics.median(taken) / 1e9
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def side_by_side(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each call; they take turns, so that a busy machine slows them alike."""
+    for call in calls.values():
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            taken[name].append(seconds(call))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def whole_runs(folder: Path) -> Table:
+    """Fast mode over sizes, in processes of their own."""
+    table = Table(
+        *("pixels", "whole, s", "superpixels", "training", "prediction", "iterations", "peak, GB"),
+        *("training, of sgemm", "prediction, of sgemm"),
+        title="Fast mode, n_classes = 3, file to files",
+    )
+    of_pixel, of_step = gflops(FAST)
+    for side in SIDES:
+        image = folder / f"{side}.tif"
+        tifffile.imwrite(image, micrograph(side))
+        command = ("segment", str(image), "--n-classes", "3", "--out", str(folder / "out"))
+        nital(*command)
+        rate = sgemm_rate()
+        runs = sorted((nital(*command) for _ in range(ROUNDS)), key=lambda run: run[0])
+        whole, peak, summary = runs[ROUNDS // 2]
+        stage = summary["seconds"]
+        rates = (
+            summary["iterations"] * of_step / stage["training"],
+            side**2 * of_pixel / stage["prediction"],
+        )
+        table.add_row(
+            f"{side} x {side}",
+            f"{whole:.1f}",
+            *(f"{stage[name]:.2f}" for name in ("superpixels", "training", "prediction")),
+            str(summary["iterations"]),
+            f"{peak:.2f}",
+            *(f"{each:.0f} GFLOP/s, {each / rate:.0%}" for each in rates),
+        )
+    return table
+
+
+def paper_iterations(image: NDArray[np.float32], superpixels: NDArray[np.int64]) -> list[int]:
+    """`ITERATIONS` of nital's own loop; the count of classes in each."""
+    network = Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0)
+    training = train(
+        network,
+        whole_image(image, superpixels, np.zeros(superpixels.shape, bool), torch.device("cpu")),
+        n_classes=0,
+        max_iterations=ITERATIONS,
+        learning_rate=PAPER.learning_rate,
+        momentum=PAPER.momentum,
+    )
+    return [step.n_classes for step in training.steps]
+
+
+def naive_iterations(image: NDArray[np.float32], superpixels: NDArray[np.int64]) -> list[int]:
+    return train_naively(image, superpixels, n_classes=0, max_iterations=ITERATIONS)[0]
+
+
+def iterations() -> Table:
+    """Paper mode against the naive loop, an iteration."""
+    table = Table(
+        *("image", "superpixels", "naive, s", "paper mode, s", "ratio"),
+        title="Paper mode, an iteration, in one process, taking turns",
+    )
+    for side in ITERATION_SIDES:
+        image = Micrograph.from_array(micrograph(side)).pixels
+        superpixels = find_superpixels(image)
+        calls: dict[str, Callable[[], object]] = {
+            "naive": partial(naive_iterations, image, superpixels),
+            "paper": partial(paper_iterations, image, superpixels),
+        }
+        slow, quick = (taken / ITERATIONS for taken in side_by_side(calls).values())
+        table.add_row(
+            f"{side} x {side}",
+            f"{superpixels.max() + 1:,}",
+            f"{slow:.3f}",
+            f"{quick:.3f}",
+            f"{slow / quick:.2f}",
+        )
+    return table
+
+
+def repeats(folder: Path) -> str:
+    """Ten seeds against one, file to files."""
+    image, out = str(folder / "1000.tif"), str(folder / "out")
+    one = statistics.median(
+        nital("segment", image, "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
+    )
+    many = statistics.median(
+        nital("classes", image, "--range", "3:3", "--repeats", str(REPEATS), "--out", out)[0]
+        for _ in range(ROUNDS)
+    )
+    return (
+        f"{REPEATS} repeats of 1000 x 1000: {many:.1f} s, one {one:.1f} s, ratio {many / one:.2f}"
+    )
+
+
+def starts() -> str:
+    python = sys.executable
+    commands = {
+        "python -c pass": (python, "-c", "pass"),
+        "import nital": (python, "-c", "import nital"),
+        "nital --help": (python, "-m", "nital", "--help"),
+    }
+    taken = {
+        name: statistics.median(process(*command)[0] for _ in range(9))
+        for name, command in commands.items()
+    }
+    return ", ".join(f"{name} {value:.2f} s" for name, value in taken.items())
+
+
+def criteria() -> Table:
+    rng = np.random.default_rng(0)
+    colour = rng.random((1000, 1000, 3), dtype=np.float32)
+    labels = rng.integers(1, 4, (1000, 1000)).astype(np.uint8)
+    taken = side_by_side(
+        {
+            "colour, 3 classes": lambda: evaluate(colour, labels),
+            "grey, 3 classes": lambda: evaluate(colour[..., 0], labels),
+            "colour, 600,000 components": lambda: evaluate(colour, labels, regions="components"),
+        }
+    )
+    table = Table("1000 x 1000", "ms", title="F, F' and Q together")
+    for name, value in taken.items():
+        table.add_row(name, f"{1000 * value:.0f}")
+    return table
+
+
+def to_its_stop(folder: Path) -> str:
+    """Both on 1000 x 1000, file to files, each to its own stop."""
+    image, out = str(folder / "1000.tif"), str(folder / "out")
+    script = str(Path(__file__).with_name("naive.py"))
+    slow, peak, told = process(sys.executable, script, image, str(folder / "naive.png"))
+    quick = statistics.median(
+        nital("segment", image, "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
+    )
+    n = json.loads(told)["iterations"]
+    return (
+        f"1000 x 1000, file to files: naive {slow:.0f} s ({n} iterations, {peak:.1f} GB), fast mode"
+        f" {quick:.1f} s, ratio {slow / quick:.0f}"
+    )
+
+
+def processor() -> str:
+    """Its name, where the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--naive-to-its-stop", action="store_true")
+    given = parser.parse_args()
+    console.print(
+        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads;"
+        f" torch {torch.__version__}, numpy {np.__version__}; sgemm {sgemm_rate():.0f} GFLOP/s;"
+        f" medians of {ROUNDS}"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        console.print(starts())
+        console.print(whole_runs(folder))
+        console.print(repeats(folder))
+        console.print(iterations())
+        console.print(criteria())
+        if given.naive_to_its_stop:
+            console.print(to_its_stop(folder))
+
+
+if __name__ == "__main__":
+    main()
