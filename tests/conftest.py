@@ -1,15 +1,16 @@
 """What several tests share: a tiny micrograph, and the command line called in this process."""
 
-import gc
 import os
 import signal
-import warnings
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -56,10 +57,24 @@ def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for module in (large, results):
         monkeypatch.setattr(module, "LARGE_PIXELS", 1000)
-    # Files stay open as long as what reads or maps them is there.
-    warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
+    # Left to themselves files stay open until they are garbage, in whatever test that may be.
+    opened: list[Any] = []
+    for module, name in ((tifffile, "imread"), (tempfile, "TemporaryFile")):
+        monkeypatch.setattr(module, name, remembering(getattr(module, name), opened))
     yield
-    gc.collect()
+    for each in opened:
+        if hasattr(each, "close"):
+            each.close()
+
+
+def remembering(function: Callable[..., Any], given: list[Any]) -> Callable[..., Any]:
+    """The same function, with all that it has given in a list."""
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        given.append(function(*arguments, **named))
+        return given[-1]
+
+    return called
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nital import network as module
 from nital.network import Network
 
 
@@ -125,3 +126,39 @@ def test_patches_of_an_image_give_what_the_image_gives_inside() -> None:
 def test_patches_of_another_size_are_no_input() -> None:
     with pytest.raises(RuntimeError):
         Network(n_filters=4, n_responses=3, n_layers=2).of_patches(some_patches(3))
+
+
+# --- bands of a whole image ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 9, 11), (2, 3, 5, 7), (1, 3, 1, 6), (1, 3, 12, 1)])
+@pytest.mark.parametrize("band_pixels", [1, 25, 2**13])
+def test_bands_give_what_the_whole_gives(
+    shape: tuple[int, int, int, int], band_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BAND_PIXELS", band_pixels)
+    network = lively(2).double()
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(3)).double()
+    weights = [*network.parameters()]
+    of_image = image.clone().requires_grad_()
+    found, expected = network(of_image), network.layers(of_image)
+    torch.testing.assert_close(found, expected)
+    for responses in (found, expected):
+        assert responses.shape == (shape[0], 5, *shape[2:])
+    pull = torch.rand(found.shape, generator=torch.Generator().manual_seed(4)).double()
+    torch.testing.assert_close(
+        torch.autograd.grad((found * pull).sum(), [of_image, *weights]),
+        torch.autograd.grad((expected * pull).sum(), [of_image, *weights]),
+    )
+
+
+def test_gradients_of_bands_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BAND_PIXELS", 40)
+    network = lively(2)
+    image = torch.rand(1, 9, 13, 3, generator=torch.Generator().manual_seed(3)).permute(0, 3, 1, 2)
+    target = torch.arange(9 * 13).view(1, 9, 13) % 5
+    found, expected = (
+        torch.autograd.grad(functional.cross_entropy(responses, target), [*network.parameters()])
+        for responses in (network(image), network.layers(image))
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
