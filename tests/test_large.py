@@ -125,16 +125,9 @@ TIFFS: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
 }
 
 
-PALETTE = pytest.mark.xfail(
-    strict=True,
-    raises=UserWarning,
-    reason="large.fetch reads the colour table after the file was closed",
-)
-
-
 @pytest.mark.parametrize(
     "kind",
-    [pytest.param(kind, marks=PALETTE) if kind.startswith("palette") else kind for kind in TIFFS],
+    [pytest.param(kind) if kind.startswith("palette") else kind for kind in TIFFS],
 )
 def test_a_large_tiff_is_what_is_read_of_it_as_a_whole(tmp_path: Path, kind: str) -> None:
     array, options = TIFFS[kind]
@@ -183,9 +176,6 @@ def test_pages_without_directories_of_their_own(tmp_path: Path) -> None:
     assert_the_same(opened(path, page=2), read_micrograph(path, page=2))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="large.open_micrograph does not check that pages are counted from 1"
-)
 @pytest.mark.parametrize("page", [0, -1])
 @pytest.mark.parametrize("kind", ["tiff", "zarr"])
 def test_pages_are_counted_from_1(tmp_path: Path, kind: str, page: int) -> None:
@@ -194,9 +184,6 @@ def test_pages_are_counted_from_1(tmp_path: Path, kind: str, page: int) -> None:
         open_micrograph(path, page=page)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="is_memmappable is asked after the file was closed: always False"
-)
 def test_what_is_stored_as_it_is_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(zarr, "open_array")  # what reads the others
     path = tiff(tmp_path, GREY)
@@ -232,16 +219,7 @@ def test_any_cut_in_the_image_is_noticed(tmp_path: Path, kind: str) -> None:
             open_micrograph(path)
 
 
-LISTS_CUT = pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="large._open_tiff zips lists of tiles that are cut: no InputError",
-)
-
-
-@pytest.mark.parametrize(
-    "kind", [*CUT[:2], *(pytest.param(kind, marks=LISTS_CUT) for kind in CUT[2:])]
-)
+@pytest.mark.parametrize("kind", [*CUT[:2], *(pytest.param(kind) for kind in CUT[2:])])
 def test_any_cut_before_the_image_is_noticed(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -433,16 +411,12 @@ def test_an_ome_zarr_of_too_many_channels(tmp_path: Path) -> None:
         open_micrograph(path)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=UnboundLocalError, reason="LargeMicrograph.scan of no rows at all"
-)
 def test_an_ome_zarr_without_rows(tmp_path: Path) -> None:
     path = ome_zarr(tmp_path / "a.zarr", GREY[:0], "yx")
     with pytest.raises(InputError, match="0 x 90 pixels"):
         open_micrograph(path)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="decoders' errors are not caught")
 def test_damage_in_an_ome_zarr_is_told(tmp_path: Path) -> None:
     path = ome_zarr(tmp_path / "a.zarr", GREY, "yx")
     chunk = path / "s0" / "c" / "1" / "1"

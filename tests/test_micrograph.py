@@ -252,7 +252,6 @@ def test_bad_images_are_refused_where_they_lie(image: NDArray[Any], said: str) -
         Micrograph.from_array(image, name="field 3")
 
 
-@pytest.mark.xfail(strict=True, reason="LargeMicrograph.scan counts rows from the top of the band")
 def test_the_row_of_a_bad_value_is_that_of_the_image() -> None:
     image = np.linspace(0, 1, 600 * 4).reshape(600, 4)
     image[550, 3] = np.nan
@@ -260,9 +259,6 @@ def test_the_row_of_a_bad_value_is_that_of_the_image() -> None:
         scan(image)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LargeMicrograph.scan compares the channels of a pixel with each other"
-)
 def test_one_colour_everywhere_is_constant_where_it_lies() -> None:
     image = np.empty((8, 9, 3), np.uint8)
     image[:] = 10, 20, 30

@@ -139,8 +139,6 @@ def _decode(
     path: Path, data: bytes, page: int | None, *, apply_palette: bool
 ) -> tuple[NDArray[Any], float | None]:
     """Pixels as they are stored, (rows, cols) or (rows, cols, channels), and the pixel size."""
-    if page is not None and page < 1:
-        raise InputError(f"{path}: page {page}; pages are counted from 1")
     try:
         if data.startswith(_TIFF_MAGIC):
             return _read_tiff(path, data, page, apply_palette)
@@ -178,6 +176,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def check_page(path: Path, page: int | None, n_pages: int) -> int:
     """Index of the page, from 0."""
+    if page is not None and page < 1:
+        raise InputError(f"{path}: page {page}; pages are counted from 1")
     if page is None and n_pages > 1:
         raise InputError(
             f"{path}: a stack of {n_pages} pages; choose one with --page 1..{n_pages}, or"

@@ -4,6 +4,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,28 +56,26 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
     with tifffile.TiffFile(path) as tiff:
         chosen = tiff.pages[check_page(path, page, len(tiff.pages))].aspage()
         found_size = tiff_pixel_size(tiff)
-    end = max(map(sum, zip(chosen.dataoffsets, chosen.databytecounts, strict=True)))
-    if end > path.stat().st_size:
+        mapped = chosen.is_memmappable
+        _ = chosen.colormap  # read while the file is open
+        pieces = list(zip(chosen.dataoffsets, chosen.databytecounts, strict=False))
+        end = max(map(sum, pieces), default=0)
+        whole = len(chosen.dataoffsets) == len(chosen.databytecounts) > 0
+    if not whole or end > path.stat().st_size:
         raise InputError(
             f"{path}: cut short, {path.stat().st_size} bytes of at least {end}; copy or export it"
             " again"
         )
     planar = chosen.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(chosen.shape) == 3
     store: Any = None
-    if not chosen.is_memmappable:
+    if not mapped:
         store = zarr.open_array(tifffile.imread(path, key=chosen.index, aszarr=True), mode="r")
 
     def fetch(rows: slice, cols: slice) -> NDArray[Any]:
         window = (slice(None), rows, cols) if planar else (rows, cols)
-        try:
+        with _damage_told(path, rows):
             # A map of its own for each window: what was read does not stay in memory.
             array = np.array((store if store is not None else _mapped(path, chosen))[window])
-        except Exception as error:  # decoders raise whatever they like on damaged files
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason});"
-                " export it again"
-            ) from error
         return tiff_colours(path, np.moveaxis(array, 0, -1) if planar else array, chosen)
 
     return LargeMicrograph.scan(
@@ -86,6 +85,18 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
         name=path.name,
         sha256=_sha256(path),
     )
+
+
+@contextmanager
+def _damage_told(path: Path, rows: slice) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason}); export it"
+            " again"
+        ) from error
 
 
 def _mapped(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
@@ -128,7 +139,8 @@ def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> La
         window[rows_axis], window[cols_axis] = rows, cols
         for axis, number in zip(stacks, place, strict=True):
             window[axis] = int(number)
-        found = np.asarray(array[tuple(window)])
+        with _damage_told(path, rows):
+            found = np.asarray(array[tuple(window)])
         return found if channel is None else np.moveaxis(found, 0, -1)
 
     return LargeMicrograph.scan(

@@ -240,6 +240,8 @@ class LargeMicrograph:
         InputError
             If the values are of another kind, constant or not finite.
         """
+        if 0 in shape:
+            raise InputError(f"{name}: {shape[0]} x {shape[1]} pixels, no image at all")
         low, high = math.inf, -math.inf
         for top in range(0, shape[0], _ROWS_AT_ONCE):
             band = _with_channels(

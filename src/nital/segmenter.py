@@ -102,14 +102,17 @@ class Segmentation:
             for row in self.classes
             if row.area_fraction < TINY_FRACTION
         ]
-        mean_size = self.sampled_fraction * self.labels.size / self.n_superpixels
+        share = self.sampled_fraction
+        if self.settings.mode == "fast":  # there, only superpixels of the included area count
+            share *= 1 - self.excluded_fraction
+        mean_size = share * self.labels.size / self.n_superpixels
         if mean_size < FEW_PIXELS:
             notes.append(
                 f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
                 " ask for fewer"
             )
         asked_superpixels = self.settings.n_superpixels or self.n_superpixels
-        asked_superpixels = round(asked_superpixels * self.sampled_fraction)
+        asked_superpixels = round(asked_superpixels * share)
         if self.n_superpixels < asked_superpixels / 2:
             notes.append(
                 f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"

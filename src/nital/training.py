@@ -20,6 +20,7 @@ SHARPNESS = 0.5
 """Responses are divided by this before balanced targets are shared out (epsilon of Sinkhorn)."""
 
 BALANCING_ROUNDS = 3
+TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def balanced(responses: Tensor, superpixel: Tensor, n_superpixels: int) -> Tenso
     mean = responses.view(n_superpixels, -1, responses.shape[1]).mean(dim=1)  # (n, q)
     share = torch.softmax(mean / SHARPNESS, dim=1)
     for _ in range(BALANCING_ROUNDS):
-        share = share / share.sum(dim=0)
+        share = share / share.sum(dim=0).clamp(min=TINY)  # a class may answer nowhere
         share = share / share.sum(dim=1, keepdim=True)
     return share.argmax(dim=1)[superpixel]
 
@@ -247,6 +248,28 @@ def train(
     velocity = [torch.zeros_like(weight) for weight in weights]
     unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
     steps: list[Step] = []
+
+    def read() -> bool:
+        """Take note of what is unread; whether one of these iterations is the last."""
+        counts, losses, snapshots = zip(*unread, strict=True)
+        unread.clear()
+        values = torch.stack(counts).tolist(), torch.stack(losses).tolist()
+        for count, value, kept in zip(*values, snapshots, strict=True):
+            step = Step(len(steps) + 1, count, value)
+            if not math.isfinite(step.loss):
+                raise SettingError(
+                    f"learning_rate {learning_rate}: training diverged at iteration"
+                    f" {step.iteration}, the loss is no longer finite; use a lower one"
+                )
+            steps.append(step)
+            if on_step is not None:
+                on_step(step)
+            if count <= n_classes:
+                for weight, own in zip(weights, kept, strict=bool(kept)):
+                    weight.data.copy_(own)
+                return True
+        return False
+
     for iteration, batch in enumerate(itertools.islice(batches, max_iterations), start=1):
         responses = batch.responses(network)  # (m, q)
         with torch.no_grad():
@@ -261,26 +284,11 @@ def train(
                 weight.sub_(speed, alpha=rate)
         kept = [weight.detach().clone() for weight in weights] if read_every > 1 else []
         unread.append((in_use.sum(), loss.detach(), kept))
-        if iteration % read_every and iteration < max_iterations:
-            continue
-        counts, losses, snapshots = zip(*unread, strict=True)
-        unread.clear()
-        for count, value, kept in zip(
-            torch.stack(counts).tolist(), torch.stack(losses).tolist(), snapshots, strict=True
-        ):
-            step = Step(len(steps) + 1, count, value)
-            if not math.isfinite(step.loss):
-                raise SettingError(
-                    f"learning_rate {learning_rate}: training diverged at iteration"
-                    f" {step.iteration}, the loss is no longer finite; use a lower one"
-                )
-            steps.append(step)
-            if on_step is not None:
-                on_step(step)
-            if count <= n_classes:
-                for weight, own in zip(weights, kept, strict=bool(kept)):
-                    weight.data.copy_(own)
+        if iteration % read_every == 0 or iteration == max_iterations:
+            if read():
                 return Training(tuple(steps), "n_classes")
-        if settled is not None and settled():
-            return Training(tuple(steps), "settled")
+            if settled is not None and settled():
+                return Training(tuple(steps), "settled")
+    if unread and read():
+        return Training(tuple(steps), "n_classes")
     return Training(tuple(steps), "max_iterations")
