@@ -242,18 +242,21 @@ class LargeMicrograph:
         """
         if 0 in shape:
             raise InputError(f"{name}: {shape[0]} x {shape[1]} pixels, no image at all")
-        low, high = math.inf, -math.inf
+        low, high, constant = math.inf, -math.inf, True
         for top in range(0, shape[0], _ROWS_AT_ONCE):
             band = _with_channels(
                 fetch(slice(top, min(top + _ROWS_AT_ONCE, shape[0])), slice(0, shape[1]))
             )
-            _check_kind(band, name)
+            _check_kind(band, name, first_row=top)
             colour = _colour(band)
             low, high = min(low, float(colour.min())), max(high, float(colour.max()))
-            if band.dtype == np.uint8 and low < high:
+            if not top:
+                first = colour[0, 0].copy()
+            constant = constant and bool((colour == first).all())
+            if band.dtype == np.uint8 and not constant:
                 break
-        if low == high:
-            raise _constant(name, f"{low:g}")
+        if constant:
+            raise _constant(name, f"{float(first.mean()):g}")
         scale = _scale_of(band.dtype, low, high)
         _check_scale(*scale, name)
         alpha = band.shape[2] in (2, 4)
@@ -300,7 +303,7 @@ def _constant(name: str, level: str) -> InputError:
     )
 
 
-def _check_kind(array: NDArray[Any], name: str) -> None:
+def _check_kind(array: NDArray[Any], name: str, *, first_row: int = 0) -> None:
     if array.dtype.kind not in "buif":
         raise InputError(f"{name}: pixels of kind {array.dtype}; save it as grey or RGB numbers")
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
@@ -318,7 +321,7 @@ def _check_kind(array: NDArray[Any], name: str) -> None:
             row, col = (int(i) for i in np.argwhere(bad.any(axis=2))[0])
             raise InputError(
                 f"{name}: {int(bad.any(axis=2).sum())} pixels are NaN or infinite, the first at row"
-                f" {row}, column {col}; replace or crop them"
+                f" {first_row + row}, column {col}; replace or crop them"
             )
 
 
