@@ -109,19 +109,22 @@ def test_bars_are_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
     assert (said.out, said.err) == ("", "")
 
 
-def test_bars_show_names_as_they_are_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal shows of stderr."""
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=120, color_system=None)
     monkeypatch.setattr(console, "err", terminal)
+    return shown
+
+
+def test_bars_show_names_as_they_are_on_a_terminal(screen: io.StringIO) -> None:
     with console.segmentation_bar("a[red].png", 3) as (on_step, _):
         on_step(Step(3, 4, 0.5))
     assert "a[red].png: 4 classes, loss 0.500" in screen.getvalue()
 
 
-def test_the_bar_of_the_training_becomes_that_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=120, color_system=None)
-    monkeypatch.setattr(console, "err", terminal)
+def test_the_bar_of_the_training_becomes_that_of_the_rows(screen: io.StringIO) -> None:
     with console.segmentation_bar("a[red].png", 3) as (on_step, on_rows):
         on_step(Step(3, 4, 0.5))
         on_rows(128, 700)

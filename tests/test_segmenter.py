@@ -123,17 +123,25 @@ def test_superpixels_at_hand_are_used() -> None:
     assert (prepared == superpixels).all()
 
 
-@pytest.mark.parametrize("kind", ["grey", "alpha", "uint16", "float", "micrograph"])
-def test_any_kind_of_image(kind: str) -> None:
+KINDS = ("grey", "alpha", "uint16", "float", "micrograph")
+
+
+def stripes_as(kind: str) -> NDArray[np.generic] | Micrograph:
+    """The same stripes, as another kind of image."""
     image = stripes()
     opaque = np.full((32, 40, 1), 255, np.uint8)
-    made = {
+    return {
         "grey": image[..., 0],
         "alpha": np.dstack([image, opaque]),
         "uint16": image.astype(np.uint16) * 257,
         "float": image / 255,
         "micrograph": Micrograph.from_array(image),
     }[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_kind_of_image(kind: str) -> None:
+    image, made = stripes(), stripes_as(kind)
     result = segment(made, settings=SMALL)
     assert 1 <= result.n_classes <= 8
     if kind in ("alpha", "micrograph"):
@@ -424,17 +432,9 @@ def test_components_are_measured_on_the_whole_map(steel: SyntheticMicrograph) ->
     assert found.criteria == evaluate(pixels, found.labels, regions="components")
 
 
-@pytest.mark.parametrize("kind", ["grey", "alpha", "uint16", "float", "micrograph"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_fast_mode_takes_any_kind_of_image(kind: str) -> None:
-    image = stripes()
-    opaque = np.full((32, 40, 1), 255, np.uint8)
-    made = {
-        "grey": image[..., 0],
-        "alpha": np.dstack([image, opaque]),
-        "uint16": image.astype(np.uint16) * 257,
-        "float": image / 255,
-        "micrograph": Micrograph.from_array(image),
-    }[kind]
+    image, made = stripes(), stripes_as(kind)
     settings = replace(QUICK, max_iterations=10)
     found = segment(made, settings=settings)
     assert found.n_classes == 2

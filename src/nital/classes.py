@@ -1,6 +1,7 @@
 """Classes: how many become few, their order from the darkest to the brightest, their table."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +98,7 @@ def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
     while len(groups) > n_classes:
         i, j = _cheapest_union(areas, means, errors)
         area = areas[i] + areas[j]
-        distance = ((means[i] - means[j]) ** 2).sum()
-        errors[i] += errors[j] + areas[i] * areas[j] / area * distance
+        errors[i] = _error_of_union(areas, means, errors, i, j)
         means[i] = (areas[i] * means[i] + areas[j] * means[j]) / area
         areas[i] = area
         groups[i] += groups.pop(j)
@@ -114,12 +114,22 @@ def _cheapest_union(
 ) -> tuple[int, int]:
     """The pair i < j whose union raises sum e^2 / sqrt(A) least."""
     i, j = np.triu_indices(len(areas), 1)
-    area = areas[i] + areas[j]
-    distance = ((means[i] - means[j]) ** 2).sum(axis=1)
-    error = errors[i] + errors[j] + areas[i] * areas[j] / area * distance
+    error = _error_of_union(areas, means, errors, i, j)
     alone = errors / np.sqrt(areas)
-    best = int(np.argmin(error / np.sqrt(area) - alone[i] - alone[j]))
+    best = int(np.argmin(error / np.sqrt(areas[i] + areas[j]) - alone[i] - alone[j]))
     return int(i[best]), int(j[best])
+
+
+def _error_of_union(
+    areas: NDArray[np.float64],
+    means: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    i: Any,
+    j: Any,
+) -> Any:
+    """e^2 of the union of classes i and j; numbers, or arrays of as many."""
+    distance = ((means[i] - means[j]) ** 2).sum(axis=-1)
+    return errors[i] + errors[j] + areas[i] * areas[j] / (areas[i] + areas[j]) * distance
 
 
 def rows_of(classes: RegionStatistics) -> tuple[ClassRow, ...]:

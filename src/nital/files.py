@@ -108,9 +108,7 @@ def write_labels(
 
     Parameters: (rows, cols); (k, 3) for the labels 1..k, 0 is black; µm or None.
     """
-    table = np.zeros((3, 256), np.uint8)
-    shown = colours[:255].T
-    table[:, 1 : 1 + shown.shape[1]] = shown
+    table = colour_table(colours)
     options: dict[str, Any] = {"metadata": {}}
     if labels.dtype == np.uint8:
         options |= {"photometric": "palette", "colormap": table.astype(np.uint16) * 257}
@@ -120,6 +118,14 @@ def write_labels(
         options["resolution"] = (1 / pixel_size, 1 / pixel_size)
         options["metadata"]["unit"] = "um"
     tifffile.imwrite(path, labels, imagej=True, **options)
+
+
+def colour_table(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The table of a palette, (3, 256): black, then the colours (k, 3) as far as there is room."""
+    table = np.zeros((3, 256), np.uint8)
+    shown = colours[:255].T
+    table[:, 1 : 1 + shown.shape[1]] = shown
+    return table
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:

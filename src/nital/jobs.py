@@ -124,10 +124,10 @@ def _room_on_disk(
     if isinstance(micrograph, Micrograph):
         return None
     dtype = np.dtype(label_dtype(settings))
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the map below holds it
-    if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
-        os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)
-    return np.memmap(file, dtype, "w+", shape=micrograph.shape)
+    with tempfile.TemporaryFile(dir=folder) as file:  # the map holds on to what it maps
+        if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
+            os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)
+        return np.memmap(file, dtype, "w+", shape=micrograph.shape)
 
 
 def draw_superpixels(

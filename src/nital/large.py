@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.files import check_page, read_micrograph, tiff_colours, tiff_pixel_size
+from nital.files import check_page, colour_table, read_micrograph, tiff_colours, tiff_pixel_size
 from nital.micrograph import MICROMETRES, LargeMicrograph, Micrograph
 
 LARGE_PIXELS = 2**25
@@ -180,25 +180,29 @@ def write_label_pyramid(
 
     Parameters: (rows, cols); (k, 3) for the labels 1..k, 0 is black; µm or None.
     """
-    n_levels = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
+    levels = _levels(labels)
     options: dict[str, Any] = {"tile": (TILE_SIDE, TILE_SIDE), "compression": "zlib"}
     overviews: dict[str, Any] = {"subfiletype": 1}
     if labels.dtype == np.uint8:
-        table = np.zeros((3, 256), np.uint16)
-        table[:, 1 : 1 + len(colours)] = colours.T.astype(np.uint16) * 257
+        table = colour_table(colours).astype(np.uint16) * 257
         options |= {"photometric": "palette", "colormap": table}
     # The same labels, the same file: not a new identifier each time.
     metadata: dict[str, Any] = {"axes": "YX", "UUID": str(uuid.UUID(int=0))}
     if pixel_size is not None:
         for axis in "XY":
             metadata |= {f"PhysicalSize{axis}": pixel_size, f"PhysicalSize{axis}Unit": "µm"}
-    whole: dict[str, Any] = {"subifds": n_levels - 1, "metadata": metadata}
+    whole: dict[str, Any] = {"subifds": len(levels) - 1, "metadata": metadata}
     with tifffile.TiffWriter(path, bigtiff=True, ome=True) as tiff:
-        for level in range(n_levels):
-            # Every 2nd pixel: a label in between would be one that nobody found.
-            seen = labels[:: 2**level, :: 2**level]
+        for level, seen in enumerate(levels):
             more = overviews if level else whole
             tiff.write(_tiles(seen), shape=seen.shape, dtype=seen.dtype, **options, **more)
+
+
+def _levels(labels: NDArray[np.unsignedinteger]) -> list[NDArray[np.unsignedinteger]]:
+    """Views of a map in ever fewer pixels, until one tile holds the whole."""
+    n = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
+    # Every 2nd pixel: a label in between would be one that nobody found.
+    return [labels[:: 2**level, :: 2**level] for level in range(n)]
 
 
 def _tiles(labels: NDArray[np.unsignedinteger]) -> Iterator[NDArray[np.unsignedinteger]]:
@@ -222,14 +226,12 @@ def write_ome_zarr_labels(
     """
     import zarr
 
-    n_levels = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
     axes: list[Any] = [{"name": name, "type": "space"} for name in "yx"]
     if pixel_size is not None:
         axes = [axis | {"unit": "micrometer"} for axis in axes]
     group = zarr.open_group(path, mode="w", zarr_format=2)
     datasets: list[Any] = []
-    for level in range(n_levels):
-        seen = labels[:: 2**level, :: 2**level]
+    for level, seen in enumerate(_levels(labels)):
         array = group.create_array(
             str(level),
             shape=seen.shape,

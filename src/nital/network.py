@@ -98,8 +98,7 @@ class Network(nn.Module):
 class _BandedConvolution(torch.autograd.Function):
     """A zero-padded convolution of a whole image on the CPU, band by band of its rows.
 
-    What is computed of a band stays in the cache, forward and back: twice as fast as at once on
-    images of half a megapixel and more.
+    What is computed of a band stays in the cache, forward and back.
     """
 
     @staticmethod

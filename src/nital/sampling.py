@@ -27,7 +27,7 @@ TILE_SIDE = 64
 
 STEP_SUPERPIXELS = 256
 PIXELS_A_SUPERPIXEL = 4
-"""A step of 256 x 4 pixels gave the same classes as one of 256 x 8 in half the time."""
+"""Steps of 128 x 4 and of 256 x 8 pixels agreed with references equally well."""
 
 
 @dataclass(frozen=True)

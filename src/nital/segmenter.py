@@ -198,7 +198,7 @@ def segment(
         settings = replace(settings, n_classes=n_classes)
     if seed is not None:
         settings = replace(settings, seed=seed)
-    clock = Clock()
+    clock = _Clock()
     micrograph = _as_micrograph(image, excluded)
     settings = resolve(settings, micrograph)
     clock.lap("prepare")
@@ -246,17 +246,17 @@ def _segment_fast(
     micrograph: Micrograph | LargeMicrograph,
     sample: Sample,
     settings: Settings,
-    clock: "Clock",
+    clock: "_Clock",
     out: NDArray[np.unsignedinteger] | None,
     on_step: Callable[[Step], None] | None,
     on_rows: Callable[[int], None] | None,
 ) -> Segmentation:
-    with repeatable(settings):
-        network, training = train_on_sample(sample, settings, on_step)
+    with _repeatable(settings):
+        network, training = _train_on_sample(sample, settings, on_step)
         clock.lap("training")
         labels = out if out is not None else np.empty(micrograph.shape, label_dtype(settings))
         measured: RegionStatistics | None = None
-        for rows, fine, of_band in label_bands(network, micrograph):
+        for rows, fine, of_band in _label_bands(network, micrograph):
             labels[rows] = fine
             measured = of_band if measured is None else measured + of_band
             if on_rows is not None:
@@ -264,8 +264,9 @@ def _segment_fast(
         clock.lap("prediction")
     assert measured is not None  # an image has rows
     number = join_classes(measured, settings.n_classes)
+    table = number.astype(labels.dtype)
     for row in labels:  # in place: a second map might not fit into memory
-        row[:] = number.astype(labels.dtype)[row]
+        row[:] = table[row]
     classes = measured.joined(np.maximum(number[1:], 1))
     clock.lap("classes")
     criteria = criteria_of(classes)
@@ -290,7 +291,7 @@ def label_dtype(settings: Settings) -> type[np.uint8 | np.uint16]:
     return np.uint8 if settings.n_responses < 256 else np.uint16
 
 
-def train_on_sample(
+def _train_on_sample(
     sample: Sample, settings: Settings, on_step: Callable[[Step], None] | None
 ) -> tuple[FrozenNetwork, Training]:
     """Fast mode's training: balanced targets, until the classes have settled."""
@@ -312,7 +313,7 @@ def train_on_sample(
     return freeze(network, sample.some_patches(STATISTICS_PIXELS).to(device)), training
 
 
-def label_bands(
+def _label_bands(
     network: FrozenNetwork, source: Source
 ) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], RegionStatistics]]:
     """Fine labels and their statistics, band by band: rows, labels (rows, cols), statistics."""
@@ -328,7 +329,7 @@ def _segment_as_paper(
     micrograph: Micrograph,
     superpixels: NDArray[np.int64],
     settings: Settings,
-    clock: "Clock",
+    clock: "_Clock",
     on_step: Callable[[Step], None] | None,
 ) -> Segmentation:
     if superpixels.shape != micrograph.shape:
@@ -337,7 +338,7 @@ def _segment_as_paper(
             " on this image"
         )
     device = torch.device(settings.device)
-    with repeatable(settings):
+    with _repeatable(settings):
         network = _network(settings).to(device)
         training = train(
             network,
@@ -446,11 +447,10 @@ def _as_micrograph(
 
 
 @contextmanager
-def repeatable(settings: Settings) -> Iterator[None]:
+def _repeatable(settings: Settings) -> Iterator[None]:
     """Fix what could alter the order of sums from run to run, and put it back afterwards.
 
-    On CUDA, products may round their inputs to TF32: three times the speed, and what labels depend
-    on is a difference of responses.
+    On CUDA, products may round their inputs to TF32.
     """
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(settings.threads or before[0])
@@ -466,7 +466,7 @@ def repeatable(settings: Settings) -> Iterator[None]:
         torch.set_float32_matmul_precision(before[1])
 
 
-class Clock:
+class _Clock:
     """Wall-clock seconds of the stages, one after the other."""
 
     def __init__(self) -> None:

@@ -282,7 +282,8 @@ def train(
             for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
                 speed.mul_(momentum).add_(gradient)
                 weight.sub_(speed, alpha=rate)
-        kept = [weight.detach().clone() for weight in weights] if read_every > 1 else []
+        late = read_every > 1 and n_classes > 0  # it may turn out to have been the last
+        kept = [weight.detach().clone() for weight in weights] if late else []
         unread.append((in_use.sum(), loss.detach(), kept))
         if iteration % read_every == 0 or iteration == max_iterations:
             if read():
