@@ -23,6 +23,7 @@ ORDER = (
     "criteria",
     "classes",
     "agreement",
+    "segmentation",
     "segmenter",
     "studies",
     "storage",

@@ -160,7 +160,7 @@ def test_odd_names(image: Path, nital: Nital, name: str) -> None:
 
 @pytest.mark.usefixtures("everything_is_large")
 def test_an_ome_zarr(image: Path, nital: Nital) -> None:
-    write_ome_zarr_labels(Path("g.zarr"), halves(), np.zeros((0, 3), np.uint8), 0.25)
+    write_ome_zarr_labels(Path("g.zarr"), halves(40, 50), np.zeros((0, 3), np.uint8), 0.25)
     done = nital("segment", "g.zarr", *QUICK, "--out", "o")
     assert (done.code, done.err) == (0, "")
     assert "o/g/labels.zarr" in done.out

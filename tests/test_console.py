@@ -10,7 +10,8 @@ from rich.console import Console
 from conftest import halves
 from nital import console
 from nital.agreement import compare
-from nital.segmenter import Segmentation, segment
+from nital.segmentation import Segmentation
+from nital.segmenter import segment
 from nital.settings import PAPER
 from nital.studies import Run, study_classes, study_superpixels
 from nital.training import Step

@@ -222,7 +222,6 @@ def test_an_ome_zarr_becomes_an_ome_zarr(image: Path, everything_is_large: None)
     assert done.summary["sha256"] is None
 
 
-@pytest.mark.xfail(strict=True, raises=OutputError, reason="storage keeps folders out of the way")
 def test_an_ome_zarr_is_replaced_with_force(image: Path, everything_is_large: None) -> None:
     write_ome_zarr_labels(Path("g.zarr"), grains(), class_colours(3), 0.25)
     segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)

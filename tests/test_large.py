@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from nital import large
 from nital.errors import InputError
 from nital.files import read_labels, read_micrograph, tiff_pixel_size
-from nital.large import open_micrograph, write_label_pyramid, write_ome_zarr_labels
+from nital.large import (
+    open_micrograph,
+    read_whole,
+    write_label_pyramid,
+    write_ome_zarr_labels,
+)
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import class_colours
 
@@ -162,9 +167,6 @@ def test_a_page_of_a_single_image(tmp_path: Path) -> None:
         open_micrograph(path, page=2)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="large._open_tiff opens the one directory there is as the only page"
-)
 def test_pages_without_directories_of_their_own(tmp_path: Path) -> None:
     pages = np.stack([GREY, 255 - GREY, GREY // 2])
     path = tiff(tmp_path, pages, photometric="minisblack", truncate=True)
@@ -337,19 +339,33 @@ def test_an_ome_zarr_is_the_image_in_it(
     assert_the_same(opened(path), Micrograph.from_array(image, name="a.zarr"))
 
 
-def test_an_ome_zarr_is_never_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_ome_zarr_is_read_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx", unit="micrometer", scale=[0.5, 0.5])
+    large = opened(path)
     monkeypatch.undo()
-    assert opened(ome_zarr(tmp_path / "a.zarr", GREY[:5, :7], "yx")).shape == (5, 7)
+    for small in (open_micrograph(str(path)), read_whole(path)):
+        assert isinstance(small, Micrograph)
+        assert_the_same(large, small)
+        assert small.pixel_size == 0.5
+    small = open_micrograph(path, pixel_size=3.0)
+    assert small.pixel_size == 3
+
+
+def test_what_is_large_can_be_read_as_a_whole(tmp_path: Path) -> None:
+    path = tiff(tmp_path, GREY)
+    assert_the_same(opened(path), read_whole(str(path)))
 
 
 def test_a_plane_of_an_ome_zarr_stack(tmp_path: Path) -> None:
-    stack = np.random.default_rng(3).integers(0, 256, (2, 3, 2, 20, 30), dtype=np.uint8)
+    stack = np.random.default_rng(3).integers(0, 256, (2, 3, 2, 30, 40), dtype=np.uint8)
     path = ome_zarr(tmp_path / "a.zarr", stack, "tczyx")
     for page in range(1, 5):
         image = np.moveaxis(stack[(page - 1) // 2, :, (page - 1) % 2], 0, 2)
         expected = Micrograph.from_array(image, name="a.zarr")
         found = opened(path, page=page)
-        assert (found.read(slice(0, 20), slice(0, 30)) == expected.pixels).all()
+        assert (found.read(slice(0, 30), slice(0, 40)) == expected.pixels).all()
     with pytest.raises(InputError, match=r"stack of 4 pages; choose one with --page 1\.\.4"):
         open_micrograph(path)
     with pytest.raises(InputError, match="page 5 of 4"):
@@ -373,6 +389,16 @@ def test_the_pixel_size_of_an_ome_zarr(
     path = ome_zarr(tmp_path / "a.zarr", PLANES, "cyx", unit=unit, scale=scale)
     assert opened(path).pixel_size == (None if size is None else pytest.approx(size))
     assert opened(path, pixel_size=9.0).pixel_size == 9
+
+
+def test_a_scale_of_all_levels_comes_on_top(tmp_path: Path) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx", unit="micrometer", scale=[0.5, 0.5])
+    group = zarr.open_group(path, mode="a")
+    described: Any = group.attrs["ome"]
+    of_all = [{"type": "scale", "scale": [3.0, 3.0]}]
+    described["multiscales"][0]["coordinateTransformations"] = of_all
+    group.attrs["ome"] = described
+    assert opened(path).pixel_size == 1.5
 
 
 @pytest.mark.parametrize("name", large.ZARR_METADATA)
@@ -402,9 +428,10 @@ def test_metadata_that_name_no_image(tmp_path: Path, attributes: dict[str, Any])
         open_micrograph(path)
 
 
-def test_an_ome_zarr_of_too_many_channels(tmp_path: Path) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", np.stack([GREY] * 5), "cyx")
-    with pytest.raises(InputError, match="5 channels"):
+@pytest.mark.parametrize("n", [2, 4, 5])
+def test_channels_that_are_no_colours(tmp_path: Path, n: int) -> None:
+    path = ome_zarr(tmp_path / "a.zarr", np.stack([GREY] * n), "cyx")
+    with pytest.raises(InputError, match=f"{n} channels, neither grey nor RGB"):
         open_micrograph(path)
 
 

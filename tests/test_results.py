@@ -29,7 +29,8 @@ from nital.results import (
     write_superpixel_study,
     write_synthetic,
 )
-from nital.segmenter import Segmentation, segment
+from nital.segmentation import Segmentation
+from nital.segmenter import segment
 from nital.settings import FAST, PAPER
 from nital.studies import Run, study_classes, study_superpixels
 from nital.synthetic import synthesize

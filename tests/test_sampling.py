@@ -113,6 +113,7 @@ def by_hand(sizes: list[int]) -> Sample:
         side=1,
         superpixel=torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)),
         start=start,
+        shape=(1, n),
         fraction=1.0,
     )
 

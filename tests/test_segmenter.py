@@ -10,15 +10,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-import nital
 from nital import sampling, segmenter
 from nital.agreement import compare
 from nital.classes import tabulate_classes
-from nital.criteria import evaluate
+from nital.criteria import evaluate, measure_regions
 from nital.errors import InputError, SettingError
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.sampling import Sample
-from nital.segmenter import Segmentation, prepare, resolve_device, segment
+from nital.segmentation import Segmentation
+from nital.segmenter import prepare, resolve_device, segment
 from nital.settings import FAST, PAPER, Settings
 from nital.superpixels import find_superpixels
 from nital.synthetic import SyntheticMicrograph, synthesize
@@ -151,7 +151,7 @@ def test_any_kind_of_image(kind: str) -> None:
 def result_with(labels: NDArray[np.uint8], **change: object) -> Segmentation:
     """A result of the stripes with another label map."""
     result = segment(stripes(), settings=SMALL)
-    classes = nital.classes.tabulate_classes(labels, Micrograph.from_array(stripes()).grey)
+    classes = tabulate_classes(measure_regions(Micrograph.from_array(stripes()).pixels, labels))
     return replace(result, labels=labels, classes=classes, **change)  # type: ignore[arg-type]
 
 
@@ -247,7 +247,7 @@ def test_a_fast_result_is_consistent(steel: SyntheticMicrograph, result: Segment
     micrograph = Micrograph.from_array(steel.image)
     assert result.labels.shape == (96, 96)
     assert result.labels.dtype == np.uint8
-    expected = tabulate_classes(result.labels, micrograph.grey)
+    expected = tabulate_classes(measure_regions(micrograph.pixels, result.labels))
     assert [(row.label, row.n_pixels, row.area_fraction) for row in result.classes] == [
         (row.label, row.n_pixels, row.area_fraction) for row in expected
     ]
@@ -395,6 +395,37 @@ def test_what_is_prepared_for_the_other_mode_is_refused() -> None:
     for settings, other in ((SMALL, QUICK), (QUICK, SMALL)):
         with pytest.raises(InputError, match=f"prepared: not for mode {settings.mode}"):
             segment(micrograph, settings=settings, prepared=prepare(micrograph, other))
+
+
+@pytest.mark.parametrize("settings", [SMALL, QUICK], ids=["paper", "fast"])
+def test_what_is_prepared_on_another_image_is_refused(settings: Settings) -> None:
+    prepared = prepare(Micrograph.from_array(stripes()), settings)
+    with pytest.raises(InputError, match=r"on an image of shape \(32, 40\), not \(30, 40\)"):
+        segment(stripes()[:30], settings=settings, prepared=prepared)
+
+
+def test_what_is_prepared_for_another_number_of_layers_is_refused() -> None:
+    micrograph = Micrograph.from_array(stripes())
+    prepared = prepare(micrograph, replace(QUICK, n_layers=3))
+    with pytest.raises(InputError, match="patches of 7 x 7 pixels, not for 2 layers"):
+        segment(micrograph, settings=QUICK, prepared=prepared)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "settings", "said"),
+    [
+        ((32, 41), np.uint8, QUICK, r"shape \(32, 41\), kind uint8; needs \(32, 40\) and uint8"),
+        ((32, 40), np.int64, QUICK, "kind int64; needs"),
+        ((32, 40), np.uint8, SMALL, "mode paper makes an array of its own"),
+    ],
+)
+def test_a_place_for_labels_that_does_not_fit_is_refused(
+    shape: tuple[int, int], kind: type, settings: Settings, said: str
+) -> None:
+    steps: list[Step] = []
+    with pytest.raises(InputError, match=said):
+        segment(stripes(), settings=settings, out=np.zeros(shape, kind), on_step=steps.append)
+    assert not steps
 
 
 def test_bands_give_the_labels_of_the_whole(

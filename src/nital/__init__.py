@@ -6,15 +6,16 @@
 
 The modules, in the order in which data flows:
 
-    micrograph   one image as nital sees it        files      between the disk and arrays
-    synthetic    micrographs with an exact truth   storage    whole results, crash-proof journals
-    superpixels  SLIC                              agreement  against a reference
-    network      the convolutional network         segmenter  the front door
-    training     the loop                          studies    of classes and superpixels
-    sampling     what fast mode learns from        render     overlays and figures
-    prediction   network + image -> labels         results    what a segmentation leaves on disk
-    criteria     F, F', Q: no reference needed     jobs       from files to folders of results
-    classes      joining, order and table          cli        the command line
+    micrograph   one image as nital sees it        segmentation  the result
+    synthetic    micrographs with an exact truth   segmenter     the front door
+    superpixels  SLIC                              studies       of classes and superpixels
+    network      the convolutional network         storage       whole results, safe journals
+    training     the loop                          files         between the disk and arrays
+    sampling     what fast mode learns from        large         files too large for the memory
+    prediction   network + image -> labels         render        overlays and figures
+    criteria     F, F', Q: no reference needed     results       what is left on the disk
+    classes      joining, order and table          jobs          from files to folders of results
+    agreement    against a reference               cli           the command line
 
 Importing nital loads none of them; torch loads with the first name that needs it.
 """
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from nital.criteria import Criteria, evaluate
     from nital.errors import InputError, NitalError, OutputError, SettingError
     from nital.files import read_labels, read_micrograph
-    from nital.micrograph import Micrograph
-    from nital.segmenter import Segmentation, segment
+    from nital.large import open_micrograph
+    from nital.micrograph import LargeMicrograph, Micrograph
+    from nital.segmentation import Segmentation
+    from nital.segmenter import segment
     from nital.settings import FAST, PAPER, Settings
     from nital.synthetic import SyntheticMicrograph, synthesize
 
@@ -40,6 +43,7 @@ __all__ = [
     "Agreement",
     "Criteria",
     "InputError",
+    "LargeMicrograph",
     "Micrograph",
     "NitalError",
     "OutputError",
@@ -49,6 +53,7 @@ __all__ = [
     "SyntheticMicrograph",
     "compare",
     "evaluate",
+    "open_micrograph",
     "read_labels",
     "read_micrograph",
     "segment",
@@ -66,8 +71,10 @@ _HOME = {
     "SettingError": "errors",
     "read_labels": "files",
     "read_micrograph": "files",
+    "open_micrograph": "large",
+    "LargeMicrograph": "micrograph",
     "Micrograph": "micrograph",
-    "Segmentation": "segmenter",
+    "Segmentation": "segmentation",
     "segment": "segmenter",
     "FAST": "settings",
     "PAPER": "settings",

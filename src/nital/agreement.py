@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from nital.errors import InputError
 
@@ -97,6 +96,8 @@ def compare(
         valid &= reference != ignore
     if not valid.any():
         raise InputError("no pixel is labelled in both maps; check the ignored value")
+    from scipy.optimize import linear_sum_assignment  # a third of a second, seldom needed
+
     found, label_index = np.unique(labels[valid], return_inverse=True)
     known, reference_index = np.unique(reference[valid], return_inverse=True)
     table = np.bincount(

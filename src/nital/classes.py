@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from nital.criteria import RegionStatistics
 from nital.micrograph import LUMINANCE
 
+TINY_FRACTION = 0.001
+"""A class with a smaller share of the area is hardly a constituent."""
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -52,32 +55,13 @@ def order_labels(
     return labels
 
 
-def tabulate_classes(
-    labels: NDArray[np.integer], grey: NDArray[np.float32]
-) -> tuple[ClassRow, ...]:
-    """Area and mean grey level of each class of a label map; 0 counts as excluded.
-
-    Parameters: (rows, cols) of int, 0 or more; (rows, cols) of float in [0, 1].
-    """
-    n_pixels = np.bincount(labels.ravel())
-    grey_sum = np.bincount(labels.ravel(), weights=grey.ravel())
-    total = n_pixels[1:].sum()
-    return tuple(
-        ClassRow(
-            int(label),
-            int(n_pixels[label]),
-            float(n_pixels[label] / total),
-            float(255 * grey_sum[label] / n_pixels[label]),
-        )
-        for label in np.flatnonzero(n_pixels[1:]) + 1
-    )
-
-
 def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
     """Join fine classes, two at a time, until `n_classes` are left.
 
     Each time the two are joined whose union raises sum_i e_i^2 / sqrt(A_i) least: of all maps with
-    one class fewer, the one with the lowest F (`criteria`).
+    one class fewer, the one with the lowest F (`criteria`). As long as a class has less than
+    `TINY_FRACTION` of the area, the smallest is one of the two: F would rather join two phases than
+    give up a class of a few odd pixels.
 
     Parameters
     ----------
@@ -96,7 +80,9 @@ def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
     groups = [[number] for number in live]
     areas, means, errors = fine.areas[live], fine.means[live], fine.errors[live]
     while len(groups) > n_classes:
-        i, j = _cheapest_union(areas, means, errors)
+        smallest = int(np.argmin(areas))
+        tiny = areas[smallest] < TINY_FRACTION * areas.sum()
+        i, j = _cheapest_union(areas, means, errors, smallest if tiny else None)
         area = areas[i] + areas[j]
         errors[i] = _error_of_union(areas, means, errors, i, j)
         means[i] = (areas[i] * means[i] + areas[j] * means[j]) / area
@@ -110,10 +96,16 @@ def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
 
 
 def _cheapest_union(
-    areas: NDArray[np.float64], means: NDArray[np.float64], errors: NDArray[np.float64]
+    areas: NDArray[np.float64],
+    means: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    of: int | None,
 ) -> tuple[int, int]:
-    """The pair i < j whose union raises sum e^2 / sqrt(A) least."""
+    """The pair i < j, with `of` among them, whose union raises sum e^2 / sqrt(A) least."""
     i, j = np.triu_indices(len(areas), 1)
+    if of is not None:
+        concerned = (i == of) | (j == of)
+        i, j = i[concerned], j[concerned]
     error = _error_of_union(areas, means, errors, i, j)
     alone = errors / np.sqrt(areas)
     best = int(np.argmin(error / np.sqrt(areas[i] + areas[j]) - alone[i] - alone[j]))
@@ -132,8 +124,8 @@ def _error_of_union(
     return errors[i] + errors[j] + areas[i] * areas[j] / (areas[i] + areas[j]) * distance
 
 
-def rows_of(classes: RegionStatistics) -> tuple[ClassRow, ...]:
-    """The table of classes from their statistics."""
+def tabulate_classes(classes: RegionStatistics) -> tuple[ClassRow, ...]:
+    """Area and mean grey level of each class in use, from their statistics."""
     total = classes.areas.sum()
     return tuple(
         ClassRow(

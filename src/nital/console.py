@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nital.agreement import Agreement
     from nital.classes import ClassRow
     from nital.criteria import Criteria
-    from nital.segmenter import Segmentation
+    from nital.segmentation import Segmentation
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
 

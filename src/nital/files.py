@@ -154,6 +154,10 @@ def _decode(
         return _read_pillow(path, data, page, apply_palette), None
     except InputError:
         raise
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path}: too large to be read as a whole; save it as TIFF, which is read part by part"
+        ) from error
     except UnidentifiedImageError as error:
         raise InputError(
             f"{path}: not an image of a known kind; export it as TIFF or PNG"
@@ -198,12 +202,9 @@ def _read_tiff(
     path: Path, data: bytes, page: int | None, apply_palette: bool
 ) -> tuple[NDArray[Any], float | None]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        # ImageJ writes one page, and then the planes of the stack without pages of their own.
-        series = tiff.series[0]
-        axes = zip(series.axes, series.shape, strict=True)
-        planes = math.prod(length for axis, length in axes if axis not in "YXS")
+        planes = count_planes(tiff)
+        index = check_page(path, page, planes)
         one_page = len(tiff.pages) == 1
-        index = check_page(path, page, planes if one_page else len(tiff.pages))
         tiff_page = tiff.pages[0 if one_page else index].aspage()
         end = max(map(sum, zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True)))
         if end > len(data):
@@ -211,7 +212,7 @@ def _read_tiff(
                 f"{path}: cut short, {len(data)} bytes of at least {end}; copy or export it again"
             )
         if one_page and planes > 1:
-            array = series.asarray().reshape(planes, *tiff_page.shape)[index]
+            array = tiff.series[0].asarray().reshape(planes, *tiff_page.shape)[index]
         else:
             array = tiff_page.asarray()
         if tiff_page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
@@ -219,6 +220,17 @@ def _read_tiff(
         if apply_palette:
             array = tiff_colours(path, array, tiff_page)
         return array, tiff_pixel_size(tiff)
+
+
+def count_planes(tiff: tifffile.TiffFile) -> int:
+    """Images in a file, whether or not each has a directory of its own.
+
+    ImageJ writes one directory, and then the planes of a stack one after the other.
+    """
+    if len(tiff.pages) > 1:
+        return len(tiff.pages)
+    axes = zip(tiff.series[0].axes, tiff.series[0].shape, strict=True)
+    return math.prod(length for axis, length in axes if axis not in "YXS")
 
 
 def tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> NDArray[Any]:

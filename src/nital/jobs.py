@@ -20,7 +20,8 @@ from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
-from nital.segmenter import Segmentation, label_dtype, resolve, segment
+from nital.segmentation import Segmentation
+from nital.segmenter import label_dtype, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan

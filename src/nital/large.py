@@ -3,7 +3,7 @@
 import hashlib
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.files import check_page, colour_table, read_micrograph, tiff_colours, tiff_pixel_size
+from nital.files import (
+    check_page,
+    colour_table,
+    count_planes,
+    read_micrograph,
+    tiff_colours,
+    tiff_pixel_size,
+)
 from nital.micrograph import MICROMETRES, LargeMicrograph, Micrograph
 
 LARGE_PIXELS = 2**25
-"""TIFF files of more pixels are read window by window, and labels are written as a pyramid."""
+"""Images of more pixels are read window by window, and labels are written as a pyramid."""
 
 TILE_SIDE = 512
 """Tiles of a pyramid; levels are added until one tile holds the whole."""
@@ -26,19 +33,29 @@ ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup")
 
 
 def open_micrograph(
-    path: Path, *, page: int | None = None, pixel_size: float | None = None
+    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
 ) -> Micrograph | LargeMicrograph:
     """Read a micrograph, or open it where it is too large to be held in memory.
 
-    TIFF files of more than `LARGE_PIXELS`, in tiles or strips, and OME-Zarr folders are opened.
+    TIFF files, in tiles or strips, and OME-Zarr folders of more than `LARGE_PIXELS` are opened.
+
+    Parameters
+    ----------
+    path, page, pixel_size
+        As for `read_micrograph`; or a folder with an OME-Zarr image of one or three channels.
 
     Raises
     ------
     InputError
-        As `files.read_micrograph`; or if a folder is no OME-Zarr image.
+        As `read_micrograph`; or if a folder is no OME-Zarr image.
     """
-    if path.is_dir() and any((path / name).exists() for name in ZARR_METADATA):
-        return _open_ome_zarr(path, page, pixel_size)
+    path = Path(path)
+    if _is_zarr(path):
+        fetch, shape, found = _open_ome_zarr(path, page)
+        if math.prod(shape) > LARGE_PIXELS:
+            size = found if pixel_size is None else pixel_size
+            return LargeMicrograph.scan(fetch, shape, pixel_size=size, name=path.name)
+        return read_whole(path, page=page, pixel_size=pixel_size)
     try:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages[0].aspage()
@@ -50,16 +67,43 @@ def open_micrograph(
     return read_micrograph(path, page=page, pixel_size=pixel_size)
 
 
+def read_whole(
+    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
+) -> Micrograph:
+    """Read a micrograph of any kind that `open_micrograph` knows, whatever memory that takes.
+
+    Raises
+    ------
+    InputError
+        As `open_micrograph`.
+    """
+    path = Path(path)
+    if _is_zarr(path):
+        fetch, shape, found = _open_ome_zarr(path, page)
+        size = found if pixel_size is None else pixel_size
+        everything = fetch(slice(0, shape[0]), slice(0, shape[1]))
+        return Micrograph.from_array(everything, pixel_size=size, name=path.name)
+    return read_micrograph(path, page=page, pixel_size=pixel_size)
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.is_dir() and any((path / name).exists() for name in ZARR_METADATA)
+
+
 def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
     import zarr
 
     with tifffile.TiffFile(path) as tiff:
-        chosen = tiff.pages[check_page(path, page, len(tiff.pages))].aspage()
+        index = check_page(path, page, count_planes(tiff))
+        one_page = len(tiff.pages) == 1
+        chosen = tiff.pages[0 if one_page else index].aspage()
+        start = index * chosen.nbytes if one_page else 0  # after the first of the planes
+        start += chosen.dataoffsets[0] if chosen.dataoffsets else 0
         found_size = tiff_pixel_size(tiff)
         mapped = chosen.is_memmappable
         _ = chosen.colormap  # read while the file is open
         pieces = list(zip(chosen.dataoffsets, chosen.databytecounts, strict=False))
-        end = max(map(sum, pieces), default=0)
+        end = max([start + chosen.nbytes if mapped else 0, *map(sum, pieces)])
         whole = len(chosen.dataoffsets) == len(chosen.databytecounts) > 0
     if not whole or end > path.stat().st_size:
         raise InputError(
@@ -75,7 +119,7 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
         window = (slice(None), rows, cols) if planar else (rows, cols)
         with _damage_told(path, rows):
             # A map of its own for each window: what was read does not stay in memory.
-            array = np.array((store if store is not None else _mapped(path, chosen))[window])
+            array = np.array((_mapped(path, chosen, start) if mapped else store)[window])
         return tiff_colours(path, np.moveaxis(array, 0, -1) if planar else array, chosen)
 
     return LargeMicrograph.scan(
@@ -99,9 +143,9 @@ def _damage_told(path: Path, rows: slice) -> Iterator[None]:
         ) from error
 
 
-def _mapped(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
+def _mapped(path: Path, page: tifffile.TiffPage, start: int) -> NDArray[Any]:
     dtype = page.parent.byteorder + page.dtype.char if page.dtype is not None else "u1"
-    return np.memmap(path, dtype, "r", page.dataoffsets[0], page.shape)
+    return np.memmap(path, dtype, "r", start, page.shape)
 
 
 def _sha256(path: Path) -> str:
@@ -109,7 +153,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
+def _open_ome_zarr(
+    path: Path, page: int | None
+) -> tuple[Callable[[slice, slice], NDArray[Any]], tuple[int, int], float | None]:
+    """How to fetch a window, shape and pixel size in µm of the image at full resolution."""
     import zarr
 
     try:
@@ -131,8 +178,11 @@ def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> La
     index = check_page(path, page, math.prod(array.shape[axis] for axis in stacks))
     place = np.unravel_index(index, [array.shape[axis] for axis in stacks]) if stacks else ()
     channel = names.index("c") if "c" in names else None
-    if channel is not None and array.shape[channel] not in (1, 2, 3, 4):
-        raise InputError(f"{path}: {array.shape[channel]} channels; export it as grey or RGB")
+    if channel is not None and array.shape[channel] not in (1, 3):
+        raise InputError(
+            f"{path}: {array.shape[channel]} channels, neither grey nor RGB; export the one that"
+            " shows the microstructure"
+        )
 
     def fetch(rows: slice, cols: slice) -> NDArray[Any]:
         window: list[Any] = [slice(None)] * len(names)
@@ -143,12 +193,7 @@ def _open_ome_zarr(path: Path, page: int | None, pixel_size: float | None) -> La
             found = np.asarray(array[tuple(window)])
         return found if channel is None else np.moveaxis(found, 0, -1)
 
-    return LargeMicrograph.scan(
-        fetch,
-        (array.shape[rows_axis], array.shape[cols_axis]),
-        pixel_size=size if pixel_size is None else pixel_size,
-        name=path.name,
-    )
+    return fetch, (array.shape[rows_axis], array.shape[cols_axis]), size
 
 
 def _zarr_pixel_size(
@@ -158,15 +203,16 @@ def _zarr_pixel_size(
     units = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
     scales = [
         each["scale"]
-        for each in level.get("coordinateTransformations", [])
+        for holder in (level, described)  # what holds for all levels comes on top
+        for each in holder.get("coordinateTransformations", [])
         if each["type"] == "scale"
     ]
     sizes = []
     for name in "yx":
-        axis = described["axes"][names.index(name)]
-        unit = MICROMETRES.get(units.get(axis.get("unit", ""), ""))
+        place = names.index(name)
+        unit = MICROMETRES.get(units.get(described["axes"][place].get("unit", ""), ""))
         if unit and scales:
-            sizes.append(float(scales[0][names.index(name)]) * unit)
+            sizes.append(math.prod(float(scale[place]) for scale in scales) * unit)
     return sizes[0] if len(sizes) == 2 and math.isclose(*sizes, rel_tol=1e-3) else None
 
 

@@ -25,7 +25,7 @@ from nital.render import (
     overlay,
     save_figure,
 )
-from nital.segmenter import Segmentation
+from nital.segmentation import Segmentation
 from nital.storage import staged
 from nital.studies import ClassStudy, SuperpixelStudy
 from nital.synthetic import SyntheticMicrograph

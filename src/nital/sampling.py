@@ -8,7 +8,9 @@ sees around them.
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,9 @@ from nital.training import Batch
 SAMPLE_PIXELS = 2**18
 TILE_SIDE = 64
 """Tiles are at least this high and wide, and less than twice as much."""
+
+N_MOSAICS = 8
+"""SLIC gets the tiles in so many mosaics, however many cores there are: the result is the same."""
 
 STEP_SUPERPIXELS = 256
 PIXELS_A_SUPERPIXEL = 4
@@ -51,6 +56,9 @@ class Sample:
 
     start: Tensor
     """(n_superpixels + 1,), int64: where the pixels of each superpixel start."""
+
+    shape: tuple[int, int]
+    """(rows, cols) of the image."""
 
     fraction: float
     """Share of the included area that the sample covers; 1 for the whole image."""
@@ -91,8 +99,9 @@ def take_sample(
 ) -> Sample:
     """Take tiles from all over an image, and find their superpixels.
 
-    Nothing here depends on a seed: repeats share the sample. The tiles of a larger image lie one in
-    each of equal shares of its included area, at a random place of the share.
+    Nothing here depends on a seed: repeats share the sample. A larger image is divided into a grid
+    of tiles; those with any included area, in reading order, are dealt into equal groups, and one
+    of each group is taken by chance: every included pixel has the same chance.
 
     Parameters
     ----------
@@ -110,7 +119,7 @@ def take_sample(
     InputError
         If every pixel is excluded.
     """
-    shape, areas = _grid(source)
+    shape, areas, included_area = _grid(source)
     if not areas.any():
         raise InputError("every pixel is excluded or transparent; there is nothing to learn from")
     windows = [
@@ -118,14 +127,13 @@ def take_sample(
         for rows, cols in _choose_tiles(source.shape, shape, areas)
     ]
     r = receptive_radius
-    core = [(pixels[r:-r, r:-r], excluded[r:-r, r:-r]) for pixels, excluded in windows]
-    mosaic = np.concatenate([pixels for pixels, _ in core])  # SLIC rescales: all tiles alike
-    included = ~np.concatenate([excluded for _, excluded in core]).ravel()
-    share = mosaic.shape[0] * mosaic.shape[1] / math.prod(source.shape)
-    found = find_superpixels(
-        mosaic, n_superpixels=max(1, round(n_superpixels * share)), compactness=compactness
+    included = ~np.stack([excluded[r:-r, r:-r] for _, excluded in windows])
+    found = _superpixels_of_tiles(
+        [pixels[r:-r, r:-r] for pixels, _ in windows],
+        density=n_superpixels / math.prod(source.shape),
+        compactness=compactness,
     )
-    tile = np.repeat(np.arange(len(core)), math.prod(shape))
+    tile = np.repeat(np.arange(len(windows)), math.prod(shape))
     kept = np.flatnonzero(included)
     # A superpixel across the seam of two tiles is two.
     _, superpixel = np.unique(
@@ -144,34 +152,61 @@ def take_sample(
         side=2 * r + 1,
         superpixel=torch.from_numpy(superpixel),
         start=torch.from_numpy(np.append(0, np.cumsum(np.bincount(superpixel)))),
-        fraction=len(kept) / float(areas.sum()),
+        shape=source.shape,
+        fraction=len(kept) / included_area,
     )
 
 
-def _grid(source: Source) -> tuple[tuple[int, int], NDArray[np.int64]]:
-    """Shape of a tile, and the included area of each cell of the grid of tiles."""
+def _superpixels_of_tiles(
+    tiles: list[NDArray[np.float32]], *, density: float, compactness: float
+) -> NDArray[np.int64]:
+    """Superpixels of each tile, (n, rows, cols); a few may reach from one tile into another.
+
+    SLIC rescales what it is given. So it gets mosaics, each of tiles from all over the image; one a
+    core at a time.
+    """
+    n = min(N_MOSAICS, len(tiles))
+
+    def find(first: int) -> NDArray[np.int64]:
+        mosaic = np.concatenate(tiles[first::n])
+        wanted = max(1, round(density * mosaic.shape[0] * mosaic.shape[1]))
+        return find_superpixels(mosaic, n_superpixels=wanted, compactness=compactness)
+
+    found = np.empty((len(tiles), *tiles[0].shape[:2]), np.int64)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first, mosaic in enumerate(pool.map(find, range(n))):
+            found[first::n] = mosaic.reshape(-1, *found.shape[1:])
+    return found
+
+
+def _grid(source: Source) -> tuple[tuple[int, int], NDArray[np.int64], int]:
+    """Shape of a tile, the included area of each cell of the grid of tiles, and of the image."""
     rows, cols = source.shape
     if rows * cols <= SAMPLE_PIXELS:
-        return source.shape, np.array([[int((~source.read_excluded(*_all(source.shape))).sum())]])
+        area = int((~source.read_excluded(slice(0, rows), slice(0, cols))).sum())
+        return source.shape, np.array([[area]]), area
     n_rows, n_cols = max(1, rows // TILE_SIDE), max(1, cols // TILE_SIDE)
     shape = rows // n_rows, cols // n_cols
     areas = np.full((n_rows, n_cols), math.prod(shape))
+    total = rows * cols
     if source.has_excluded:
-        for row, start in enumerate(_starts(rows, n_rows)):
-            band = ~source.read_excluded(slice(start, start + shape[0]), slice(0, cols))
+        starts, total = _starts(rows, n_rows), 0
+        for row, (start, following) in enumerate(itertools.pairwise([*starts, rows])):
+            band = ~source.read_excluded(slice(start, following), slice(0, cols))
+            total += int(band.sum())
             for col, left in enumerate(_starts(cols, n_cols)):
-                areas[row, col] = int(band[:, left : left + shape[1]].sum())
-    return shape, areas
+                areas[row, col] = int(band[: shape[0], left : left + shape[1]].sum())
+    return shape, areas, total
 
 
 def _choose_tiles(
     shape: tuple[int, int], tile: tuple[int, int], areas: NDArray[np.int64]
 ) -> Iterator[tuple[slice, slice]]:
-    """Windows of the tiles: one in each of equal shares of the area, in reading order."""
-    n_tiles = min(areas.size, max(1, SAMPLE_PIXELS // math.prod(tile)))
-    place = (np.arange(n_tiles) + np.random.default_rng(0).random(n_tiles)) / n_tiles
-    reached = np.cumsum(areas.ravel())
-    cells = np.unique(np.searchsorted(reached, place * reached[-1], side="right"))
+    """Windows of the tiles, in reading order."""
+    candidates = np.flatnonzero(areas)
+    n_tiles = min(len(candidates), max(1, SAMPLE_PIXELS // math.prod(tile)))
+    rng = np.random.default_rng(0)
+    cells = [rng.choice(group) for group in np.array_split(candidates, n_tiles)]
     rows, cols = _starts(shape[0], len(areas)), _starts(shape[1], len(areas[0]))
     for row, col in zip(*np.divmod(cells, len(areas[0])), strict=True):
         top, left = int(rows[row]), int(cols[col])
@@ -181,7 +216,3 @@ def _choose_tiles(
 def _starts(length: int, n: int) -> NDArray[np.int64]:
     """Where `n` tiles of `length // n` start, spread over the length."""
     return np.linspace(0, length - length // n, n).astype(np.int64)
-
-
-def _all(shape: tuple[int, int]) -> tuple[slice, slice]:
-    return slice(0, shape[0]), slice(0, shape[1])

@@ -3,26 +3,22 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from nital.classes import ClassRow, join_classes, order_labels, rows_of, tabulate_classes
+from nital.classes import join_classes, order_labels, tabulate_classes
 from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
 from nital.errors import InputError, SettingError
 from nital.micrograph import LargeMicrograph, Micrograph, Source
 from nital.network import Network
 from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_window, predict
 from nital.sampling import Sample, take_sample
+from nital.segmentation import Segmentation
 from nital.settings import FAST, Settings
-from nital.superpixels import (
-    FEW_PIXELS,
-    check_n_superpixels,
-    find_superpixels,
-    preset_n_superpixels,
-)
+from nital.superpixels import check_n_superpixels, find_superpixels, preset_n_superpixels
 from nital.training import Settled, Step, Training, balanced, train, whole_image
 
 Prepared = NDArray[np.int64] | Sample
@@ -34,7 +30,7 @@ HALF_LIFE = 12
 CHECK_EVERY = 10
 """Fast mode asks every so many iterations whether the classes have settled."""
 
-TOLERANCE = 0.003
+TOLERANCE = 0.001
 """Settled: since the last check at most this share of the probe's labels changed."""
 
 PROBE_PIXELS = 4096
@@ -46,98 +42,6 @@ BAND_PIXELS = 2**21
 
 READ_EVERY = 16
 """On a GPU, paper mode's counts are read every so many iterations."""
-
-TINY_FRACTION = 0.001
-"""A class with a smaller share of the area gets a note: it is hardly a constituent."""
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """A segmented micrograph."""
-
-    labels: NDArray[np.unsignedinteger]
-    """(rows, cols): 1..k from the darkest to the brightest class, 0 = excluded."""
-
-    classes: tuple[ClassRow, ...]
-    """Area fraction and mean grey level of each class, in the order of the labels."""
-
-    criteria: Criteria
-    """F, F' and Q, with the regions that the settings name."""
-
-    history: tuple[Step, ...]
-    """What each iteration saw."""
-
-    stop_reason: str
-    """What ended training: `n_classes`, `settled` or `max_iterations`."""
-
-    n_superpixels: int
-    """How many superpixels SLIC gave, in the sample where there was one."""
-
-    sampled_fraction: float
-    """Share of the included area that training drew from; 1 where it was the whole image."""
-
-    settings: Settings
-    """As they were used: nothing left to a preset or to `auto`."""
-
-    seconds: dict[str, float] = field(compare=False)
-    """Wall-clock seconds of each stage."""
-
-    @property
-    def excluded_fraction(self) -> float:
-        """Share of the pixels that belong to no class."""
-        return 1 - sum(row.n_pixels for row in self.classes) / self.labels.size
-
-    @property
-    def n_classes(self) -> int:
-        """Classes in the label map; in paper mode they can be fewer, or more, than asked for."""
-        return len(self.classes)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of these figures has to know, in plain words."""
-        notes = _notes_on_number(self)
-        notes += [
-            f"class {row.label} has only {row.n_pixels} of {self.labels.size} pixels: hardly a"
-            " constituent"
-            for row in self.classes
-            if row.area_fraction < TINY_FRACTION
-        ]
-        share = self.sampled_fraction
-        if self.settings.mode == "fast":  # there, only superpixels of the included area count
-            share *= 1 - self.excluded_fraction
-        mean_size = share * self.labels.size / self.n_superpixels
-        if mean_size < FEW_PIXELS:
-            notes.append(
-                f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
-                " ask for fewer"
-            )
-        asked_superpixels = self.settings.n_superpixels or self.n_superpixels
-        asked_superpixels = round(asked_superpixels * share)
-        if self.n_superpixels < asked_superpixels / 2:
-            notes.append(
-                f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"
-                " asked for, which may cross boundaries; ask for more, or raise the compactness"
-            )
-        return tuple(notes)
-
-
-def _notes_on_number(result: Segmentation) -> list[str]:
-    """What to know where other classes came out than were asked for."""
-    asked, found = result.settings.n_classes, result.n_classes
-    if found == asked:
-        return []
-    said = f"{found} classes instead of the {asked} asked for"
-    if result.settings.mode == "fast":
-        return [f"{said}: nothing else could be told apart"]
-    if found < asked:
-        return [f"{said}: the paper's rule stops at that many or fewer"]
-    if result.stop_reason == "n_classes":
-        counted = result.history[-1].n_classes
-        return [
-            f"{said}: the paper's rule counted {counted} and then updated the network once more"
-        ]
-    limit = result.settings.max_iterations
-    return [f"{said}: training ended at its limit of {limit} iterations"]
 
 
 def segment(
@@ -204,8 +108,9 @@ def segment(
     clock.lap("prepare")
     if prepared is None:
         prepared = prepare(micrograph, settings)
-    if isinstance(prepared, Sample) != (settings.mode == "fast"):
-        raise InputError(f"prepared: not for mode {settings.mode}; prepare with these settings")
+    _check_prepared(prepared, micrograph, settings)
+    if out is not None:
+        _check_out(out, micrograph, settings)
     clock.lap("superpixels")
     if isinstance(prepared, Sample):
         return _segment_fast(micrograph, prepared, settings, clock, out, on_step, on_rows)
@@ -269,13 +174,11 @@ def _segment_fast(
         row[:] = table[row]
     classes = measured.joined(np.maximum(number[1:], 1))
     clock.lap("classes")
-    criteria = criteria_of(classes)
-    if settings.regions != "classes" and isinstance(micrograph, Micrograph):
-        criteria = evaluate(micrograph.pixels, labels, regions=settings.regions)
+    criteria = _criteria(classes, micrograph, labels, settings)
     clock.lap("criteria")
     return Segmentation(
         labels=labels,
-        classes=rows_of(classes),
+        classes=tabulate_classes(classes),
         criteria=criteria,
         history=training.steps,
         stop_reason=training.stop_reason,
@@ -284,6 +187,18 @@ def _segment_fast(
         settings=settings,
         seconds=clock.seconds,
     )
+
+
+def _criteria(
+    classes: RegionStatistics,
+    micrograph: Micrograph | LargeMicrograph,
+    labels: NDArray[np.unsignedinteger],
+    settings: Settings,
+) -> Criteria:
+    """From the statistics of the classes, where these are the regions that settings name."""
+    if settings.regions == "classes" or not isinstance(micrograph, Micrograph):
+        return criteria_of(classes)
+    return evaluate(micrograph.pixels, labels, regions=settings.regions)
 
 
 def label_dtype(settings: Settings) -> type[np.uint8 | np.uint16]:
@@ -332,11 +247,6 @@ def _segment_as_paper(
     clock: "_Clock",
     on_step: Callable[[Step], None] | None,
 ) -> Segmentation:
-    if superpixels.shape != micrograph.shape:
-        raise InputError(
-            f"superpixels of shape {superpixels.shape}: the image has {micrograph.shape}; find them"
-            " on this image"
-        )
     device = torch.device(settings.device)
     with _repeatable(settings):
         network = _network(settings).to(device)
@@ -354,13 +264,13 @@ def _segment_as_paper(
         raw = predict(network, micrograph.pixels)
         clock.lap("prediction")
     labels = order_labels(raw, micrograph.grey, micrograph.excluded)
-    classes = tabulate_classes(labels, micrograph.grey)
+    classes = measure_regions(micrograph.pixels, labels)
     clock.lap("classes")
-    criteria = evaluate(micrograph.pixels, labels, regions=settings.regions)
+    criteria = _criteria(classes, micrograph, labels, settings)
     clock.lap("criteria")
     return Segmentation(
         labels=labels,
-        classes=classes,
+        classes=tabulate_classes(classes),
         criteria=criteria,
         history=training.steps,
         stop_reason=training.stop_reason,
@@ -378,6 +288,38 @@ def _network(settings: Settings) -> Network:
         n_responses=settings.n_responses,
         seed=settings.seed,
     )
+
+
+def _check_prepared(
+    prepared: Prepared, micrograph: Micrograph | LargeMicrograph, settings: Settings
+) -> None:
+    fast = settings.mode == "fast"
+    if isinstance(prepared, Sample) != fast:
+        raise InputError(f"prepared: not for mode {settings.mode}; prepare with these settings")
+    if prepared.shape != micrograph.shape:
+        raise InputError(
+            f"prepared on an image of shape {prepared.shape}, not {micrograph.shape}; prepare this"
+            " image"
+        )
+    if isinstance(prepared, Sample) and prepared.side != 2 * settings.n_layers + 1:
+        raise InputError(
+            f"prepared with patches of {prepared.side} x {prepared.side} pixels, not for"
+            f" {settings.n_layers} layers; prepare with these settings"
+        )
+
+
+def _check_out(
+    out: NDArray[np.unsignedinteger],
+    micrograph: Micrograph | LargeMicrograph,
+    settings: Settings,
+) -> None:
+    wanted = np.dtype(label_dtype(settings))
+    if settings.mode != "fast":
+        raise InputError(f"out: mode {settings.mode} makes an array of its own; leave it away")
+    if out.shape != micrograph.shape or out.dtype != wanted:
+        raise InputError(
+            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and {wanted}"
+        )
 
 
 def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Settings:

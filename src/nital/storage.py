@@ -18,6 +18,9 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
+FOLDER = ".zarr"
+"""Results with this ending are folders; all others are files."""
+
 
 @contextmanager
 def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]:
@@ -30,7 +33,8 @@ def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]
     folder : Path
         Where the files shall appear; it is made if it is missing.
     owned : sequence of str
-        The names that this result may use. Files of other names in `folder` are left alone.
+        The names that this result may use; those that end with `FOLDER` are folders. What has
+        another name in `folder` is left alone.
     force : bool
         Whether files of these names that are there already may be replaced.
 
@@ -58,10 +62,14 @@ def staged(folder: Path, owned: Sequence[str], *, force: bool) -> Iterator[Path]
                 aside.rename(folder)
                 return
             _check_free(folder, owned, force)  # another run may have been quicker
+            replaced = Path(tempfile.mkdtemp(dir=aside))
             for name in owned:
+                is_folder = name.endswith(FOLDER)
+                if is_folder and (folder / name).exists():  # a rename replaces files only
+                    (folder / name).rename(replaced / name)
                 if (aside / name).exists():
                     (aside / name).replace(folder / name)
-                else:
+                elif not is_folder:
                     (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -71,14 +79,18 @@ def _check_free(folder: Path, owned: Sequence[str], force: bool) -> None:
     with writing(folder):
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"{folder}: is a file, not a folder; name another --out")
-        there = [folder / name for name in owned if (folder / name).exists()]
+        there = [name for name in owned if (folder / name).exists()]
     if there and not force:
         raise OutputError(
-            f"{there[0]}: is there already; use --force to replace it, or another --out"
+            f"{folder / there[0]}: is there already; use --force to replace it, or another --out"
         )
-    for path in there:
-        if path.is_dir():
-            raise OutputError(f"{path}: a folder is in the way; move it, or name another --out")
+    for name in there:
+        is_folder = (folder / name).is_dir()
+        if is_folder != name.endswith(FOLDER):
+            raise OutputError(
+                f"{folder / name}: a {'folder' if is_folder else 'file'} is in the way; move it, or"
+                " name another --out"
+            )
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""How much the labels change when training goes on after the classes have settled.
+
+    python benchmarks/settled.py FOLDER... [--n-classes 3]
+
+FOLDERs hold micrographs. Each is trained until it has settled, then on to twice and five times as
+many iterations, the same draws; the table says which share of the pixels then has another label,
+among the fine classes and after they were joined.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+import nital
+from nital.classes import join_classes
+from nital.criteria import measure_regions
+from nital.network import Network
+from nital.prediction import freeze, label_window
+from nital.sampling import Sample
+from nital.segmenter import HALF_LIFE, STATISTICS_PIXELS, prepare
+from nital.settings import FAST
+from nital.training import balanced, train
+
+MORE = (1, 2, 5)
+
+
+def labels_after(
+    micrograph: nital.Micrograph, sample: Sample, iterations: int, n_classes: int
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
+    """Fine labels and classes after so many iterations."""
+    network = Network(n_filters=FAST.n_filters, n_responses=FAST.n_responses, seed=FAST.seed)
+    train(
+        network,
+        sample.batches(FAST.seed, torch.device("cpu")),
+        refine=balanced,
+        n_classes=0,
+        max_iterations=iterations,
+        learning_rate=FAST.learning_rate,
+        momentum=FAST.momentum,
+        half_life=HALF_LIFE,
+    )
+    frozen = freeze(network, sample.some_patches(STATISTICS_PIXELS))
+    rows, cols = micrograph.shape
+    pixels, fine = label_window(frozen, micrograph, slice(0, rows), slice(0, cols))
+    number = join_classes(measure_regions(pixels, fine, FAST.n_responses), n_classes)
+    return fine, number[fine]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--n-classes", type=int, default=3)
+    given = parser.parse_args()
+    table = Table(
+        "micrograph",
+        "settled after",
+        *(f"{n} times, {what}, %" for n in MORE[1:] for what in ("fine", "joined")),
+    )
+    worst = np.zeros(2 * len(MORE[1:]))
+    for path in sorted(path for folder in given.folders for path in folder.iterdir()):
+        micrograph = nital.read_micrograph(path)
+        sample = prepare(micrograph, FAST)
+        assert isinstance(sample, Sample)
+        result = nital.segment(micrograph, given.n_classes, prepared=sample)
+        n = len(result.history)
+        first, *later = (
+            labels_after(micrograph, sample, times * n, given.n_classes) for times in MORE
+        )
+        assert (first[1] == result.labels).all()
+        changed = [
+            100 * float((now != before).mean())
+            for labels in later
+            for now, before in zip(labels, first, strict=True)
+        ]
+        worst = np.maximum(worst, changed)
+        table.add_row(path.stem, str(n), *(f"{each:.2f}" for each in changed))
+    table.add_row("largest", "", *(f"{each:.2f}" for each in worst))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The result: labels, classes and criteria of a micrograph, and what a reader has to know."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.classes import TINY_FRACTION, ClassRow
+from nital.criteria import Criteria
+from nital.settings import Settings
+from nital.superpixels import FEW_PIXELS
+from nital.training import Step
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A segmented micrograph."""
+
+    labels: NDArray[np.unsignedinteger]
+    """(rows, cols): 1..k from the darkest to the brightest class, 0 = excluded."""
+
+    classes: tuple[ClassRow, ...]
+    """Area fraction and mean grey level of each class, in the order of the labels."""
+
+    criteria: Criteria
+    """F, F' and Q, with the regions that the settings name."""
+
+    history: tuple[Step, ...]
+    """What each iteration saw."""
+
+    stop_reason: str
+    """What ended training: `n_classes`, `settled` or `max_iterations`."""
+
+    n_superpixels: int
+    """How many superpixels SLIC gave, in the sample where there was one."""
+
+    sampled_fraction: float
+    """Share of the included area that training drew from; 1 where it was the whole image."""
+
+    settings: Settings
+    """As they were used: nothing left to a preset or to `auto`."""
+
+    seconds: dict[str, float] = field(compare=False)
+    """Wall-clock seconds of each stage."""
+
+    @property
+    def excluded_fraction(self) -> float:
+        """Share of the pixels that belong to no class."""
+        return 1 - sum(row.n_pixels for row in self.classes) / self.labels.size
+
+    @property
+    def n_classes(self) -> int:
+        """Classes in the label map; in paper mode they can be fewer, or more, than asked for."""
+        return len(self.classes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of these figures has to know, in plain words."""
+        notes = _notes_on_number(self)
+        notes += [
+            f"class {row.label} has only {row.n_pixels} of {self.labels.size} pixels: hardly a"
+            " constituent"
+            for row in self.classes
+            if row.area_fraction < TINY_FRACTION
+        ]
+        share = self.sampled_fraction
+        if self.settings.mode == "fast":  # there, only superpixels of the included area count
+            share *= 1 - self.excluded_fraction
+        mean_size = share * self.labels.size / self.n_superpixels
+        if mean_size < FEW_PIXELS:
+            notes.append(
+                f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
+                " ask for fewer"
+            )
+        asked_superpixels = self.settings.n_superpixels or self.n_superpixels
+        asked_superpixels = round(asked_superpixels * share)
+        if self.n_superpixels < asked_superpixels / 2:
+            notes.append(
+                f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"
+                " asked for, which may cross boundaries; ask for more, or raise the compactness"
+            )
+        return tuple(notes)
+
+
+def _notes_on_number(result: Segmentation) -> list[str]:
+    """What to know where other classes came out than were asked for."""
+    asked, found = result.settings.n_classes, result.n_classes
+    if found == asked:
+        return []
+    said = f"{found} classes instead of the {asked} asked for"
+    if result.settings.mode == "fast":
+        return [f"{said}: nothing else could be told apart"]
+    if found < asked:
+        return [f"{said}: the paper's rule stops at that many or fewer"]
+    if result.stop_reason == "n_classes":
+        counted = result.history[-1].n_classes
+        return [
+            f"{said}: the paper's rule counted {counted} and then updated the network once more"
+        ]
+    limit = result.settings.max_iterations
+    return [f"{said}: training ended at its limit of {limit} iterations"]
