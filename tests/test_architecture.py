@@ -27,6 +27,7 @@ ORDER = (
     "segmenter",
     "studies",
     "storage",
+    "ome_zarr",
     "files",
     "large",
     "render",

@@ -19,7 +19,7 @@ import nital as package
 from conftest import QUICK, Nital, Outcome, halves
 from nital import jobs
 from nital.files import read_labels
-from nital.large import write_ome_zarr_labels
+from nital.ome_zarr import write_ome_zarr_labels
 
 STUDY = ("--repeats", 2, "--max-iterations", 2)
 KEYS = {"n_classes", "classes", "criteria", "iterations", "stop_reason", "seed", "settings"} | {

@@ -18,7 +18,8 @@ from nital import sampling, segmenter
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
 from nital.jobs import Study, draw_superpixels, segment_file
-from nital.large import open_micrograph, write_ome_zarr_labels
+from nital.large import open_micrograph
+from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
 from nital.settings import FAST, PAPER, Settings
 from nital.studies import Run

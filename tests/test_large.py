@@ -10,15 +10,9 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from nital import large
 from nital.errors import InputError
 from nital.files import read_labels, read_micrograph, tiff_pixel_size
-from nital.large import (
-    open_micrograph,
-    read_whole,
-    write_label_pyramid,
-    write_ome_zarr_labels,
-)
+from nital.large import open_micrograph, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import class_colours
 
@@ -176,9 +170,8 @@ def test_pages_without_directories_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [0, -1])
-@pytest.mark.parametrize("kind", ["tiff", "zarr"])
-def test_pages_are_counted_from_1(tmp_path: Path, kind: str, page: int) -> None:
-    path = tiff(tmp_path, GREY) if kind == "tiff" else ome_zarr(tmp_path / "a.zarr", GREY, "yx")
+def test_pages_are_counted_from_1(tmp_path: Path, page: int) -> None:
+    path = tiff(tmp_path, GREY)
     with pytest.raises(InputError, match=rf"page {page}; pages are counted from 1"):
         open_micrograph(path, page=page)
 
@@ -279,210 +272,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         open_micrograph(tmp_path)
 
 
-# --- OME-Zarr -----------------------------------------------------------------------------------
-
-LABELS = np.random.default_rng(2).integers(0, 4, (700, 1100)).astype(np.uint8)
-
-
-def axes(names: str, unit: str | None = None) -> list[dict[str, str]]:
-    kinds = {"t": "time", "c": "channel"}
-    more = {} if unit is None else {"unit": unit}
-    return [
-        {"name": name, "type": kinds[name]}
-        if name in kinds
-        else {"name": name, "type": "space", **more}
-        for name in names
-    ]
-
-
-def ome_zarr(
-    path: Path,
-    array: NDArray[Any],
-    names: str,
-    *,
-    version: int = 3,
-    unit: str | None = None,
-    scale: list[float] | None = None,
-) -> Path:
-    """An image as other programs write it: OME-Zarr 0.5 on Zarr 3, or 0.4 on Zarr 2."""
-    group = zarr.open_group(path, mode="w", zarr_format=version)  # type: ignore[arg-type]
-    chunks = (1,) * (array.ndim - 2) + (32, 32)
-    made = group.create_array("s0", shape=array.shape, dtype=array.dtype, chunks=chunks)
-    made[:] = array
-    level = {
-        "path": "s0",
-        "coordinateTransformations": [{"type": "scale", "scale": scale or [1.0] * array.ndim}],
-    }
-    described = {"axes": axes(names, unit), "datasets": [level]}
-    if version == 3:
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [described]}
-    else:
-        group.attrs["multiscales"] = [described | {"version": "0.4"}]
-    return path
-
-
-@pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.parametrize(
-    ("names", "array", "image"),
-    [
-        ("yx", GREY, GREY),
-        ("cyx", PLANES, RGB),
-        ("cyx", GREY[np.newaxis], GREY),
-        ("tczyx", PLANES[np.newaxis, :, np.newaxis], RGB),
-        ("zyx", GREY[np.newaxis].astype(np.uint16) * 16, GREY.astype(np.uint16) * 16),
-    ],
-)
-def test_an_ome_zarr_is_the_image_in_it(
-    tmp_path: Path, version: int, names: str, array: NDArray[Any], image: NDArray[Any]
-) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", array, names, version=version)
-    assert_the_same(opened(path), Micrograph.from_array(image, name="a.zarr"))
-
-
-def test_a_small_ome_zarr_is_read_as_a_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx", unit="micrometer", scale=[0.5, 0.5])
-    large = opened(path)
-    monkeypatch.undo()
-    for small in (open_micrograph(str(path)), read_whole(path)):
-        assert isinstance(small, Micrograph)
-        assert_the_same(large, small)
-        assert small.pixel_size == 0.5
-    small = open_micrograph(path, pixel_size=3.0)
-    assert small.pixel_size == 3
-
-
-def test_what_is_large_can_be_read_as_a_whole(tmp_path: Path) -> None:
-    path = tiff(tmp_path, GREY)
-    assert_the_same(opened(path), read_whole(str(path)))
-
-
-def test_a_plane_of_an_ome_zarr_stack(tmp_path: Path) -> None:
-    stack = np.random.default_rng(3).integers(0, 256, (2, 3, 2, 30, 40), dtype=np.uint8)
-    path = ome_zarr(tmp_path / "a.zarr", stack, "tczyx")
-    for page in range(1, 5):
-        image = np.moveaxis(stack[(page - 1) // 2, :, (page - 1) % 2], 0, 2)
-        expected = Micrograph.from_array(image, name="a.zarr")
-        found = opened(path, page=page)
-        assert (found.read(slice(0, 30), slice(0, 40)) == expected.pixels).all()
-    with pytest.raises(InputError, match=r"stack of 4 pages; choose one with --page 1\.\.4"):
-        open_micrograph(path)
-    with pytest.raises(InputError, match="page 5 of 4"):
-        open_micrograph(path, page=5)
-
-
-@pytest.mark.parametrize(
-    ("unit", "scale", "size"),
-    [
-        ("nanometer", [1.0, 250.0, 250.0], 0.25),
-        ("micrometer", [1.0, 0.5, 0.5], 0.5),
-        ("millimeter", [1.0, 0.002, 0.002], 2.0),
-        ("micrometer", [1.0, 0.5, 0.7], None),
-        ("parsec", [1.0, 0.5, 0.5], None),
-        (None, [1.0, 0.5, 0.5], None),
-    ],
-)
-def test_the_pixel_size_of_an_ome_zarr(
-    tmp_path: Path, unit: str | None, scale: list[float], size: float | None
-) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", PLANES, "cyx", unit=unit, scale=scale)
-    assert opened(path).pixel_size == (None if size is None else pytest.approx(size))
-    assert opened(path, pixel_size=9.0).pixel_size == 9
-
-
-def test_a_scale_of_all_levels_comes_on_top(tmp_path: Path) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx", unit="micrometer", scale=[0.5, 0.5])
-    group = zarr.open_group(path, mode="a")
-    described: Any = group.attrs["ome"]
-    of_all = [{"type": "scale", "scale": [3.0, 3.0]}]
-    described["multiscales"][0]["coordinateTransformations"] = of_all
-    group.attrs["ome"] = described
-    assert opened(path).pixel_size == 1.5
-
-
-@pytest.mark.parametrize("name", large.ZARR_METADATA)
-def test_a_folder_that_is_no_ome_zarr_image(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("{}")
-    with pytest.raises(InputError, match="not an OME-Zarr image"):
-        open_micrograph(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {},
-        {"multiscales": []},
-        {"multiscales": [{"axes": axes("yx"), "datasets": [{"path": "none"}]}]},
-        {"multiscales": [{"axes": axes("cz"), "datasets": [{"path": "s0"}]}]},
-        {"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "s0"}]}]},
-        {"ome": {"version": "0.5"}},
-    ],
-)
-def test_metadata_that_name_no_image(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx", version=2)
-    group = zarr.open_group(path, mode="a")
-    group.attrs.clear()
-    group.attrs.update(attributes)
-    with pytest.raises(InputError, match=r"a\.zarr: not an OME-Zarr image.*multiscales"):
-        open_micrograph(path)
-
-
-@pytest.mark.parametrize("n", [2, 4, 5])
-def test_channels_that_are_no_colours(tmp_path: Path, n: int) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", np.stack([GREY] * n), "cyx")
-    with pytest.raises(InputError, match=f"{n} channels, neither grey nor RGB"):
-        open_micrograph(path)
-
-
-def test_an_ome_zarr_without_rows(tmp_path: Path) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", GREY[:0], "yx")
-    with pytest.raises(InputError, match="0 x 90 pixels"):
-        open_micrograph(path)
-
-
-def test_damage_in_an_ome_zarr_is_told(tmp_path: Path) -> None:
-    path = ome_zarr(tmp_path / "a.zarr", GREY, "yx")
-    chunk = path / "s0" / "c" / "1" / "1"
-    chunk.write_bytes(bytes(chunk.stat().st_size))
-    with pytest.raises(InputError, match=r"a\.zarr: damaged"):
-        open_micrograph(path).read(slice(0, 70), slice(0, 90))
-
-
 # --- label maps ---------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize("pixel_size", [None, 0.25])
-def test_ome_zarr_labels_come_back_as_they_were(tmp_path: Path, pixel_size: float | None) -> None:
-    path = tmp_path / "labels.zarr"
-    write_ome_zarr_labels(path, LABELS, class_colours(3), pixel_size)
-    found = opened(path)
-    assert found.pixel_size == pixel_size
-    pixels = found.read(slice(0, 700), slice(0, 1100))
-    assert (np.rint(255 * pixels[..., 0]) == LABELS).all()
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_ome_zarr_labels_have_overviews_and_colours(tmp_path: Path, dtype: type) -> None:
-    path = tmp_path / "labels.zarr"
-    write_ome_zarr_labels(path, LABELS.astype(dtype), class_colours(3), 0.25)
-    group = zarr.open_group(path, mode="r")
-    assert group.metadata.zarr_format == 2
-    (described,) = group.attrs["multiscales"]
-    assert described["version"] == "0.4"
-    assert [axis["name"] for axis in described["axes"]] == ["y", "x"]
-    assert [level["path"] for level in described["datasets"]] == ["0", "1", "2"]
-    for number, level in enumerate(described["datasets"]):
-        array = group[level["path"]]
-        step = 2**number
-        assert array.dtype == dtype
-        assert (array[:] == LABELS[::step, ::step]).all()
-        (transformation,) = level["coordinateTransformations"]
-        assert transformation == {"type": "scale", "scale": [0.25 * step] * 2}
-    shown = group.attrs["image-label"]["colors"]
-    assert [entry["label-value"] for entry in shown] == [1, 2, 3]
-    assert [entry["rgba"][:3] for entry in shown] == class_colours(3).tolist()
-    assert (path / "0" / "1" / "2").exists()  # a chunk, at its place in 0.4
+LABELS = np.random.default_rng(2).integers(0, 4, (700, 1100)).astype(np.uint8)
 
 
 def pyramid(
@@ -523,9 +315,6 @@ def test_levels_are_added_until_one_tile_holds_all(
     with tifffile.TiffFile(pyramid(tmp_path, labels)) as file:
         assert len(file.series[0].levels) == n_levels
         assert max(file.series[0].levels[-1].shape) <= 512
-    write_ome_zarr_labels(tmp_path / "labels.zarr", labels, class_colours(1), None)
-    group = zarr.open_group(tmp_path / "labels.zarr", mode="r")
-    assert len(group.attrs["multiscales"][0]["datasets"]) == n_levels
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -559,6 +348,3 @@ def test_a_map_on_the_disk_is_written_as_one_in_memory(tmp_path: Path) -> None:
     assert pyramid(tmp_path / "mapped", mapped).read_bytes() == (
         pyramid(tmp_path, LABELS).read_bytes()
     )
-    write_ome_zarr_labels(tmp_path / "labels.zarr", mapped, class_colours(3), None)
-    group = zarr.open_group(tmp_path / "labels.zarr", mode="r")
-    assert (group["0"][:] == LABELS).all()

@@ -11,11 +11,13 @@ The modules, in the order in which data flows:
     superpixels  SLIC                              studies       of classes and superpixels
     network      the convolutional network         storage       whole results, safe journals
     training     the loop                          files         between the disk and arrays
-    sampling     what fast mode learns from        large         files too large for the memory
-    prediction   network + image -> labels         render        overlays and figures
-    criteria     F, F', Q: no reference needed     results       what is left on the disk
-    classes      joining, order and table          jobs          from files to folders of results
-    agreement    against a reference               cli           the command line
+    sampling     what fast mode learns from        ome_zarr      chunked images in folders
+    prediction   network + image -> labels         large         images too large for the memory
+    criteria     F, F', Q: no reference needed     render        overlays and figures
+    classes      joining, order and table          results       what is left on the disk
+    agreement    against a reference               jobs          from files to folders of results
+
+The command line is `cli`.
 
 Importing nital loads none of them; torch loads with the first name that needs it.
 """

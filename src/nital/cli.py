@@ -144,11 +144,10 @@ def score(
     from nital.agreement import compare
     from nital.classes import tabulate_classes
     from nital.criteria import evaluate, measure_regions
-    from nital.files import read_labels
-    from nital.large import read_whole
+    from nital.files import read_labels, read_micrograph
     from nital.results import agreement_summary, class_summary
 
-    micrograph = read_whole(image, page=page)
+    micrograph = read_micrograph(image, page=page)
     found = read_labels(labels)
     if found.min() < 0:
         raise InputError(f"{labels}: label {found.min()} is negative; use 0 or more")
@@ -194,11 +193,11 @@ def superpixels(
 ) -> None:
     """Draw superpixels over compactness and number, as the paper's Fig. 4."""
     from nital.console import print_files
+    from nital.files import read_micrograph
     from nital.jobs import draw_superpixels
-    from nital.large import read_whole
 
     weights = arg.parse_numbers("compactness", compactness, float)
-    micrograph = read_whole(image, page=page)
+    micrograph = read_micrograph(image, page=page)
     numbers = arg.superpixel_numbers(
         superpixels, micrograph.shape, "paper", shares=(1 / 16, 1 / 4, 1)
     )
@@ -230,8 +229,8 @@ def classes(
     Each finished run is kept at once: stopped at any moment, the same command goes on from there.
     """
     from nital import console
+    from nital.files import read_micrograph
     from nital.jobs import Study
-    from nital.large import read_whole
     from nital.results import class_study_summary, write_class_study
     from nital.studies import study_classes
     from nital.superpixels import preset_n_superpixels
@@ -247,7 +246,7 @@ def classes(
         threads=threads,
     )
     wanted = arg.parse_range(numbers)
-    micrograph = read_whole(image, page=page)
+    micrograph = read_micrograph(image, page=page)
     n_superpixels = superpixels or preset_n_superpixels(micrograph.shape, mode)
     folder = out / image.stem / "classes"
     study = Study(
@@ -296,8 +295,8 @@ def map_(
     Each finished run is kept at once: stopped at any moment, the same command goes on from there.
     """
     from nital import console
+    from nital.files import read_micrograph
     from nital.jobs import Study
-    from nital.large import read_whole
     from nital.results import superpixel_study_summary, write_superpixel_study
     from nital.studies import study_superpixels
 
@@ -311,7 +310,7 @@ def map_(
         threads=threads,
     )
     weights = arg.parse_numbers("compactness", compactness, float)
-    micrograph = read_whole(image, page=page)
+    micrograph = read_micrograph(image, page=page)
     sizes = arg.superpixel_numbers(
         superpixels, micrograph.shape, mode, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2)
     )

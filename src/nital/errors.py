@@ -4,6 +4,9 @@ Every message names the value, the problem and the remedy. The command line prin
 traceback and exits with 2.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class NitalError(Exception):
     """Something that the user can put right; the parent of all errors that nital raises itself."""
@@ -19,3 +22,16 @@ class SettingError(NitalError, ValueError):
 
 class OutputError(NitalError, OSError):
     """A result that can't be written, or that would overwrite another."""
+
+
+@contextmanager
+def damage_told(path: object, rows: slice) -> Iterator[None]:
+    """Turn whatever a decoder raises on damaged rows of a file into an InputError."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason}); export it"
+            " again"
+        ) from error

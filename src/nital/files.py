@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nital.errors import InputError
 from nital.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH, Micrograph
+from nital.ome_zarr import is_ome_zarr, open_ome_zarr
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8"
@@ -28,15 +29,16 @@ _UNITS = MICROMETRES | {"micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
 def read_micrograph(
     path: Path | str, *, page: int | None = None, pixel_size: float | None = None
 ) -> Micrograph:
-    """Read a micrograph: TIFF, PNG, JPEG, BMP and whatever else Pillow reads.
+    """Read a micrograph: TIFF, PNG, JPEG, BMP and whatever else Pillow reads, or OME-Zarr.
 
     Parameters
     ----------
     path : Path or str
+        A file, or a folder with an OME-Zarr image of one or three channels.
     page : int, optional
         Which page of a stack, from 1. A file with one page needs none.
     pixel_size : float, optional
-        Edge of a pixel in µm. None: as ImageJ or OME metadata in the file say. A resolution in dots
+        Edge of a pixel in µm. None: as ImageJ or OME metadata say. A resolution in dots
         per inch says how to print an image, not what it shows, and is not used.
 
     Raises
@@ -45,13 +47,18 @@ def read_micrograph(
         If the file is missing, empty, damaged, no image, or a stack without `page`.
     """
     path = Path(path)
-    data = _read_bytes(path)
-    array, found_size = _decode(path, data, page, apply_palette=True)
+    digest = None
+    if is_ome_zarr(path):
+        array, found_size = _read_ome_zarr(path, page)
+    else:
+        data = _read_bytes(path)
+        array, found_size = _decode(path, data, page, apply_palette=True)
+        digest = hashlib.sha256(data).hexdigest()
     return Micrograph.from_array(
         array,
         pixel_size=found_size if pixel_size is None else pixel_size,
         name=path.name,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=digest,
     )
 
 
@@ -73,13 +80,16 @@ def read_labels(path: Path | str) -> NDArray[np.int64]:
         or more than 256 colours.
     """
     path = Path(path)
-    data = _read_bytes(path)
-    array, _ = _decode(path, data, None, apply_palette=False)
-    if data.startswith(_JPEG_MAGIC):
-        raise InputError(
-            f"{path}: a JPEG file; its compression smears labels into their neighbours: save the"
-            " label map as PNG or TIFF"
-        )
+    if is_ome_zarr(path):
+        array, _ = _read_ome_zarr(path, None)
+    else:
+        data = _read_bytes(path)
+        array, _ = _decode(path, data, None, apply_palette=False)
+        if data.startswith(_JPEG_MAGIC):
+            raise InputError(
+                f"{path}: a JPEG file; its compression smears labels into their neighbours: save"
+                " the label map as PNG or TIFF"
+            )
     if array.ndim == 3 and (array[..., :1] == array[..., : 3 if array.shape[2] > 2 else 1]).all():
         array = array[..., 0]
     if array.ndim == 3:
@@ -168,6 +178,12 @@ def _decode(
             f"{path}: damaged, or of a kind that is not supported ({reason}); export it again as"
             " TIFF or PNG"
         ) from error
+
+
+def _read_ome_zarr(path: Path, page: int | None) -> tuple[NDArray[Any], float | None]:
+    image = open_ome_zarr(path)
+    plane = check_page(path, page, image.n_planes)
+    return image.read(plane, *(slice(0, length) for length in image.shape)), image.pixel_size
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -3,8 +3,8 @@
 import hashlib
 import math
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from nital.errors import InputError
+from nital.errors import InputError, damage_told
 from nital.files import (
     check_page,
     colour_table,
@@ -21,15 +21,11 @@ from nital.files import (
     tiff_colours,
     tiff_pixel_size,
 )
-from nital.micrograph import MICROMETRES, LargeMicrograph, Micrograph
+from nital.micrograph import LargeMicrograph, Micrograph
+from nital.ome_zarr import TILE_SIDE, is_ome_zarr, levels_of, open_ome_zarr
 
 LARGE_PIXELS = 2**25
 """Images of more pixels are read window by window, and labels are written as a pyramid."""
-
-TILE_SIDE = 512
-"""Tiles of a pyramid; levels are added until one tile holds the whole."""
-
-ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup")
 
 
 def open_micrograph(
@@ -42,20 +38,22 @@ def open_micrograph(
     Parameters
     ----------
     path, page, pixel_size
-        As for `read_micrograph`; or a folder with an OME-Zarr image of one or three channels.
+        As for `read_micrograph`.
 
     Raises
     ------
     InputError
-        As `read_micrograph`; or if a folder is no OME-Zarr image.
+        As `read_micrograph`.
     """
     path = Path(path)
-    if _is_zarr(path):
-        fetch, shape, found = _open_ome_zarr(path, page)
-        if math.prod(shape) > LARGE_PIXELS:
-            size = found if pixel_size is None else pixel_size
-            return LargeMicrograph.scan(fetch, shape, pixel_size=size, name=path.name)
-        return read_whole(path, page=page, pixel_size=pixel_size)
+    if is_ome_zarr(path):
+        image = open_ome_zarr(path)
+        if math.prod(image.shape) > LARGE_PIXELS:
+            plane = check_page(path, page, image.n_planes)
+            size = image.pixel_size if pixel_size is None else pixel_size
+            fetch = partial(image.read, plane)
+            return LargeMicrograph.scan(fetch, image.shape, pixel_size=size, name=path.name)
+        return read_micrograph(path, page=page, pixel_size=pixel_size)
     try:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages[0].aspage()
@@ -65,29 +63,6 @@ def open_micrograph(
     if large:
         return _open_tiff(path, page, pixel_size)
     return read_micrograph(path, page=page, pixel_size=pixel_size)
-
-
-def read_whole(
-    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
-) -> Micrograph:
-    """Read a micrograph of any kind that `open_micrograph` knows, whatever memory that takes.
-
-    Raises
-    ------
-    InputError
-        As `open_micrograph`.
-    """
-    path = Path(path)
-    if _is_zarr(path):
-        fetch, shape, found = _open_ome_zarr(path, page)
-        size = found if pixel_size is None else pixel_size
-        everything = fetch(slice(0, shape[0]), slice(0, shape[1]))
-        return Micrograph.from_array(everything, pixel_size=size, name=path.name)
-    return read_micrograph(path, page=page, pixel_size=pixel_size)
-
-
-def _is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / name).exists() for name in ZARR_METADATA)
 
 
 def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
@@ -113,11 +88,13 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
     planar = chosen.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(chosen.shape) == 3
     store: Any = None
     if not mapped:
+        if index != chosen.index:
+            raise InputError(f"{path}: page {page} can't be found; save it on its own")
         store = zarr.open_array(tifffile.imread(path, key=chosen.index, aszarr=True), mode="r")
 
     def fetch(rows: slice, cols: slice) -> NDArray[Any]:
         window = (slice(None), rows, cols) if planar else (rows, cols)
-        with _damage_told(path, rows):
+        with damage_told(path, rows):
             # A map of its own for each window: what was read does not stay in memory.
             array = np.array((_mapped(path, chosen, start) if mapped else store)[window])
         return tiff_colours(path, np.moveaxis(array, 0, -1) if planar else array, chosen)
@@ -131,18 +108,6 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
     )
 
 
-@contextmanager
-def _damage_told(path: Path, rows: slice) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # decoders raise whatever they like on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason}); export it"
-            " again"
-        ) from error
-
-
 def _mapped(path: Path, page: tifffile.TiffPage, start: int) -> NDArray[Any]:
     dtype = page.parent.byteorder + page.dtype.char if page.dtype is not None else "u1"
     return np.memmap(path, dtype, "r", start, page.shape)
@@ -151,69 +116,6 @@ def _mapped(path: Path, page: tifffile.TiffPage, start: int) -> NDArray[Any]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open_ome_zarr(
-    path: Path, page: int | None
-) -> tuple[Callable[[slice, slice], NDArray[Any]], tuple[int, int], float | None]:
-    """How to fetch a window, shape and pixel size in µm of the image at full resolution."""
-    import zarr
-
-    try:
-        group = zarr.open_group(path, mode="r")
-        attributes: dict[str, Any] = dict(group.attrs)
-        described = attributes.get("ome", attributes)["multiscales"][0]
-        level = described["datasets"][0]
-        array: Any = group[level["path"]]
-        names = [axis["name"] for axis in described["axes"]]
-        rows_axis, cols_axis = names.index("y"), names.index("x")
-        size = _zarr_pixel_size(described, level, names)
-    except Exception as error:  # a folder can hold anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path}: not an OME-Zarr image ({reason}); name the folder that holds its"
-            " multiscales metadata"
-        ) from error
-    stacks = [axis for axis, name in enumerate(names) if name in ("t", "z")]
-    index = check_page(path, page, math.prod(array.shape[axis] for axis in stacks))
-    place = np.unravel_index(index, [array.shape[axis] for axis in stacks]) if stacks else ()
-    channel = names.index("c") if "c" in names else None
-    if channel is not None and array.shape[channel] not in (1, 3):
-        raise InputError(
-            f"{path}: {array.shape[channel]} channels, neither grey nor RGB; export the one that"
-            " shows the microstructure"
-        )
-
-    def fetch(rows: slice, cols: slice) -> NDArray[Any]:
-        window: list[Any] = [slice(None)] * len(names)
-        window[rows_axis], window[cols_axis] = rows, cols
-        for axis, number in zip(stacks, place, strict=True):
-            window[axis] = int(number)
-        with _damage_told(path, rows):
-            found = np.asarray(array[tuple(window)])
-        return found if channel is None else np.moveaxis(found, 0, -1)
-
-    return fetch, (array.shape[rows_axis], array.shape[cols_axis]), size
-
-
-def _zarr_pixel_size(
-    described: dict[str, Any], level: dict[str, Any], names: list[str]
-) -> float | None:
-    """Edge of a pixel in µm, where it is given for both directions alike."""
-    units = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
-    scales = [
-        each["scale"]
-        for holder in (level, described)  # what holds for all levels comes on top
-        for each in holder.get("coordinateTransformations", [])
-        if each["type"] == "scale"
-    ]
-    sizes = []
-    for name in "yx":
-        place = names.index(name)
-        unit = MICROMETRES.get(units.get(described["axes"][place].get("unit", ""), ""))
-        if unit and scales:
-            sizes.append(math.prod(float(scale[place]) for scale in scales) * unit)
-    return sizes[0] if len(sizes) == 2 and math.isclose(*sizes, rel_tol=1e-3) else None
 
 
 def write_label_pyramid(
@@ -226,7 +128,7 @@ def write_label_pyramid(
 
     Parameters: (rows, cols); (k, 3) for the labels 1..k, 0 is black; µm or None.
     """
-    levels = _levels(labels)
+    levels = levels_of(labels)
     options: dict[str, Any] = {"tile": (TILE_SIDE, TILE_SIDE), "compression": "zlib"}
     overviews: dict[str, Any] = {"subfiletype": 1}
     if labels.dtype == np.uint8:
@@ -244,13 +146,6 @@ def write_label_pyramid(
             tiff.write(_tiles(seen), shape=seen.shape, dtype=seen.dtype, **options, **more)
 
 
-def _levels(labels: NDArray[np.unsignedinteger]) -> list[NDArray[np.unsignedinteger]]:
-    """Views of a map in ever fewer pixels, until one tile holds the whole."""
-    n = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
-    # Every 2nd pixel: a label in between would be one that nobody found.
-    return [labels[:: 2**level, :: 2**level] for level in range(n)]
-
-
 def _tiles(labels: NDArray[np.unsignedinteger]) -> Iterator[NDArray[np.unsignedinteger]]:
     """Tiles in reading order; those at the border are filled up with 0."""
     for top in range(0, labels.shape[0], TILE_SIDE):
@@ -258,47 +153,3 @@ def _tiles(labels: NDArray[np.unsignedinteger]) -> Iterator[NDArray[np.unsignedi
         for left in range(0, labels.shape[1], TILE_SIDE):
             piece = band[:, left : left + TILE_SIDE]
             yield np.pad(piece, [(0, TILE_SIDE - length) for length in piece.shape])
-
-
-def write_ome_zarr_labels(
-    path: Path,
-    labels: NDArray[np.unsignedinteger],
-    colours: NDArray[np.uint8],
-    pixel_size: float | None,
-) -> None:
-    """Write a label map as OME-Zarr 0.4 with overviews, chunked and compressed.
-
-    Parameters: as for `write_label_pyramid`.
-    """
-    import zarr
-
-    axes: list[Any] = [{"name": name, "type": "space"} for name in "yx"]
-    if pixel_size is not None:
-        axes = [axis | {"unit": "micrometer"} for axis in axes]
-    group = zarr.open_group(path, mode="w", zarr_format=2)
-    datasets: list[Any] = []
-    for level, seen in enumerate(_levels(labels)):
-        array = group.create_array(
-            str(level),
-            shape=seen.shape,
-            dtype=seen.dtype,
-            chunks=(TILE_SIDE, TILE_SIDE),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-        for top in range(0, seen.shape[0], TILE_SIDE):
-            array[top : top + TILE_SIDE] = np.ascontiguousarray(seen[top : top + TILE_SIDE])
-        scale = [2**level * (pixel_size or 1.0)] * 2
-        datasets.append(
-            {
-                "path": str(level),
-                "coordinateTransformations": [{"type": "scale", "scale": scale}],
-            }
-        )
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
-    group.attrs["image-label"] = {
-        "version": "0.4",
-        "colors": [
-            {"label-value": label, "rgba": [*map(int, colour), 255]}
-            for label, colour in enumerate(colours, start=1)
-        ],
-    }

@@ -15,8 +15,9 @@ from PIL import Image
 from nital.agreement import Agreement
 from nital.classes import ClassRow
 from nital.files import write_json, write_labels, write_table
-from nital.large import LARGE_PIXELS, write_label_pyramid, write_ome_zarr_labels
+from nital.large import LARGE_PIXELS, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import (
     class_colours,
     comparison_figure,

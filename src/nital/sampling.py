@@ -8,7 +8,6 @@ sees around them.
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -173,7 +172,7 @@ def _superpixels_of_tiles(
         return find_superpixels(mosaic, n_superpixels=wanted, compactness=compactness)
 
     found = np.empty((len(tiles), *tiles[0].shape[:2]), np.int64)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor() as pool:
         for first, mosaic in enumerate(pool.map(find, range(n))):
             found[first::n] = mosaic.reshape(-1, *found.shape[1:])
     return found
