@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nital import studies
+from nital import segmenter, studies
 from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
 from nital.sampling import Sample
@@ -27,6 +27,7 @@ from nital.studies import (
     study_classes,
     study_superpixels,
 )
+from nital.training import train
 
 SMALL = replace(
     PAPER, n_filters=6, n_responses=5, max_iterations=3, device="cpu", threads=1, n_superpixels=20
@@ -126,7 +127,25 @@ def test_what_repeats_can_share_is_found_once(
     assert len(found) == 2
     assert all(isinstance(each, Sample) == (settings.mode == "fast") for each in found)
     alone = [replace(each, seconds=0) for one in runs for each in execute(micrograph(), [one])]
-    assert together == alone
+    assert {each.key: each for each in together} == {each.key: each for each in alone}
+    assert len(together) == len(alone) == 8
+
+
+def test_fast_mode_trains_once_for_all_numbers_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+
+    def counted(*positional: object, **named: object) -> object:
+        trained.append(1)
+        return train(*positional, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(segmenter, "train", counted)
+    runs = plan(FAST, n_classes=[2, 3, 5], compactness=[20.0], n_superpixels=[20], repeats=2)
+    runs = [replace(each, max_iterations=3, threads=1) for each in runs]
+    found = list(execute(micrograph(), runs))
+    assert len(trained) == 2
+    assert [(each.seed, each.n_classes) for each in found] == [
+        (seed, k) for seed in (0, 1) for k in (2, 3, 5)
+    ]
 
 
 def test_runs_come_one_by_one() -> None:

@@ -1,9 +1,9 @@
 """The front door: a micrograph goes in, its classes come out."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -113,10 +113,41 @@ def segment(
         _check_out(out, micrograph, settings)
     clock.lap("superpixels")
     if isinstance(prepared, Sample):
-        return _segment_fast(micrograph, prepared, settings, clock, out, on_step, on_rows)
+        fine = _find_fine_classes(micrograph, prepared, settings, clock, out, on_step, on_rows)
+        return _join(fine, micrograph, settings, clock, fine.labels)
     if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
         raise TypeError
     return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
+
+
+def segment_each(
+    micrograph: Micrograph,
+    n_classes: Sequence[int],
+    *,
+    settings: Settings,
+    prepared: Prepared | None = None,
+) -> Iterator[Segmentation]:
+    """Segment one micrograph into each of several numbers of classes.
+
+    The results are those of `segment`, one after the other. Fast mode trains once, and joins the
+    same fine classes to each number.
+
+    Parameters, errors: as for `segment`; `seconds` of the first result hold those of the training.
+    """
+    if settings.mode != "fast":
+        for k in n_classes:
+            yield segment(micrograph, k, settings=settings, prepared=prepared)
+        return
+    clock = _Clock()
+    settings = resolve(settings, micrograph)
+    sample = prepare(micrograph, settings) if prepared is None else prepared
+    _check_prepared(sample, micrograph, settings)
+    assert isinstance(sample, Sample)
+    fine = _find_fine_classes(micrograph, sample, settings, clock)
+    for k in n_classes:
+        labels = np.empty_like(fine.labels)
+        yield _join(fine, micrograph, replace(settings, n_classes=k), clock, labels)
+        clock = _Clock()
 
 
 def prepare(source: Source, settings: Settings) -> Prepared:
@@ -147,15 +178,25 @@ def prepare(source: Source, settings: Settings) -> Prepared:
     )
 
 
-def _segment_fast(
+@dataclass(frozen=True)
+class _Fine:
+    """What fast mode finds before classes are joined; the same for every number of classes."""
+
+    labels: NDArray[np.unsignedinteger]
+    statistics: RegionStatistics
+    training: Training
+    sample: Sample
+
+
+def _find_fine_classes(
     micrograph: Micrograph | LargeMicrograph,
     sample: Sample,
     settings: Settings,
     clock: "_Clock",
-    out: NDArray[np.unsignedinteger] | None,
-    on_step: Callable[[Step], None] | None,
-    on_rows: Callable[[int], None] | None,
-) -> Segmentation:
+    out: NDArray[np.unsignedinteger] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> _Fine:
     with _repeatable(settings):
         network, training = _train_on_sample(sample, settings, on_step)
         clock.lap("training")
@@ -168,11 +209,22 @@ def _segment_fast(
                 on_rows(rows.stop)
         clock.lap("prediction")
     assert measured is not None  # an image has rows
-    number = join_classes(measured, settings.n_classes)
+    return _Fine(labels, measured, training, sample)
+
+
+def _join(
+    fine: _Fine,
+    micrograph: Micrograph | LargeMicrograph,
+    settings: Settings,
+    clock: "_Clock",
+    labels: NDArray[np.unsignedinteger],
+) -> Segmentation:
+    """Join fine classes into `labels`, which may be those of `fine`."""
+    number = join_classes(fine.statistics, settings.n_classes)
     table = number.astype(labels.dtype)
-    for row in labels:  # in place: a second map might not fit into memory
-        row[:] = table[row]
-    classes = measured.joined(np.maximum(number[1:], 1))
+    for row, found in zip(labels, fine.labels, strict=True):  # a second map might not fit
+        row[:] = table[found]
+    classes = fine.statistics.joined(np.maximum(number[1:], 1))
     clock.lap("classes")
     criteria = _criteria(classes, micrograph, labels, settings)
     clock.lap("criteria")
@@ -180,10 +232,10 @@ def _segment_fast(
         labels=labels,
         classes=tabulate_classes(classes),
         criteria=criteria,
-        history=training.steps,
-        stop_reason=training.stop_reason,
-        n_superpixels=sample.n_superpixels,
-        sampled_fraction=sample.fraction,
+        history=fine.training.steps,
+        stop_reason=fine.training.stop_reason,
+        n_superpixels=fine.sample.n_superpixels,
+        sampled_fraction=fine.sample.fraction,
         settings=settings,
         seconds=clock.seconds,
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
-from nital.segmenter import Prepared, prepare, segment
+from nital.segmenter import Prepared, prepare, segment_each
 from nital.settings import MAX_SEED, Settings
 
 MAX_REPEATS = 1000
@@ -113,22 +113,29 @@ def key_of(settings: Settings) -> Key:
     return settings.n_classes, settings.compactness, settings.n_superpixels, settings.seed
 
 
-def run_one(micrograph: Micrograph, prepared: Prepared, settings: Settings) -> Run:
-    """Segment once. A plain function of plain values, so that any executor can send it out."""
-    result = segment(micrograph, settings=settings, prepared=prepared)
-    return Run(
-        n_classes=settings.n_classes,
-        compactness=settings.compactness,
-        n_superpixels=result.settings.n_superpixels or result.n_superpixels,
-        seed=settings.seed,
-        n_found=result.n_classes,
-        iterations=len(result.history),
-        stop_reason=result.stop_reason,
-        F=result.criteria.F,
-        F_prime=result.criteria.F_prime,
-        Q=result.criteria.Q,
-        seconds=sum(result.seconds.values()),
-    )
+def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Settings]) -> list[Run]:
+    """Carry out runs that differ by their number of classes only.
+
+    A plain function of plain values, so that any executor can send it out.
+    """
+    numbers = [settings.n_classes for settings in runs]
+    results = segment_each(micrograph, numbers, settings=runs[0], prepared=prepared)
+    return [
+        Run(
+            n_classes=result.settings.n_classes,
+            compactness=result.settings.compactness,
+            n_superpixels=result.settings.n_superpixels or result.n_superpixels,
+            seed=result.settings.seed,
+            n_found=result.n_classes,
+            iterations=len(result.history),
+            stop_reason=result.stop_reason,
+            F=result.criteria.F,
+            F_prime=result.criteria.F_prime,
+            Q=result.criteria.Q,
+            seconds=sum(result.seconds.values()),
+        )
+        for result in results
+    ]
 
 
 def execute(
@@ -137,7 +144,8 @@ def execute(
     """Carry out runs; yield each as soon as it is finished.
 
     What repeats can share (superpixels, the sample of fast mode) is found once for each compactness
-    and number of superpixels.
+    and number of superpixels. In fast mode runs of one seed share their training as well: they come
+    together, for all numbers of classes.
 
     Parameters
     ----------
@@ -150,21 +158,31 @@ def execute(
     for _, group in groupby(
         runs, key=lambda settings: (settings.compactness, settings.n_superpixels)
     ):
-        first, *others = group
-        prepared = prepare(micrograph, first)
+        alike = list(group)
+        prepared = prepare(micrograph, alike[0])
         if executor is None:
-            for settings in (first, *others):
-                yield run_one(micrograph, prepared, settings)
+            for together in _sharing_training(alike):
+                yield from run_together(micrograph, prepared, together)
         else:
             futures = [
-                executor.submit(run_one, micrograph, prepared, each) for each in (first, *others)
+                executor.submit(run_together, micrograph, prepared, together)
+                for together in _sharing_training(alike)
             ]
             try:
                 for future in as_completed(futures):
-                    yield future.result()
+                    yield from future.result()
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _sharing_training(runs: Iterable[Settings]) -> list[list[Settings]]:
+    """Groups of runs for which one training will do."""
+    groups: dict[Settings, list[Settings]] = {}
+    for settings in runs:
+        fast = settings.mode == "fast"  # there, training knows nothing of the number of classes
+        groups.setdefault(replace(settings, n_classes=2) if fast else settings, []).append(settings)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
