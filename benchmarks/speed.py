@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                    some 10 minutes on two cores
     python benchmarks/speed.py --naive-to-its-stop    another 10: the naive loop to its own end
+    python benchmarks/speed.py --huge             another 15: images of 400 megapixels, once each
 
 Whole runs are processes of their own, from the file to the files, the start of the interpreter
 included; the median of three, after one that warms the disk's cache. The micrographs are synthetic:
@@ -34,6 +35,7 @@ from naive import train as train_naively
 from nital.criteria import evaluate
 from nital.micrograph import Micrograph
 from nital.network import Network
+from nital.ome_zarr import write_ome_zarr_labels
 from nital.sampling import PIXELS_A_SUPERPIXEL, STEP_SUPERPIXELS
 from nital.settings import FAST, PAPER, Settings
 from nital.superpixels import find_superpixels
@@ -41,6 +43,7 @@ from nital.synthetic import synthesize
 from nital.training import train, whole_image
 
 SIDES = (500, 1000, 2000, 4000)
+HUGE_SIDE = 20_000
 ITERATION_SIDES = (256, 512, 1000)
 ITERATIONS = 3
 ROUNDS = 3
@@ -57,7 +60,10 @@ def micrograph(side: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(0)
     n = -(-side // 1000)
     rows = [
-        [np.rot90(np.roll(base, rng.integers(1000), 1), rng.integers(4)) for _ in range(n)]
+        [
+            np.rot90(np.roll(base, int(rng.integers(1000)), 1), int(rng.integers(4)))
+            for _ in range(n)
+        ]
         for _ in range(n)
     ]
     return np.ascontiguousarray(np.block(rows)[:side, :side])
@@ -252,6 +258,36 @@ def to_its_stop(folder: Path) -> str:
     )
 
 
+def huge(folder: Path) -> Table:
+    """400 megapixels, file to files, once each."""
+    table = Table(
+        "kind", "whole, s", "training, s", "prediction, s", "peak, GB", title="20,000 x 20,000"
+    )
+    pixels = micrograph(HUGE_SIDE)
+    image = folder / "huge.tif"
+    for kind, options in (
+        ("tiles of 512, zlib", {"tile": (512, 512), "compression": "zlib"}),
+        ("strips, not compressed", {"rowsperstrip": 64}),
+        ("strips, LZW", {"rowsperstrip": 64, "compression": "lzw"}),
+        ("OME-Zarr", None),
+    ):
+        if options is None:
+            image = folder / "huge.ome.zarr"
+            write_ome_zarr_labels(image, pixels, np.zeros((0, 3), np.uint8), None)
+        else:
+            tifffile.imwrite(image, pixels, bigtiff=True, **options)
+        whole, peak, summary = nital("segment", str(image), "--out", str(folder / "out"))
+        stage = summary["seconds"]
+        table.add_row(
+            kind,
+            f"{whole:.0f}",
+            f"{stage['training']:.1f}",
+            f"{stage['prediction']:.0f}",
+            f"{peak:.2f}",
+        )
+    return table
+
+
 def processor() -> str:
     """Its name, where the system tells it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
@@ -262,6 +298,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--naive-to-its-stop", action="store_true")
+    parser.add_argument("--huge", action="store_true")
     given = parser.parse_args()
     console.print(
         f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads;"
@@ -275,6 +312,8 @@ def main() -> None:
         console.print(repeats(folder))
         console.print(iterations())
         console.print(criteria())
+        if given.huge:
+            console.print(huge(folder))
         if given.naive_to_its_stop:
             console.print(to_its_stop(folder))
 
