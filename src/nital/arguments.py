@@ -41,6 +41,12 @@ NResponses = Annotated[
 Regions = Annotated[str, typer.Option(help="Regions of the criteria: classes or components.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch's choice")]
+RunThreads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", help="CPU threads of each run.", show_default="1; paper: torch's choice"
+    ),
+]
 Page = Annotated[int | None, typer.Option(help="Page of a multi-page stack, from 1.")]
 PixelSize = Annotated[
     str | None,

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from nital.segmentation import Segmentation
 from nital.segmenter import label_dtype, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
-from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
+from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan, side_by_side
 from nital.superpixels import check_n_superpixels, find_superpixels
 from nital.training import Step
 
@@ -187,7 +187,8 @@ class Study:
     folder : Path
         Where its journal is, or will be.
     settings : Settings
-        What all runs share; `settings.seed` is the seed of the first repeat.
+        What all runs share; `settings.seed` is the seed of the first repeat. In fast mode `threads`
+        None is one thread a run, and as many runs side by side as there are cores.
     n_classes, compactness, n_superpixels : sequences
         What the runs vary; each combination is run `repeats` times.
     force : bool
@@ -213,6 +214,8 @@ class Study:
         force: bool = False,
     ) -> None:
         self._micrograph = micrograph
+        if settings.mode == "fast" and settings.threads is None:
+            settings = replace(settings, threads=1)
         runs = plan(
             settings,
             n_classes=n_classes,
@@ -248,7 +251,7 @@ class Study:
     def finish(
         self, *, executor: Executor | None = None, on_run: Callable[[Run], None] | None = None
     ) -> list[Run]:
-        """Do what is missing, through any executor; return all runs of the study.
+        """Do what is missing, through any executor or side by side; return all runs of the study.
 
         Raises
         ------
@@ -257,11 +260,12 @@ class Study:
         """
         with self._journal.locked():
             self._finished = self._read()  # another process may have been at work meanwhile
-            for run in execute(self._micrograph, self.missing, executor=executor):
-                self._journal.append(run.as_row())
-                self._finished[run.key] = run
-                if on_run is not None:
-                    on_run(run)
+            with side_by_side(self._wanted[0]) as pool:
+                for run in execute(self._micrograph, self.missing, executor=executor or pool):
+                    self._journal.append(run.as_row())
+                    self._finished[run.key] = run
+                    if on_run is not None:
+                        on_run(run)
         return [self._finished[key_of(each)] for each in self._wanted]
 
     def _read(self) -> dict[Key, Run]:

@@ -81,18 +81,19 @@ class Network(nn.Module):
         -------
         (m, n_responses)
         """
-        values = patches
+        values, side = patches, patches.shape[1]
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
-                values = functional.linear(*unfold(values, layer))
+                windows, weight, bias = unfold(values.view(len(patches), side, side, -1), layer)
+                side = windows.shape[1]
+                # From here to the next convolution (m * side * side, channels), one pixel a row:
+                # autograd copies what is changed in place through a view of another shape.
+                values = functional.linear(windows.flatten(0, 2), weight, bias)
             elif isinstance(layer, nn.BatchNorm2d):
-                channels = values.shape[-1]  # one sample a row: (m * side * side, channels)
-                values = functional.batch_norm(
-                    values.reshape(-1, channels), None, None, layer.weight, layer.bias, True
-                ).view(values.shape)
+                values = functional.batch_norm(values, None, None, layer.weight, layer.bias, True)
             else:
                 values = layer(values)
-        return values.view(len(patches), self.n_responses)
+        return values
 
 
 class _BandedConvolution(torch.autograd.Function):
@@ -168,7 +169,7 @@ def unfold(values: Tensor, layer: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
     """
     size = layer.kernel_size[0]
     if size == values.shape[1]:
-        windows = values.flatten(1)[:, None, None]  # as below, but nothing has to be copied
+        windows = values.view(len(values), 1, 1, -1)  # as below, but nothing has to be copied
     else:
         windows = values.unfold(1, size, 1).unfold(2, size, 1)  # (m, rows, cols, channels, i, j)
         windows = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # a pixel's channels side by side

@@ -182,7 +182,7 @@ class Settled:
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
-_USUAL_THRESHOLD, _ALL_MEMORY = 2**25, 2**31 - 1
+_USUAL_THRESHOLD, _LARGEST, _NEVER = 2**25, 2**31 - 1, -1
 
 
 @contextmanager
@@ -196,8 +196,8 @@ def freed_memory_kept() -> Iterator[None]:
     if library is None or not hasattr(library, "mallopt"):
         yield
         return
-    library.mallopt(_MMAP_THRESHOLD, _ALL_MEMORY)
-    library.mallopt(_TRIM_THRESHOLD, _ALL_MEMORY)
+    library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+    library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:
