@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--crop", type=int)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--limit", type=int, default=200, help="paper mode's max_iterations")
+    parser.add_argument("--limit", type=int, default=500, help="paper mode's max_iterations")
     parser.add_argument("--modes", default="fast,paper")
     parser.add_argument("--ignore-zero", default="lom_weld", help="sets, between commas")
     parser.add_argument("--out", type=Path, default=Path("accuracy.csv"))
