@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from conftest import halves
 from nital import sampling, segmenter
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
-from nital.jobs import Study, draw_superpixels, segment_file
+from nital.jobs import Study, draw_superpixels, segment_file, side_by_side
 from nital.large import open_micrograph
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
 from nital.settings import FAST, PAPER, Settings
-from nital.studies import Run
+from nital.studies import Run, execute, plan
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu", threads=1)
 FAST_QUICK = replace(QUICK, mode="fast", learning_rate=FAST.learning_rate)
@@ -324,6 +326,36 @@ def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> No
     assert timeless(again.finish()) == timeless(whole)
     assert sorted(keys()) == sorted(keys(Path("whole")))
     assert study(image, settings=settings).missing == []
+
+
+def test_fast_runs_side_by_side_are_those_one_after_the_other(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    micrograph, settings = read_micrograph(image), replace(FAST_QUICK, max_iterations=30)
+    runs = plan(settings, n_classes=[2, 3], compactness=[20.0], n_superpixels=[12], repeats=4)
+    expected = {run.key: run for run in timeless(list(execute(micrograph, runs)))}
+    before = torch.get_num_threads()
+    for _ in range(3):
+        with side_by_side(settings) as pool:
+            assert pool is not None
+            assert torch.get_num_threads() == 1
+            found = timeless(list(execute(micrograph, runs, executor=pool)))
+        assert {run.key: run for run in found} == expected
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [QUICK, replace(FAST_QUICK, device="cuda"), replace(FAST_QUICK, threads=2)],
+    ids=["paper", "cuda", "two threads of three"],
+)
+def test_runs_that_leave_no_core_idle_go_one_after_the_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    with side_by_side(settings) as pool:
+        assert pool is None
 
 
 def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:

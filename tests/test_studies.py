@@ -1,7 +1,6 @@
 """Studies: the plan, any executor, means and ranks by hand."""
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -10,7 +9,6 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +24,6 @@ from nital.studies import (
     key_of,
     normalise,
     plan,
-    side_by_side,
     study_classes,
     study_superpixels,
 )
@@ -149,31 +146,6 @@ def test_fast_mode_trains_once_for_all_numbers_of_classes(monkeypatch: pytest.Mo
     assert [(each.seed, each.n_classes) for each in found] == [
         (seed, k) for seed in (0, 1) for k in (2, 3, 5)
     ]
-
-
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
-def test_runs_side_by_side_are_those_one_after_the_other() -> None:
-    runs = plan(QUICK, n_classes=[2, 3], compactness=[20.0], n_superpixels=[20], repeats=4)
-    runs = [replace(each, threads=1, max_iterations=30) for each in runs]
-    expected = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
-    before = torch.get_num_threads()
-    for _ in range(3):
-        with side_by_side(runs[0]) as pool:
-            assert pool is not None
-            assert torch.get_num_threads() == 1
-            found = list(execute(micrograph(), runs, executor=pool))
-        assert {each.key: replace(each, seconds=0) for each in found} == expected
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [SMALL, replace(QUICK, device="cuda"), replace(QUICK, threads=os.cpu_count())],
-    ids=["paper", "cuda", "all threads"],
-)
-def test_runs_that_leave_no_core_idle_go_one_after_the_other(settings: Settings) -> None:
-    with side_by_side(settings) as pool:
-        assert pool is None
 
 
 def test_runs_come_one_by_one() -> None:

@@ -4,13 +4,15 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
@@ -24,7 +26,7 @@ from nital.segmentation import Segmentation
 from nital.segmenter import label_dtype, resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
-from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan, side_by_side
+from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
 from nital.superpixels import check_n_superpixels, find_superpixels
 from nital.training import Step
 
@@ -270,3 +272,25 @@ class Study:
 
     def _read(self) -> dict[Key, Run]:
         return {run.key: run for run in map(Run.from_row, self._journal.rows)}
+
+
+@contextmanager
+def side_by_side(settings: Settings) -> Iterator[Executor | None]:
+    """An executor that keeps all cores busy with runs of these settings; None: one after the other.
+
+    The small products of fast mode's training gain little from a second thread, so on a CPU as many
+    runs go side by side as cores allow. torch's number of threads belongs to the whole process: it
+    is set here, for all of them.
+    """
+    threads = settings.threads or torch.get_num_threads()
+    n_workers = (os.cpu_count() or 1) // threads
+    if settings.mode != "fast" or settings.device != "cpu" or n_workers < 2:
+        yield None
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(n_workers) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)

@@ -6,15 +6,12 @@ so that whoever called can keep each as soon as it is finished.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
@@ -177,28 +174,6 @@ def execute(
             finally:
                 for future in futures:
                     future.cancel()
-
-
-@contextmanager
-def side_by_side(settings: Settings) -> Iterator[Executor | None]:
-    """An executor that keeps all cores busy with runs of these settings; None: one after the other.
-
-    The small products of fast mode's training gain little from a second thread, so on a CPU as many
-    runs go side by side as cores allow. torch's number of threads belongs to the whole process: it
-    is set here, for all of them.
-    """
-    threads = settings.threads or torch.get_num_threads()
-    n_workers = (os.cpu_count() or 1) // threads
-    if settings.mode != "fast" or settings.device != "cpu" or n_workers < 2:
-        yield None
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with ThreadPoolExecutor(n_workers) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
 
 
 def _sharing_training(runs: Iterable[Settings]) -> list[list[Settings]]:
