@@ -360,6 +360,14 @@ def test_what_excluded_pixels_show_out_of_sight_has_no_say(
     assert same_result(*found)
 
 
+def test_fast_labels_do_not_depend_on_the_number_of_threads(
+    steel: SyntheticMicrograph, result: Segmentation
+) -> None:
+    found = [segment(steel.image, settings=replace(QUICK, threads=n)) for n in (1, 2, 5)]
+    assert all((each.labels == result.labels).all() for each in found)
+    assert all(each.history == result.history for each in found)
+
+
 def test_labels_are_written_where_they_are_wanted(
     steel: SyntheticMicrograph, result: Segmentation, tmp_path: Path
 ) -> None:

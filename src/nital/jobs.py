@@ -278,17 +278,16 @@ class Study:
 def side_by_side(settings: Settings) -> Iterator[Executor | None]:
     """An executor that keeps all cores busy with runs of these settings; None: one after the other.
 
-    The small products of fast mode's training gain little from a second thread, so on a CPU as many
-    runs go side by side as cores allow. torch's number of threads belongs to the whole process: it
-    is set here, for all of them.
+    Fast mode trains with one thread, so on a CPU a run goes on each core. torch's number of threads
+    belongs to the whole process: it is set here, for all of them.
     """
-    threads = settings.threads or torch.get_num_threads()
-    n_workers = (os.cpu_count() or 1) // threads
-    if settings.mode != "fast" or settings.device != "cpu" or n_workers < 2:
+    n_workers = os.cpu_count() or 1
+    alone = settings.mode != "fast" or settings.device != "cpu" or settings.threads != 1
+    if alone or n_workers < 2:
         yield None
         return
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(n_workers) as pool:
             yield pool

@@ -88,7 +88,7 @@ def segment(
     Notes
     -----
     The same image, settings and seed give the same labels, byte for byte, on the same device with
-    the same number of threads and the same versions of torch and scikit-image.
+    the same versions of torch and scikit-image; in paper mode with the same number of threads.
 
     Examples
     --------
@@ -198,7 +198,8 @@ def _find_fine_classes(
     on_rows: Callable[[int], None] | None = None,
 ) -> _Fine:
     with _repeatable(settings):
-        network, training = _train_on_sample(sample, settings, on_step)
+        with _threads(1):
+            network, training = _train_on_sample(sample, settings, on_step)
         clock.lap("training")
         labels = out if out is not None else np.empty(micrograph.shape, label_dtype(settings))
         measured: RegionStatistics | None = None
@@ -261,7 +262,11 @@ def label_dtype(settings: Settings) -> type[np.uint8 | np.uint16]:
 def _train_on_sample(
     sample: Sample, settings: Settings, on_step: Callable[[Step], None] | None
 ) -> tuple[FrozenNetwork, Training]:
-    """Fast mode's training: balanced targets, until the classes have settled."""
+    """Fast mode's training: balanced targets, until the classes have settled.
+
+    Called with one thread: these small products gain little from a second, which on a busy machine
+    costs many times what it gains; and so the result does not depend on how many threads there are.
+    """
     device = torch.device(settings.device)
     network = _network(settings).to(device)
     training = train(
@@ -446,18 +451,29 @@ def _repeatable(settings: Settings) -> Iterator[None]:
 
     On CUDA, products may round their inputs to TF32.
     """
-    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    torch.set_num_threads(settings.threads or before[0])
+    precision = torch.get_float32_matmul_precision()
     if settings.device == "cuda":
         torch.set_float32_matmul_precision("high")
     try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=True
+        with (
+            _threads(settings.threads or torch.get_num_threads()),
+            torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=True
+            ),
         ):
             yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.set_float32_matmul_precision(before[1])
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Clock:

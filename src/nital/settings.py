@@ -69,8 +69,9 @@ class Settings:
     """`cpu`, `cuda`, `mps`, or `auto`: the first of cuda, mps and cpu that is there."""
 
     threads: int | None = None
-    """CPU threads; None leaves torch's own choice. Another number rounds sums in another order,
-    so the same labels, byte for byte, need the same number."""
+    """CPU threads; None leaves torch's own choice. In paper mode another number rounds sums in
+    another order, so the same labels, byte for byte, need the same number. Fast mode trains with
+    one; these are for the labelling."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
