@@ -8,23 +8,20 @@ among the fine classes and after they were joined.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 import nital
+from nital import segmenter
 from nital.classes import join_classes
-from nital.criteria import measure_regions
-from nital.network import Network
-from nital.prediction import freeze, label_window
 from nital.sampling import Sample
-from nital.segmenter import HALF_LIFE, STATISTICS_PIXELS, prepare
+from nital.segmenter import prepare, resolve
 from nital.settings import FAST
-from nital.training import balanced, train
 
 MORE = (1, 2, 5)
 
@@ -33,22 +30,9 @@ def labels_after(
     micrograph: nital.Micrograph, sample: Sample, iterations: int, n_classes: int
 ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
     """Fine labels and classes after so many iterations."""
-    network = Network(n_filters=FAST.n_filters, n_responses=FAST.n_responses, seed=FAST.seed)
-    train(
-        network,
-        sample.batches(FAST.seed, torch.device("cpu")),
-        refine=balanced,
-        n_classes=0,
-        max_iterations=iterations,
-        learning_rate=FAST.learning_rate,
-        momentum=FAST.momentum,
-        half_life=HALF_LIFE,
-    )
-    frozen = freeze(network, sample.some_patches(STATISTICS_PIXELS))
-    rows, cols = micrograph.shape
-    pixels, fine = label_window(frozen, micrograph, slice(0, rows), slice(0, cols))
-    number = join_classes(measure_regions(pixels, fine, FAST.n_responses), n_classes)
-    return fine, number[fine]
+    settings = resolve(replace(FAST, max_iterations=iterations), micrograph)
+    fine = segmenter.find_fine_classes(micrograph, sample, settings)
+    return fine.labels, join_classes(fine.statistics, n_classes)[fine.labels]
 
 
 def main() -> None:
@@ -61,13 +45,16 @@ def main() -> None:
         "settled after",
         *(f"{n} times, {what}, %" for n in MORE[1:] for what in ("fine", "joined")),
     )
+    tolerance = segmenter.TOLERANCE
     worst = np.zeros(2 * len(MORE[1:]))
     for path in sorted(path for folder in given.folders for path in folder.iterdir()):
         micrograph = nital.read_micrograph(path)
         sample = prepare(micrograph, FAST)
         assert isinstance(sample, Sample)
+        segmenter.TOLERANCE = tolerance
         result = nital.segment(micrograph, given.n_classes, prepared=sample)
         n = len(result.history)
+        segmenter.TOLERANCE = -1.0  # from here on it never settles
         first, *later = (
             labels_after(micrograph, sample, times * n, given.n_classes) for times in MORE
         )

@@ -30,8 +30,12 @@ def damage_told(path: object, rows: slice) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason}); export it"
-            " again"
+            f"{path}: damaged, rows {rows.start} to {rows.stop} can't be read ({reason_of(error)});"
+            " export it again"
         ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what an error says, or its name."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from nital.errors import InputError
+from nital.errors import InputError, reason_of
 from nital.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH, Micrograph
 from nital.ome_zarr import is_ome_zarr, open_ome_zarr
 
@@ -173,10 +173,9 @@ def _decode(
             f"{path}: not an image of a known kind; export it as TIFF or PNG"
         ) from error
     except Exception as error:  # decoders raise whatever they like on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: damaged, or of a kind that is not supported ({reason}); export it again as"
-            " TIFF or PNG"
+            f"{path}: damaged, or of a kind that is not supported ({reason_of(error)}); export it"
+            " again as TIFF or PNG"
         ) from error
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
@@ -23,7 +22,7 @@ from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
 from nital.segmentation import Segmentation
-from nital.segmenter import label_dtype, resolve, segment
+from nital.segmenter import label_dtype, resolve, segment, using_threads
 from nital.settings import Settings
 from nital.storage import Journal, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
@@ -286,10 +285,5 @@ def side_by_side(settings: Settings) -> Iterator[Executor | None]:
     if alone or n_workers < 2:
         yield None
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(n_workers) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(before)
+    with using_threads(1), ThreadPoolExecutor(n_workers) as pool:
+        yield pool

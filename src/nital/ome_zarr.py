@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.errors import InputError, damage_told
+from nital.errors import InputError, damage_told, reason_of
 from nital.micrograph import MICROMETRES
 
 TILE_SIDE = 512
@@ -93,9 +93,8 @@ def open_ome_zarr(path: Path) -> OmeZarr:
         image = OmeZarr(path, group[level["path"]], axes, _pixel_size(described, level, axes))
         _ = image.shape, image.n_planes  # are these axes there?
     except Exception as error:  # a folder can hold anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path}: not an OME-Zarr image ({reason}); name the folder that holds its"
+            f"{path}: not an OME-Zarr image ({reason_of(error)}); name the folder that holds its"
             " multiscales metadata"
         ) from error
     n_channels = image.array.shape[axes.index("c")] if "c" in axes else 1

@@ -113,7 +113,7 @@ def segment(
         _check_out(out, micrograph, settings)
     clock.lap("superpixels")
     if isinstance(prepared, Sample):
-        fine = _find_fine_classes(micrograph, prepared, settings, clock, out, on_step, on_rows)
+        fine = find_fine_classes(micrograph, prepared, settings, clock, out, on_step, on_rows)
         return _join(fine, micrograph, settings, clock, fine.labels)
     if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
         raise TypeError
@@ -125,7 +125,7 @@ def segment_each(
     n_classes: Sequence[int],
     *,
     settings: Settings,
-    prepared: Prepared | None = None,
+    prepared: Prepared,
 ) -> Iterator[Segmentation]:
     """Segment one micrograph into each of several numbers of classes.
 
@@ -140,10 +140,9 @@ def segment_each(
         return
     clock = _Clock()
     settings = resolve(settings, micrograph)
-    sample = prepare(micrograph, settings) if prepared is None else prepared
-    _check_prepared(sample, micrograph, settings)
-    assert isinstance(sample, Sample)
-    fine = _find_fine_classes(micrograph, sample, settings, clock)
+    _check_prepared(prepared, micrograph, settings)
+    assert isinstance(prepared, Sample)
+    fine = find_fine_classes(micrograph, prepared, settings, clock)
     for k in n_classes:
         labels = np.empty_like(fine.labels)
         yield _join(fine, micrograph, replace(settings, n_classes=k), clock, labels)
@@ -179,7 +178,7 @@ def prepare(source: Source, settings: Settings) -> Prepared:
 
 
 @dataclass(frozen=True)
-class _Fine:
+class FineClasses:
     """What fast mode finds before classes are joined; the same for every number of classes."""
 
     labels: NDArray[np.unsignedinteger]
@@ -188,18 +187,22 @@ class _Fine:
     sample: Sample
 
 
-def _find_fine_classes(
+def find_fine_classes(
     micrograph: Micrograph | LargeMicrograph,
     sample: Sample,
     settings: Settings,
-    clock: "_Clock",
+    clock: "_Clock | None" = None,
     out: NDArray[np.unsignedinteger] | None = None,
     on_step: Callable[[Step], None] | None = None,
     on_rows: Callable[[int], None] | None = None,
-) -> _Fine:
+) -> FineClasses:
+    """Train on the sample and label the micrograph with fine classes.
+
+    Parameters: as for `segment`; the settings resolved.
+    """
+    clock = clock or _Clock()
     with _repeatable(settings):
-        with _threads(1):
-            network, training = _train_on_sample(sample, settings, on_step)
+        network, training = _train_on_sample(sample, settings, on_step)
         clock.lap("training")
         labels = out if out is not None else np.empty(micrograph.shape, label_dtype(settings))
         measured: RegionStatistics | None = None
@@ -210,11 +213,11 @@ def _find_fine_classes(
                 on_rows(rows.stop)
         clock.lap("prediction")
     assert measured is not None  # an image has rows
-    return _Fine(labels, measured, training, sample)
+    return FineClasses(labels, measured, training, sample)
 
 
 def _join(
-    fine: _Fine,
+    fine: FineClasses,
     micrograph: Micrograph | LargeMicrograph,
     settings: Settings,
     clock: "_Clock",
@@ -264,25 +267,26 @@ def _train_on_sample(
 ) -> tuple[FrozenNetwork, Training]:
     """Fast mode's training: balanced targets, until the classes have settled.
 
-    Called with one thread: these small products gain little from a second, which on a busy machine
-    costs many times what it gains; and so the result does not depend on how many threads there are.
+    With one thread: these small products gain little from a second, which on a busy machine costs
+    many times what it gains; and so the result does not depend on how many threads there are.
     """
     device = torch.device(settings.device)
     network = _network(settings).to(device)
-    training = train(
-        network,
-        sample.batches(settings.seed, device),
-        refine=balanced,
-        n_classes=0,
-        max_iterations=settings.max_iterations,
-        learning_rate=settings.learning_rate,
-        momentum=settings.momentum,
-        half_life=HALF_LIFE,
-        settled=Settled(network, sample.some_patches(PROBE_PIXELS).to(device), TOLERANCE),
-        read_every=CHECK_EVERY,
-        on_step=on_step,
-    )
-    return freeze(network, sample.some_patches(STATISTICS_PIXELS).to(device)), training
+    with using_threads(1):
+        training = train(
+            network,
+            sample.batches(settings.seed, device),
+            refine=balanced,
+            n_classes=0,
+            max_iterations=settings.max_iterations,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            half_life=HALF_LIFE,
+            settled=Settled(network, sample.some_patches(PROBE_PIXELS).to(device), TOLERANCE),
+            read_every=CHECK_EVERY,
+            on_step=on_step,
+        )
+        return freeze(network, sample.some_patches(STATISTICS_PIXELS).to(device)), training
 
 
 def _label_bands(
@@ -456,7 +460,7 @@ def _repeatable(settings: Settings) -> Iterator[None]:
         torch.set_float32_matmul_precision("high")
     try:
         with (
-            _threads(settings.threads or torch.get_num_threads()),
+            using_threads(settings.threads or torch.get_num_threads()),
             torch.backends.cudnn.flags(
                 enabled=True, benchmark=False, deterministic=True, allow_tf32=True
             ),
@@ -467,7 +471,8 @@ def _repeatable(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def using_threads(n: int) -> Iterator[None]:
+    """Have torch use `n` CPU threads, in the whole process, and put its number back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
