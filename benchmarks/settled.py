@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import nital
-from nital import segmenter
+from nital import fast
 from nital.classes import join_classes
+from nital.fast import find_fine_classes, train_on_sample
 from nital.sampling import Sample
 from nital.segmenter import prepare, resolve
 from nital.settings import FAST
@@ -31,7 +32,8 @@ def labels_after(
 ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
     """Fine labels and classes after so many iterations."""
     settings = resolve(replace(FAST, max_iterations=iterations), micrograph)
-    fine = segmenter.find_fine_classes(micrograph, sample, settings)
+    (trained,) = train_on_sample(sample, settings, [settings.seed])
+    fine = find_fine_classes(trained.network, micrograph, settings)
     return fine.labels, join_classes(fine.statistics, n_classes)[fine.labels]
 
 
@@ -45,16 +47,16 @@ def main() -> None:
         "settled after",
         *(f"{n} times, {what}, %" for n in MORE[1:] for what in ("fine", "joined")),
     )
-    tolerance = segmenter.TOLERANCE
+    tolerance = fast.TOLERANCE
     worst = np.zeros(2 * len(MORE[1:]))
     for path in sorted(path for folder in given.folders for path in folder.iterdir()):
         micrograph = nital.read_micrograph(path)
         sample = prepare(micrograph, FAST)
         assert isinstance(sample, Sample)
-        segmenter.TOLERANCE = tolerance
+        fast.TOLERANCE = tolerance
         result = nital.segment(micrograph, given.n_classes, prepared=sample)
         n = len(result.history)
-        segmenter.TOLERANCE = -1.0  # from here on it never settles
+        fast.TOLERANCE = -1.0  # from here on it never settles
         first, *later = (
             labels_after(micrograph, sample, times * n, given.n_classes) for times in MORE
         )

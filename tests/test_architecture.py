@@ -13,6 +13,7 @@ PACKAGE = Path(nital.__file__).parent
 ORDER = (
     "errors",
     "settings",
+    "device",
     "micrograph",
     "synthetic",
     "superpixels",
@@ -24,6 +25,7 @@ ORDER = (
     "classes",
     "agreement",
     "segmentation",
+    "fast",
     "segmenter",
     "studies",
     "storage",

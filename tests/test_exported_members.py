@@ -21,8 +21,8 @@ def test_modules_are_reached_through_the_package() -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'fast'"):
-        _ = nital.fast
+    with pytest.raises(AttributeError, match="no attribute 'quick'"):
+        _ = nital.quick
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from conftest import halves
-from nital import sampling, segmenter
+from nital import fast, sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
 from nital.jobs import Study, draw_superpixels, segment_file, side_by_side
@@ -158,7 +158,7 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setattr(sampling, "SAMPLE_PIXELS", sample_pixels)
-    monkeypatch.setattr(segmenter, "BAND_PIXELS", 1)
+    monkeypatch.setattr(fast, "BAND_PIXELS", 1)
     tifffile.imwrite("g.tif", grains(), **options)
     small = segment_file(Path("g.tif"), Path("small"), FAST_QUICK, pixel_size=0.5)
     request.getfixturevalue("everything_is_large")

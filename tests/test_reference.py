@@ -103,8 +103,8 @@ def test_same_labels_as_the_naive_transcription(seed: int, n_layers: int, n_clas
 
     pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
     batch = Batch(pixels, torch.from_numpy(superpixels.ravel()), int(superpixels.max()) + 1)
-    training = train(
-        network,
+    (training,) = train(
+        [network],
         [batch] * 12,
         n_classes=n_classes,
         max_iterations=12,

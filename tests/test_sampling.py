@@ -1,6 +1,9 @@
 """Sampling: patches of the reflected image, drawn by area, from tiles that lie all over it."""
 
-from itertools import islice
+import pickle
+import threading
+from dataclasses import replace
+from itertools import count, islice
 
 import numpy as np
 import pytest
@@ -10,7 +13,15 @@ from numpy.typing import NDArray
 from nital import sampling
 from nital.errors import InputError
 from nital.micrograph import LargeMicrograph, Micrograph, Source
-from nital.sampling import PIXELS_A_SUPERPIXEL, SAMPLE_PIXELS, STEP_SUPERPIXELS, Sample, take_sample
+from nital.sampling import (
+    PIXELS_A_SUPERPIXEL,
+    SAMPLE_PIXELS,
+    STEP_SUPERPIXELS,
+    Sample,
+    Superpixels,
+    batches_of_each,
+    take_sample,
+)
 from nital.superpixels import find_superpixels
 from nital.training import Batch
 
@@ -42,6 +53,25 @@ def centres(sample: Sample) -> torch.Tensor:
     return sample.pixels[sample.corner + middle * (sample.row_length + 1)]
 
 
+def every_patch(sample: Sample) -> torch.Tensor:
+    """(m, side, side, channels)."""
+    row, col = np.mgrid[: sample.side, : sample.side]
+    return sample.pixels[
+        sample.corner[:, None, None] + torch.from_numpy(row * sample.row_length + col)
+    ]
+
+
+def owners(sample: Sample) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corners of all pixels, superpixel by superpixel, and the superpixel of each."""
+    corner, superpixel, n = [], [], 0
+    for mosaic in range(len(sample.mosaics)):
+        found = sample.superpixels_of(mosaic)
+        corner.append(found.corner)
+        superpixel.append(n + torch.arange(len(found)).repeat_interleave(found.start.diff()))
+        n += len(found)
+    return torch.cat(corner), torch.cat(superpixel)
+
+
 def take(source: Source, n_superpixels: int = 30, radius: int = 2) -> Sample:
     return take_sample(
         source, n_superpixels=n_superpixels, compactness=20.0, receptive_radius=radius
@@ -61,7 +91,7 @@ def test_patches_are_windows_of_the_reflected_image(radius: int) -> None:
     micrograph = located(11, 14)
     sample = take(micrograph, radius=radius)
     side = 2 * radius + 1
-    patches = sample.patches(torch.arange(len(sample.corner)))
+    patches = every_patch(sample)
     assert patches.shape == (11 * 14, side, side, 3)
     around = reflected(micrograph, radius)
     seen = set()
@@ -77,26 +107,31 @@ def test_superpixels_are_those_of_the_image() -> None:
     micrograph = located(20, 24)
     sample = take(micrograph, n_superpixels=15)
     superpixels = find_superpixels(micrograph.pixels, n_superpixels=15, compactness=20.0)
-    rows, cols = places(centres(sample), (20, 24)).T
-    assert (sample.superpixel.numpy() == superpixels[rows, cols]).all()
+    corner, superpixel = owners(sample)
+    rows, cols = places(centres(replace(sample, corner=corner)), (20, 24)).T
+    assert (superpixel.numpy() == superpixels[rows, cols]).all()
     assert sample.n_superpixels == superpixels.max() + 1 > 5
     assert sample.fraction == 1
 
 
 def test_start_says_where_each_superpixel_begins() -> None:
     sample = take(noise(20, 24))
-    sizes = sample.start.diff()
-    assert (sizes > 0).all()
-    numbers = torch.arange(sample.n_superpixels)
-    assert torch.equal(numbers.repeat_interleave(sizes), sample.superpixel)
+    (found,) = (sample.superpixels_of(0) for _ in sample.mosaics)
+    assert (found.start.diff() > 0).all()
+    assert found.start[0] == 0
+    assert found.start[-1] == len(found.corner) == 20 * 24
+    assert len(found) == sample.n_superpixels
 
 
-def test_some_patches_are_spread_over_the_sample() -> None:
+def test_some_patches_are_drawn_evenly_and_always_the_same() -> None:
     sample = take(noise(12, 12))
-    every = sample.patches(torch.arange(144))
-    assert torch.equal(sample.some_patches(144), every)
-    assert torch.equal(sample.some_patches(2), every[[0, 143]])
-    assert sample.some_patches(1000).shape == (1000, 5, 5, 3)
+    found, every = sample.some_patches(20_000), every_patch(sample)
+    assert found.shape == (20_000, 5, 5, 3)
+    assert torch.equal(found, sample.some_patches(20_000))
+    which = (found[:, None] == every).flatten(2).all(dim=2)
+    assert (which.sum(dim=1) == 1).all()
+    counts = which.sum(dim=0).numpy()
+    assert (np.abs(counts - 20_000 / 144) < 5 * np.sqrt(20_000 / 144)).all()
 
 
 # --- what is drawn ------------------------------------------------------------------------------
@@ -111,8 +146,7 @@ def by_hand(sizes: list[int]) -> Sample:
         corner=torch.arange(n),
         row_length=1,
         side=1,
-        superpixel=torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)),
-        start=start,
+        mosaics=(Superpixels(torch.arange(n), start),),
         shape=(1, n),
         fraction=1.0,
     )
@@ -130,7 +164,7 @@ def test_a_batch_holds_a_few_pixels_of_each_of_its_superpixels() -> None:
     batch = next(sample.batches(0, CPU))
     assert batch.patches
     assert batch.included is None
-    assert batch.pixels.shape == (STEP_SUPERPIXELS * PIXELS_A_SUPERPIXEL, 5, 5, 3)
+    assert batch.pixels.shape == (1, STEP_SUPERPIXELS * PIXELS_A_SUPERPIXEL, 5, 5, 3)
     assert batch.n_superpixels == STEP_SUPERPIXELS
     numbers = torch.arange(STEP_SUPERPIXELS)
     assert torch.equal(batch.superpixel, numbers.repeat_interleave(PIXELS_A_SUPERPIXEL))
@@ -138,14 +172,14 @@ def test_a_batch_holds_a_few_pixels_of_each_of_its_superpixels() -> None:
 
 def test_pixels_drawn_together_lie_in_one_superpixel() -> None:
     sample = by_hand([1, 3, 6, 90])
-    superpixels = sample.superpixel[drawn(sample, 4)]
+    superpixels = owners(sample)[1][drawn(sample, 4)]
     assert (superpixels == superpixels[:, :1]).all()
 
 
 def test_superpixels_are_drawn_in_proportion_to_their_area() -> None:
     sizes = [1, 4, 15, 30, 50]
     sample = by_hand(sizes)
-    superpixels = sample.superpixel[drawn(sample, 100)[:, 0]]
+    superpixels = owners(sample)[1][drawn(sample, 100)[:, 0]]
     n = len(superpixels)
     counts = torch.bincount(superpixels, minlength=5).numpy()
     chance = np.array(sizes) / 100
@@ -193,8 +227,10 @@ def test_excluded_pixels_are_never_drawn_but_seen_around_others() -> None:
     rows, cols = places(centres(sample), (20, 24)).T
     assert len(rows) == (~excluded).sum()
     assert not excluded[rows, cols].any()
-    around = places(torch.cat([batch.pixels for batch in first_batches(sample, 0)]), (20, 24))
-    assert not excluded[tuple(around[:, 2, 2].T)].any()
+    around = places(
+        torch.cat([batch.pixels for batch in first_batches(sample, 0)], dim=1), (20, 24)
+    )
+    assert not excluded[tuple(around[0, :, 2, 2].T)].any()
     assert excluded[tuple(around.reshape(-1, 2).T)].any()
     assert sample.fraction == 1
 
@@ -224,9 +260,9 @@ def sample(large: Micrograph) -> Sample:
     return take(large, n_superpixels=30_000)
 
 
-def tiles_of(sample: Sample, n_rows: int) -> torch.Tensor:
+def tiles_of(sample: Sample, corner: torch.Tensor, n_rows: int) -> torch.Tensor:
     """The tile of each pixel, where tiles are `n_rows` high with what is around them."""
-    return sample.corner // (n_rows * sample.row_length)
+    return corner // (n_rows * sample.row_length)
 
 
 def test_a_large_image_is_sampled(sample: Sample) -> None:
@@ -241,13 +277,14 @@ def test_the_sample_gets_its_share_of_the_superpixels(sample: Sample) -> None:
 
 
 def test_superpixels_never_cross_tiles(sample: Sample) -> None:
-    tiles = tiles_of(sample, 64 + 4)
+    corner, superpixel = owners(sample)
+    tiles = tiles_of(sample, corner, 64 + 4)
     assert len(tiles.unique()) == len(sample.pixels) // (68 * sample.row_length) > 50
-    first = tiles[sample.start[:-1]]
-    assert torch.equal(first[sample.superpixel], tiles)
-    rows, cols = places(centres(sample), LARGE).T
+    start = torch.searchsorted(superpixel, torch.arange(sample.n_superpixels + 1))
+    assert torch.equal(tiles[start[:-1]][superpixel], tiles)
+    rows, cols = places(centres(replace(sample, corner=corner)), LARGE).T
     for number in range(0, sample.n_superpixels, 40):
-        own = slice(int(sample.start[number]), int(sample.start[number + 1]))
+        own = slice(int(start[number]), int(start[number + 1]))
         assert np.ptp(rows[own]) < 64
         assert np.ptp(cols[own]) < sample.row_length - 4
 
@@ -291,7 +328,7 @@ def test_tiles_lie_where_something_is_included(small_samples: int) -> None:
     assert cols.max() < 150
     assert len(rows) > small_samples / 4
     assert sample.fraction == pytest.approx(len(rows) / (400 * 150), rel=0.1)
-    assert sample.n_superpixels == len(sample.start) - 1
+    assert len(owners(sample)[0]) == len(rows)
 
 
 def test_a_speck_in_a_large_image_is_found(small_samples: int) -> None:
@@ -306,7 +343,7 @@ def test_the_sample_is_the_same_each_time(small_samples: int) -> None:
     first, again = (take(noise(200, 300), n_superpixels=400) for _ in range(2))
     assert torch.equal(first.pixels, again.pixels)
     assert torch.equal(first.corner, again.corner)
-    assert torch.equal(first.superpixel, again.superpixel)
+    assert all(map(torch.equal, owners(first), owners(again)))
 
 
 def test_a_large_micrograph_gives_the_sample_of_its_pixels(small_samples: int) -> None:
@@ -315,5 +352,72 @@ def test_a_large_micrograph_gives_the_sample_of_its_pixels(small_samples: int) -
     found, expected = take(source, 400), take(Micrograph.from_array(image), 400)
     assert torch.equal(found.pixels, expected.pixels)
     assert torch.equal(found.corner, expected.corner)
-    assert torch.equal(found.superpixel, expected.superpixel)
+    assert all(map(torch.equal, owners(found), owners(expected)))
     assert found.fraction == expected.fraction
+
+
+# --- superpixels on their way -------------------------------------------------------------------
+
+
+def test_every_pixel_is_in_one_superpixel_of_one_mosaic(sample: Sample) -> None:
+    corner, _ = owners(sample)
+    assert len(sample.mosaics) == sampling.N_MOSAICS
+    assert torch.equal(corner.sort().values, sample.corner)
+
+
+def test_draws_wait_for_what_they_need_only(
+    small_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, n_there = noise(200, 300), 2
+    expected = list(islice(take(image, n_superpixels=400).batches(0, CPU), 6))
+    gate, begun = threading.Event(), count()
+
+    def slow(mosaic: NDArray[np.float32], **how: float) -> NDArray[np.int64]:
+        if next(begun) >= n_there:
+            gate.wait(60)
+        return find_superpixels(mosaic, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sampling, "find_superpixels", slow)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one mosaic after the other
+    sample = take(image, n_superpixels=400)
+    assert len(sample.mosaics) > n_there
+    batches = sample.batches(0, CPU)
+    found = list(islice(batches, n_there))
+    assert next(begun) <= n_there + 1
+    gate.set()
+    found += islice(batches, 6 - n_there)
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(found, expected, strict=True))
+
+
+def test_the_first_draws_come_from_the_first_mosaics(sample: Sample) -> None:
+    batches, known = sample.batches(0, CPU), torch.empty(0, dtype=torch.int64)
+    for mosaic in range(len(sample.mosaics)):
+        known = torch.cat([known, sample.superpixels_of(mosaic).corner])
+        there = {tuple(place) for place in places(centres(replace(sample, corner=known)), LARGE)}
+        seen = places(next(batches).pixels[0, :, 2, 2], LARGE)
+        assert {tuple(place) for place in seen} <= there
+
+
+def test_a_failure_on_the_way_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*positional: object, **named: object) -> None:
+        raise InputError("no superpixels today")
+
+    monkeypatch.setattr(sampling, "find_superpixels", broken)
+    sample = take(noise(20, 24))
+    with pytest.raises(InputError, match="no superpixels today"):
+        next(sample.batches(0, CPU))
+
+
+def test_a_finished_sample_can_be_sent_to_another_process(small_samples: int) -> None:
+    sample = take(noise(200, 300), n_superpixels=400)
+    there = pickle.loads(pickle.dumps(sample.finished()))
+    first, again = (first_batches(each, 3) for each in (sample, there))
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first, again, strict=True))
+
+
+def test_networks_trained_together_get_the_draws_of_their_seeds() -> None:
+    sample = take(noise(20, 24))
+    together = list(islice(batches_of_each(sample, [5, 7], CPU), 3))
+    for index, seed in enumerate((5, 7)):
+        for batch, own in zip(together, first_batches(sample, seed), strict=True):
+            assert torch.equal(batch.pixels[index], own.pixels[0])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nital import sampling, segmenter
+from nital import fast, sampling
 from nital.agreement import compare
 from nital.classes import tabulate_classes
 from nital.criteria import evaluate, measure_regions
@@ -18,7 +18,7 @@ from nital.errors import InputError, SettingError
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.sampling import Sample
 from nital.segmentation import Segmentation
-from nital.segmenter import prepare, resolve_device, segment
+from nital.segmenter import prepare, segment
 from nital.settings import FAST, PAPER, Settings
 from nital.superpixels import find_superpixels
 from nital.synthetic import SyntheticMicrograph, synthesize
@@ -191,18 +191,6 @@ def test_errors() -> None:
         segment(Micrograph.from_array(stripes()), excluded=np.zeros((32, 40), bool))
 
 
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert resolve_device("auto").type == "cpu"
-    with pytest.raises(SettingError, match="'cuda': not on this machine; use one of auto, cpu"):
-        resolve_device("cuda")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert resolve_device("auto").type == "mps"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto").type == "cuda"
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 @pytest.mark.parametrize("settings", [SMALL, QUICK], ids=["paper", "fast"])
 def test_cuda_repeats_itself(settings: Settings) -> None:
@@ -323,7 +311,7 @@ def test_seeds_agree_on_what_is_there(steel: SyntheticMicrograph, result: Segmen
 def test_more_training_than_until_settled_changes_next_to_nothing(
     steel: SyntheticMicrograph, result: Segmentation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmenter, "TOLERANCE", -1)
+    monkeypatch.setattr(fast, "TOLERANCE", -1)
     n_steps = len(result.history) + 50
     longer = segment(steel.image, settings=replace(QUICK, max_iterations=n_steps))
     assert (len(longer.history), longer.stop_reason) == (n_steps, "max_iterations")
@@ -444,7 +432,7 @@ def test_bands_give_the_labels_of_the_whole(
     rows: list[int] = []
     whole = segment(image, settings=settings, on_rows=rows.append)
     assert rows == [300]
-    monkeypatch.setattr(segmenter, "BAND_PIXELS", 1)
+    monkeypatch.setattr(fast, "BAND_PIXELS", 1)
     banded = segment(image, settings=settings, on_rows=rows.append)
     assert rows[1:] == [128, 256, 300]
     assert (banded.labels == whole.labels).all()
@@ -550,7 +538,7 @@ def test_a_large_micrograph_gives_the_labels_of_its_pixels(
     kind: str, sample_pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sampling, "SAMPLE_PIXELS", sample_pixels)
-    monkeypatch.setattr(segmenter, "BAND_PIXELS", 1)
+    monkeypatch.setattr(fast, "BAND_PIXELS", 1)
     grey = np.round(255 * synthesize((150, 140), grain_size=24, seed=2).image).astype(np.uint8)
     image: NDArray[np.generic] = grey
     if kind == "uint16":

@@ -1,7 +1,7 @@
 """Studies: the plan, any executor, means and ranks by hand."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nital import segmenter, studies
+from nital import fast, studies
 from nital.errors import InputError, SettingError
 from nital.micrograph import Micrograph
+from nital.network import Network
 from nital.sampling import Sample
 from nital.segmenter import prepare, segment
 from nital.settings import FAST, PAPER, Settings
@@ -138,7 +139,7 @@ def test_fast_mode_trains_once_for_all_numbers_of_classes(monkeypatch: pytest.Mo
         trained.append(1)
         return train(*positional, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(segmenter, "train", counted)
+    monkeypatch.setattr(fast, "train", counted)
     runs = plan(FAST, n_classes=[2, 3, 5], compactness=[20.0], n_superpixels=[20], repeats=2)
     runs = [replace(each, max_iterations=3, threads=1) for each in runs]
     found = list(execute(micrograph(), runs))
@@ -146,6 +147,27 @@ def test_fast_mode_trains_once_for_all_numbers_of_classes(monkeypatch: pytest.Mo
     assert [(each.seed, each.n_classes) for each in found] == [
         (seed, k) for seed in (0, 1) for k in (2, 3, 5)
     ]
+
+
+def test_seeds_that_make_a_batch_are_trained_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+
+    def counted(networks: Sequence[Network], *positional: object, **named: object) -> object:
+        at_once.append(len(networks))
+        return train(networks, *positional, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fast, "train", counted)
+    runs = plan(QUICK, n_classes=[2, 3], compactness=[20.0], n_superpixels=[20], repeats=5)
+    alone = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
+    monkeypatch.setitem(studies.NETWORKS_AT_ONCE, "cpu", 3)
+    together = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
+    assert at_once == [1] * 5 + [3, 2]
+    assert together.keys() == alone.keys()
+    for key, run in together.items():
+        assert run.n_found == alone[key].n_found
+        assert (run.F, run.F_prime, run.Q) == pytest.approx(
+            (alone[key].F, alone[key].F_prime, alone[key].Q), rel=0.02
+        )
 
 
 def test_runs_come_one_by_one() -> None:

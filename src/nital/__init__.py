@@ -6,6 +6,7 @@
 
 The modules, in the order in which data flows:
 
+    device       what computes, and how            fast          fast mode's training and labels
     micrograph   one image as nital sees it        segmentation  the result
     synthetic    micrographs with an exact truth   segmenter     the front door
     superpixels  SLIC                              studies       of classes and superpixels

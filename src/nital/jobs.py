@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
+from nital.device import using_threads
 from nital.errors import InputError
+from nital.fast import label_dtype
 from nital.files import read_labels, write_table
 from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import save_figure, superpixel_figure
 from nital.results import RESULT_FILES, summarise, versions, write_result
 from nital.segmentation import Segmentation
-from nital.segmenter import label_dtype, resolve, segment, using_threads
+from nital.segmenter import resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
@@ -125,7 +127,7 @@ def _room_on_disk(
     """Labels of a large micrograph, in a file without a name that goes when they go."""
     if isinstance(micrograph, Micrograph):
         return None
-    dtype = np.dtype(label_dtype(settings))
+    dtype = np.dtype(label_dtype(settings.n_responses))
     with tempfile.TemporaryFile(dir=folder) as file:  # the map holds on to what it maps
         if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
             os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)

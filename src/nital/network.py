@@ -1,7 +1,7 @@
 """The network: two layers of 3 x 3 convolutions and a linear classifier for every pixel."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -84,7 +84,7 @@ class Network(nn.Module):
         values, side = patches, patches.shape[1]
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d):
-                windows, weight, bias = unfold(values.view(len(patches), side, side, -1), layer)
+                windows, weight, bias = unfold(values.reshape(len(patches), side, side, -1), layer)
                 side = windows.shape[1]
                 # From here to the next convolution (m * side * side, channels), one pixel a row:
                 # autograd copies what is changed in place through a view of another shape.
@@ -94,6 +94,54 @@ class Network(nn.Module):
             else:
                 values = layer(values)
         return values
+
+
+class Stack:
+    """Networks of one shape that are trained together.
+
+    The weights of several lie in one tensor, (n, ...), so that a product is one batched product for
+    all of them, and takes one launch on a GPU. A network on its own is trained as it is.
+    """
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self.networks = networks
+        self.n_responses = networks[0].n_responses
+        self._stacked: dict[str, Tensor] = {}
+        if len(networks) > 1:
+            views = [_OfPatches(network) for network in networks]
+            self._stacked, _ = torch.func.stack_module_state(views)
+        self.weights = list(self._stacked.values()) or list(networks[0].parameters())
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def of_patches(self, patches: Tensor) -> Tensor:
+        """(n, m, side, side, channels) -> (n, m, n_responses)."""
+        if not self._stacked:
+            return self.networks[0].of_patches(patches[0])[None]
+        view = _OfPatches(self.networks[0])
+
+        def respond(weights: dict[str, Tensor], of_one: Tensor) -> Tensor:
+            responses: Tensor = torch.func.functional_call(view, weights, (of_one,))
+            return responses
+
+        return torch.func.vmap(respond)(self._stacked, patches)
+
+    def unstack(self, index: int, weights: list[Tensor]) -> None:
+        """Give a network its own of these weights: `self.weights`, or a copy from earlier."""
+        for own, value in zip(self.networks[index].parameters(), weights, strict=True):
+            own.data.copy_(value[index] if self._stacked else value)
+
+
+class _OfPatches(nn.Module):
+    """A network that takes patches for an image; torch calls modules only."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return self.network.of_patches(patches)
 
 
 class _BandedConvolution(torch.autograd.Function):
@@ -169,7 +217,7 @@ def unfold(values: Tensor, layer: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
     """
     size = layer.kernel_size[0]
     if size == values.shape[1]:
-        windows = values.view(len(values), 1, 1, -1)  # as below, but nothing has to be copied
+        windows = values.reshape(len(values), 1, 1, -1)  # as below, but nothing has to be copied
     else:
         windows = values.unfold(1, size, 1).unfold(2, size, 1)  # (m, rows, cols, channels, i, j)
         windows = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # a pixel's channels side by side

@@ -1,16 +1,16 @@
 """Sampling: what fast mode learns from, the same amount for one megapixel and for a hundred.
 
 An image of up to `SAMPLE_PIXELS` is its own sample. Of a larger one, small tiles are taken from all
-over it, and superpixels are found there only. Each step of training draws some superpixels in
-proportion to their area, and a few pixels of each, with the patch of the image that the network
-sees around them.
+over it, and superpixels are found there only, while training is already drawing from the first.
+Each step draws some superpixels in proportion to their area, and a few pixels of each, with the
+patch of the image that the network sees around them.
 """
 
 import itertools
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,20 @@ PIXELS_A_SUPERPIXEL = 4
 
 
 @dataclass(frozen=True)
+class Superpixels:
+    """The included pixels of some tiles, superpixel by superpixel. Tensors on the CPU."""
+
+    corner: Tensor
+    """(m,), int64: where in the sample the patch of each pixel starts."""
+
+    start: Tensor
+    """(n + 1,), int64: where in `corner` each superpixel starts; the last is m."""
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+
+@dataclass(frozen=True)
 class Sample:
     """Pixels to learn from, with their surroundings and superpixels. All tensors on the CPU."""
 
@@ -42,7 +56,7 @@ class Sample:
     """(n, channels), float32: the tiles with their surroundings, one after the other."""
 
     corner: Tensor
-    """(m,), int64: where in `pixels` the patch of each included pixel starts."""
+    """(m,), int64: where in `pixels` the patch of each included pixel starts, tile by tile."""
 
     row_length: int
     """Columns of a tile with its surroundings."""
@@ -50,11 +64,9 @@ class Sample:
     side: int
     """Rows and columns of a patch."""
 
-    superpixel: Tensor
-    """(m,), int64: the superpixel of each included pixel, in rising order."""
-
-    start: Tensor
-    """(n_superpixels + 1,), int64: where the pixels of each superpixel start."""
+    mosaics: tuple["Superpixels | Future[Superpixels]", ...]
+    """Each covers some tiles from all over the image. Those that are not there yet are waited for
+    when they are needed."""
 
     shape: tuple[int, int]
     """(rows, cols) of the image."""
@@ -62,41 +74,70 @@ class Sample:
     fraction: float
     """Share of the included area that the sample covers; 1 for the whole image."""
 
+    def finished(self) -> "Sample":
+        """The sample with all its superpixels: it can be pickled."""
+        return replace(
+            self, mosaics=tuple(self.superpixels_of(i) for i in range(len(self.mosaics)))
+        )
+
+    def superpixels_of(self, mosaic: int) -> Superpixels:
+        """The superpixels of a mosaic, 0 to `len(mosaics)` - 1."""
+        found = self.mosaics[mosaic]
+        return found.result() if isinstance(found, Future) else found
+
     @property
     def n_superpixels(self) -> int:
-        return len(self.start) - 1
-
-    def patches(self, chosen: Tensor) -> Tensor:
-        """(m,) indices of included pixels -> (m, side, side, channels)."""
-        steps = torch.arange(self.side)
-        offsets = self.row_length * steps[:, None] + steps  # (side, side)
-        return self.pixels[self.corner[chosen][:, None, None] + offsets]
+        return sum(len(self.superpixels_of(i)) for i in range(len(self.mosaics)))
 
     def some_patches(self, n: int) -> Tensor:
-        """Patches of `n` pixels, evenly spread over the sample; (n, side, side, channels)."""
-        return self.patches(torch.linspace(0, len(self.corner) - 1, n).long())
+        """Patches of `n` pixels, drawn evenly, always the same; (n, side, side, channels)."""
+        generator = torch.Generator().manual_seed(0)
+        chosen = torch.randint(len(self.corner), (n,), generator=generator)
+        return self._patches(self.pixels, self.corner[chosen])
 
     def batches(self, seed: int, device: torch.device) -> Iterator[Batch]:
-        """Batches without end: superpixels in proportion to their area, a few pixels of each."""
+        """Batches without end: superpixels in proportion to their area, a few pixels of each.
+
+        The first is drawn from the first mosaic, the second from the first two, and so on, whether
+        or not more of them are there already: the draws depend on the seed alone.
+        """
         generator = torch.Generator().manual_seed(seed)
         superpixel = torch.arange(STEP_SUPERPIXELS).repeat_interleave(PIXELS_A_SUPERPIXEL)
-        superpixel = superpixel.to(device)
-        for _ in itertools.count():
+        superpixel, pixels = superpixel.to(device), self.pixels.to(device)
+        corner, start = torch.empty(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        for step in itertools.count():
+            if step < len(self.mosaics):
+                more = self.superpixels_of(step)
+                start = torch.cat([start, more.start[1:] + len(corner)])
+                corner = torch.cat([corner, more.corner])
             # A pixel drawn evenly lies in a superpixel with the chance of its area.
-            drawn = torch.randint(len(self.corner), (STEP_SUPERPIXELS,), generator=generator)
-            drawn = self.superpixel[drawn]
-            first, size = self.start[drawn], self.start[drawn + 1] - self.start[drawn]
+            drawn = torch.randint(len(corner), (STEP_SUPERPIXELS,), generator=generator)
+            following = torch.searchsorted(start, drawn, right=True)
+            first, size = start[following - 1], start[following] - start[following - 1]
             place = torch.rand(STEP_SUPERPIXELS, PIXELS_A_SUPERPIXEL, generator=generator)
             place = (place * size[:, None]).long().clamp(max=size[:, None] - 1)
-            chosen = (first[:, None] + place).flatten()
-            pixels = self.patches(chosen).to(device, non_blocking=True)
-            yield Batch(pixels, superpixel, STEP_SUPERPIXELS, patches=True)
+            chosen = corner[first[:, None] + place].flatten()
+            # A GPU is sent these few numbers only, and nobody waits.
+            patches = self._patches(pixels, chosen.to(device, non_blocking=True))
+            yield Batch(patches[None], superpixel, STEP_SUPERPIXELS, patches=True)
+
+    def _patches(self, pixels: Tensor, corner: Tensor) -> Tensor:
+        """(m,) -> (m, side, side, channels)."""
+        steps = torch.arange(self.side, device=pixels.device)
+        offsets = self.row_length * steps[:, None] + steps  # (side, side)
+        return pixels[corner[:, None, None] + offsets]
+
+
+def batches_of_each(sample: Sample, seeds: Sequence[int], device: torch.device) -> Iterator[Batch]:
+    """Batches for networks that are trained together, each with the draws of its own seed."""
+    for own in zip(*(sample.batches(seed, device) for seed in seeds), strict=True):
+        yield replace(own[0], pixels=torch.cat([batch.pixels for batch in own]))
 
 
 def take_sample(
     source: Source, *, n_superpixels: int, compactness: float, receptive_radius: int
 ) -> Sample:
-    """Take tiles from all over an image, and find their superpixels.
+    """Take tiles from all over an image, and have their superpixels found in the background.
 
     Nothing here depends on a seed: repeats share the sample. A larger image is divided into a grid
     of tiles; those with any included area, in reading order, are dealt into equal groups, and one
@@ -121,61 +162,66 @@ def take_sample(
     shape, areas, included_area = _grid(source)
     if not areas.any():
         raise InputError("every pixel is excluded or transparent; there is nothing to learn from")
+    r = receptive_radius
     windows = [
-        read_padded(source, rows, cols, receptive_radius)
+        read_padded(source, rows, cols, r)
         for rows, cols in _choose_tiles(source.shape, shape, areas)
     ]
-    r = receptive_radius
     included = ~np.stack([excluded[r:-r, r:-r] for _, excluded in windows])
-    found = _superpixels_of_tiles(
-        [pixels[r:-r, r:-r] for pixels, _ in windows],
-        density=n_superpixels / math.prod(source.shape),
-        compactness=compactness,
-    )
-    tile = np.repeat(np.arange(len(windows)), math.prod(shape))
-    kept = np.flatnonzero(included)
-    # A superpixel across the seam of two tiles is two.
-    _, superpixel = np.unique(
-        tile[kept] * (int(found.max()) + 1) + found.ravel()[kept], return_inverse=True
-    )
-    order = np.argsort(superpixel, kind="stable")
-    kept, superpixel = kept[order], superpixel[order]
-    row, col = np.divmod(kept, shape[1])
-    tile, row = np.divmod(row, shape[0])
     row_length = shape[1] + 2 * r
-    corner = (tile * (shape[0] + 2 * r) + row) * row_length + col
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    tile_start = (shape[0] + 2 * r) * row_length * np.arange(len(windows))
+    corner = tile_start[:, np.newaxis, np.newaxis] + rows * row_length + cols
+    n = min(N_MOSAICS, len(windows))
+
+    def find(first: int) -> Superpixels:
+        return _superpixels_of_tiles(
+            [pixels[r:-r, r:-r] for pixels, _ in windows[first::n]],
+            included[first::n],
+            corner[first::n],
+            density=n_superpixels / math.prod(source.shape),
+            compactness=compactness,
+        )
+
+    # No more at a time than there are cores, so that the first is there early.
+    pool = ThreadPoolExecutor(torch.get_num_threads())
+    mosaics = tuple(pool.submit(find, first) for first in range(n))
+    pool.shutdown(wait=False)
     return Sample(
         pixels=torch.from_numpy(np.concatenate([p.reshape(-1, p.shape[2]) for p, _ in windows])),
-        corner=torch.from_numpy(corner),
+        corner=torch.from_numpy(corner[included]),
         row_length=row_length,
         side=2 * r + 1,
-        superpixel=torch.from_numpy(superpixel),
-        start=torch.from_numpy(np.append(0, np.cumsum(np.bincount(superpixel)))),
+        mosaics=mosaics,
         shape=source.shape,
-        fraction=len(kept) / included_area,
+        fraction=int(included.sum()) / included_area,
     )
 
 
 def _superpixels_of_tiles(
-    tiles: list[NDArray[np.float32]], *, density: float, compactness: float
-) -> NDArray[np.int64]:
-    """Superpixels of each tile, (n, rows, cols); a few may reach from one tile into another.
+    tiles: list[NDArray[np.float32]],
+    included: NDArray[np.bool_],
+    corner: NDArray[np.int64],
+    *,
+    density: float,
+    compactness: float,
+) -> Superpixels:
+    """Superpixels of tiles as one mosaic: (rows, cols, channels) each; the others (n, rows, cols).
 
-    SLIC rescales what it is given. So it gets mosaics, each of tiles from all over the image; one a
-    core at a time.
+    SLIC rescales what it is given, so a mosaic has tiles from all over the image.
     """
-    n = min(N_MOSAICS, len(tiles))
-
-    def find(first: int) -> NDArray[np.int64]:
-        mosaic = np.concatenate(tiles[first::n])
-        wanted = max(1, round(density * mosaic.shape[0] * mosaic.shape[1]))
-        return find_superpixels(mosaic, n_superpixels=wanted, compactness=compactness)
-
-    found = np.empty((len(tiles), *tiles[0].shape[:2]), np.int64)
-    with ThreadPoolExecutor() as pool:
-        for first, mosaic in enumerate(pool.map(find, range(n))):
-            found[first::n] = mosaic.reshape(-1, *found.shape[1:])
-    return found
+    mosaic = np.concatenate(tiles)
+    wanted = max(1, round(density * mosaic.shape[0] * mosaic.shape[1]))
+    found = find_superpixels(mosaic, n_superpixels=wanted, compactness=compactness)
+    # A superpixel across the seam of two tiles is two.
+    tile = np.arange(len(tiles))[:, np.newaxis, np.newaxis]
+    found = found.reshape(corner.shape) + tile * (int(found.max()) + 1)
+    _, superpixel = np.unique(found[included], return_inverse=True)
+    order = np.argsort(superpixel, kind="stable")
+    return Superpixels(
+        corner=torch.from_numpy(corner[included][order]),
+        start=torch.from_numpy(np.append(0, np.cumsum(np.bincount(superpixel)))),
+    )
 
 
 def _grid(source: Source) -> tuple[tuple[int, int], NDArray[np.int64], int]:

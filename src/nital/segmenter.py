@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,34 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from nital.classes import join_classes, order_labels, tabulate_classes
 from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
+from nital.device import repeatable, resolve_device
 from nital.errors import InputError, SettingError
+from nital.fast import FineClasses, find_fine_classes, label_dtype, network_of, train_on_sample
 from nital.micrograph import LargeMicrograph, Micrograph, Source
-from nital.network import Network
-from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_window, predict
+from nital.prediction import predict
 from nital.sampling import Sample, take_sample
 from nital.segmentation import Segmentation
 from nital.settings import FAST, Settings
 from nital.superpixels import check_n_superpixels, find_superpixels, preset_n_superpixels
-from nital.training import Settled, Step, Training, balanced, train, whole_image
+from nital.training import Step, Training, train, whole_image
 
 Prepared = NDArray[np.int64] | Sample
 """What `prepare` finds on an image: the superpixel map in paper mode, the sample in fast mode."""
-
-HALF_LIFE = 12
-"""Iterations in which fast mode's learning rate falls to half."""
-
-CHECK_EVERY = 10
-"""Fast mode asks every so many iterations whether the classes have settled."""
-
-TOLERANCE = 0.001
-"""Settled: since the last check at most this share of the probe's labels changed."""
-
-PROBE_PIXELS = 4096
-STATISTICS_PIXELS = 16_384
-"""Over so many patches batch normalisation is frozen after training."""
-
-BAND_PIXELS = 2**21
-"""An image is labelled and measured in bands of about so many pixels."""
 
 READ_EVERY = 16
 """On a GPU, paper mode's counts are read every so many iterations."""
@@ -107,46 +91,50 @@ def segment(
     settings = resolve(settings, micrograph)
     clock.lap("prepare")
     if prepared is None:
-        prepared = prepare(micrograph, settings)
+        prepared = _begin(micrograph, settings)
     _check_prepared(prepared, micrograph, settings)
     if out is not None:
         _check_out(out, micrograph, settings)
     clock.lap("superpixels")
     if isinstance(prepared, Sample):
-        fine = find_fine_classes(micrograph, prepared, settings, clock, out, on_step, on_rows)
-        return _join(fine, micrograph, settings, clock, fine.labels)
+        (trained,) = train_on_sample(prepared, settings, [settings.seed], on_step)
+        clock.lap("training")
+        fine = find_fine_classes(trained.network, micrograph, settings, out, on_rows)
+        clock.lap("prediction")
+        return _join(fine, fine.labels, micrograph, prepared, trained.training, settings, clock)
     if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
         raise TypeError
     return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
 
 
 def segment_each(
-    micrograph: Micrograph,
-    n_classes: Sequence[int],
-    *,
-    settings: Settings,
-    prepared: Prepared,
+    micrograph: Micrograph, wanted: Sequence[Settings], *, prepared: Prepared
 ) -> Iterator[Segmentation]:
-    """Segment one micrograph into each of several numbers of classes.
+    """Segment one micrograph with each of several settings, the same but for seed and `n_classes`.
 
-    The results are those of `segment`, one after the other. Fast mode trains once, and joins the
-    same fine classes to each number.
+    The results are those of `segment`. In fast mode they come seed by seed: all seeds are trained
+    as one batch, and each of them once for all numbers of classes.
 
-    Parameters, errors: as for `segment`; `seconds` of the first result hold those of the training.
+    Parameters, errors: as for `segment`; `seconds` of the first result hold those of all trainings.
     """
-    if settings.mode != "fast":
-        for k in n_classes:
-            yield segment(micrograph, k, settings=settings, prepared=prepared)
+    if wanted[0].mode != "fast":
+        for settings in wanted:
+            yield segment(micrograph, settings=settings, prepared=prepared)
         return
     clock = _Clock()
-    settings = resolve(settings, micrograph)
-    _check_prepared(prepared, micrograph, settings)
+    wanted = [resolve(settings, micrograph) for settings in wanted]
+    _check_prepared(prepared, micrograph, wanted[0])
     assert isinstance(prepared, Sample)
-    fine = find_fine_classes(micrograph, prepared, settings, clock)
-    for k in n_classes:
-        labels = np.empty_like(fine.labels)
-        yield _join(fine, micrograph, replace(settings, n_classes=k), clock, labels)
-        clock = _Clock()
+    seeds = list(dict.fromkeys(settings.seed for settings in wanted))
+    for seed, trained in zip(seeds, train_on_sample(prepared, wanted[0], seeds), strict=True):
+        clock.lap("training")
+        fine = find_fine_classes(trained.network, micrograph, wanted[0])
+        clock.lap("prediction")
+        for settings in wanted:
+            if settings.seed == seed:
+                labels = np.empty_like(fine.labels)
+                yield _join(fine, labels, micrograph, prepared, trained.training, settings, clock)
+                clock = _Clock()
 
 
 def prepare(source: Source, settings: Settings) -> Prepared:
@@ -163,6 +151,12 @@ def prepare(source: Source, settings: Settings) -> Prepared:
     -------
     In paper mode the superpixel map, (rows, cols) of int64; in fast mode the sample.
     """
+    prepared = _begin(source, settings)
+    return prepared.finished() if isinstance(prepared, Sample) else prepared
+
+
+def _begin(source: Source, settings: Settings) -> Prepared:
+    """As `prepare`, but superpixels of the sample may still be on their way."""
     n_superpixels = settings.n_superpixels or preset_n_superpixels(source.shape, settings.mode)
     if settings.mode == "fast":
         return take_sample(
@@ -177,51 +171,14 @@ def prepare(source: Source, settings: Settings) -> Prepared:
     )
 
 
-@dataclass(frozen=True)
-class FineClasses:
-    """What fast mode finds before classes are joined; the same for every number of classes."""
-
-    labels: NDArray[np.unsignedinteger]
-    statistics: RegionStatistics
-    training: Training
-    sample: Sample
-
-
-def find_fine_classes(
-    micrograph: Micrograph | LargeMicrograph,
-    sample: Sample,
-    settings: Settings,
-    clock: "_Clock | None" = None,
-    out: NDArray[np.unsignedinteger] | None = None,
-    on_step: Callable[[Step], None] | None = None,
-    on_rows: Callable[[int], None] | None = None,
-) -> FineClasses:
-    """Train on the sample and label the micrograph with fine classes.
-
-    Parameters: as for `segment`; the settings resolved.
-    """
-    clock = clock or _Clock()
-    with _repeatable(settings):
-        network, training = _train_on_sample(sample, settings, on_step)
-        clock.lap("training")
-        labels = out if out is not None else np.empty(micrograph.shape, label_dtype(settings))
-        measured: RegionStatistics | None = None
-        for rows, fine, of_band in _label_bands(network, micrograph):
-            labels[rows] = fine
-            measured = of_band if measured is None else measured + of_band
-            if on_rows is not None:
-                on_rows(rows.stop)
-        clock.lap("prediction")
-    assert measured is not None  # an image has rows
-    return FineClasses(labels, measured, training, sample)
-
-
 def _join(
     fine: FineClasses,
+    labels: NDArray[np.unsignedinteger],
     micrograph: Micrograph | LargeMicrograph,
+    sample: Sample,
+    training: Training,
     settings: Settings,
     clock: "_Clock",
-    labels: NDArray[np.unsignedinteger],
 ) -> Segmentation:
     """Join fine classes into `labels`, which may be those of `fine`."""
     number = join_classes(fine.statistics, settings.n_classes)
@@ -236,10 +193,10 @@ def _join(
         labels=labels,
         classes=tabulate_classes(classes),
         criteria=criteria,
-        history=fine.training.steps,
-        stop_reason=fine.training.stop_reason,
-        n_superpixels=fine.sample.n_superpixels,
-        sampled_fraction=fine.sample.fraction,
+        history=training.steps,
+        stop_reason=training.stop_reason,
+        n_superpixels=sample.n_superpixels,
+        sampled_fraction=sample.fraction,
         settings=settings,
         seconds=clock.seconds,
     )
@@ -257,50 +214,6 @@ def _criteria(
     return evaluate(micrograph.pixels, labels, regions=settings.regions)
 
 
-def label_dtype(settings: Settings) -> type[np.uint8 | np.uint16]:
-    """Kind of the labels of fast mode."""
-    return np.uint8 if settings.n_responses < 256 else np.uint16
-
-
-def _train_on_sample(
-    sample: Sample, settings: Settings, on_step: Callable[[Step], None] | None
-) -> tuple[FrozenNetwork, Training]:
-    """Fast mode's training: balanced targets, until the classes have settled.
-
-    With one thread: these small products gain little from a second, which on a busy machine costs
-    many times what it gains; and so the result does not depend on how many threads there are.
-    """
-    device = torch.device(settings.device)
-    network = _network(settings).to(device)
-    with using_threads(1):
-        training = train(
-            network,
-            sample.batches(settings.seed, device),
-            refine=balanced,
-            n_classes=0,
-            max_iterations=settings.max_iterations,
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            half_life=HALF_LIFE,
-            settled=Settled(network, sample.some_patches(PROBE_PIXELS).to(device), TOLERANCE),
-            read_every=CHECK_EVERY,
-            on_step=on_step,
-        )
-        return freeze(network, sample.some_patches(STATISTICS_PIXELS).to(device)), training
-
-
-def _label_bands(
-    network: FrozenNetwork, source: Source
-) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], RegionStatistics]]:
-    """Fine labels and their statistics, band by band: rows, labels (rows, cols), statistics."""
-    n_rows, n_cols = source.shape
-    height = CPU_TILE * max(1, BAND_PIXELS // (CPU_TILE * n_cols))
-    for top in range(0, n_rows, height):
-        rows = slice(top, min(top + height, n_rows))
-        pixels, labels = label_window(network, source, rows, slice(0, n_cols))
-        yield rows, labels, measure_regions(pixels, labels, network.n_responses)
-
-
 def _segment_as_paper(
     micrograph: Micrograph,
     superpixels: NDArray[np.int64],
@@ -309,10 +222,10 @@ def _segment_as_paper(
     on_step: Callable[[Step], None] | None,
 ) -> Segmentation:
     device = torch.device(settings.device)
-    with _repeatable(settings):
-        network = _network(settings).to(device)
-        training = train(
-            network,
+    with repeatable(settings.device, settings.threads):
+        network = network_of(settings, settings.seed).to(device)
+        (training,) = train(
+            [network],
             whole_image(micrograph.pixels, superpixels, micrograph.excluded, device),
             n_classes=settings.n_classes,
             max_iterations=settings.max_iterations,
@@ -342,15 +255,6 @@ def _segment_as_paper(
     )
 
 
-def _network(settings: Settings) -> Network:
-    return Network(
-        n_filters=settings.n_filters,
-        n_layers=settings.n_layers,
-        n_responses=settings.n_responses,
-        seed=settings.seed,
-    )
-
-
 def _check_prepared(
     prepared: Prepared, micrograph: Micrograph | LargeMicrograph, settings: Settings
 ) -> None:
@@ -374,7 +278,7 @@ def _check_out(
     micrograph: Micrograph | LargeMicrograph,
     settings: Settings,
 ) -> None:
-    wanted = np.dtype(label_dtype(settings))
+    wanted = np.dtype(label_dtype(settings.n_responses))
     if settings.mode != "fast":
         raise InputError(f"out: mode {settings.mode} makes an array of its own; leave it away")
     if out.shape != micrograph.shape or out.dtype != wanted:
@@ -418,27 +322,6 @@ def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Set
     )
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of this name; `auto` is the first of cuda, mps and cpu that is there.
-
-    Raises
-    ------
-    SettingError
-        If the device is not there.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(device for device, present in there.items() if present)
-    if not there.get(name, False):
-        present = ", ".join(device for device, present in there.items() if present)
-        raise SettingError(f"device {name!r}: not on this machine; use one of auto, {present}")
-    return torch.device(name)
-
-
 def _as_micrograph(
     image: ArrayLike | Micrograph | LargeMicrograph, excluded: ArrayLike | None
 ) -> Micrograph | LargeMicrograph:
@@ -447,38 +330,6 @@ def _as_micrograph(
     if excluded is not None:
         raise InputError("excluded: the micrograph has an excluded area of its own; set it there")
     return image
-
-
-@contextmanager
-def _repeatable(settings: Settings) -> Iterator[None]:
-    """Fix what could alter the order of sums from run to run, and put it back afterwards.
-
-    On CUDA, products may round their inputs to TF32.
-    """
-    precision = torch.get_float32_matmul_precision()
-    if settings.device == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
-        with (
-            using_threads(settings.threads or torch.get_num_threads()),
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=True
-            ),
-        ):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-
-
-@contextmanager
-def using_threads(n: int) -> Iterator[None]:
-    """Have torch use `n` CPU threads, in the whole process, and put its number back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Clock:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
+from nital.fast import NETWORKS_AT_ONCE
 from nital.micrograph import Micrograph
 from nital.segmenter import Prepared, prepare, segment_each
 from nital.settings import MAX_SEED, Settings
@@ -114,12 +115,11 @@ def key_of(settings: Settings) -> Key:
 
 
 def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Settings]) -> list[Run]:
-    """Carry out runs that differ by their number of classes only.
+    """Carry out runs that differ by their seed and their number of classes only.
 
     A plain function of plain values, so that any executor can send it out.
     """
-    numbers = [settings.n_classes for settings in runs]
-    results = segment_each(micrograph, numbers, settings=runs[0], prepared=prepared)
+    results = segment_each(micrograph, runs, prepared=prepared)
     return [
         Run(
             n_classes=result.settings.n_classes,
@@ -145,7 +145,7 @@ def execute(
 
     What repeats can share (superpixels, the sample of fast mode) is found once for each compactness
     and number of superpixels. In fast mode runs of one seed share their training as well: they come
-    together, for all numbers of classes.
+    together, for all numbers of classes; on CUDA several seeds train as one batch.
 
     Parameters
     ----------
@@ -161,12 +161,12 @@ def execute(
         alike = list(group)
         prepared = prepare(micrograph, alike[0])
         if executor is None:
-            for together in _sharing_training(alike):
+            for together in _trained_together(alike):
                 yield from run_together(micrograph, prepared, together)
         else:
             futures = [
                 executor.submit(run_together, micrograph, prepared, together)
-                for together in _sharing_training(alike)
+                for together in _trained_together(alike)
             ]
             try:
                 for future in as_completed(futures):
@@ -176,13 +176,17 @@ def execute(
                     future.cancel()
 
 
-def _sharing_training(runs: Iterable[Settings]) -> list[list[Settings]]:
-    """Groups of runs for which one training will do."""
-    groups: dict[Settings, list[Settings]] = {}
-    for settings in runs:
-        fast = settings.mode == "fast"  # there, training knows nothing of the number of classes
-        groups.setdefault(replace(settings, n_classes=2) if fast else settings, []).append(settings)
-    return list(groups.values())
+def _trained_together(runs: Sequence[Settings]) -> list[list[Settings]]:
+    """Groups of runs that are trained together: in fast mode all numbers of classes of a seed, and
+    as many seeds as make one batch on their device."""
+    if runs[0].mode != "fast":
+        return [[settings] for settings in runs]
+    seeds = sorted({settings.seed for settings in runs})
+    n = NETWORKS_AT_ONCE.get(runs[0].device, 1)
+    return [
+        [settings for settings in runs if settings.seed in seeds[first : first + n]]
+        for first in range(0, len(seeds), n)
+    ]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import ctypes
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nital.errors import SettingError
-from nital.network import Network
+from nital.network import Network, Stack
 
 SHARPNESS = 0.5
 """Responses are divided by this before balanced targets are shared out (epsilon of Sinkhorn)."""
@@ -25,30 +25,30 @@ TINY = 1e-30
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of training learns from: a whole image, or patches of one."""
+    """What one step of training learns from: a whole image, or patches for each of n networks."""
 
     pixels: Tensor
-    """(n, channels, rows, cols); patches: (m, side, side, channels)."""
+    """(1, channels, rows, cols); patches: (n, m, side, side, channels)."""
 
     superpixel: Tensor
-    """(m,), int64: the superpixel of each included pixel, in the order (n, rows, cols); of the
-    central pixel of each patch."""
+    """(m,), int64: the superpixel of each included pixel, in reading order; of the central pixel of
+    each patch, the same for every network."""
 
     n_superpixels: int
 
     included: Tensor | None = None
-    """(m,), int64: which of the n * rows * cols pixels count; None: all of them."""
+    """(m,), int64: which of the rows * cols pixels count; None: all of them."""
 
     patches: bool = False
 
-    def responses(self, network: Network) -> Tensor:
-        """(m, n_responses)."""
+    def responses(self, stack: Stack) -> Tensor:
+        """(n, m, n_responses)."""
         if self.patches:
-            return network.of_patches(self.pixels)
+            return stack.of_patches(self.pixels)
+        (network,) = stack.networks  # whole images train one at a time
         responses: Tensor = network(self.pixels)
-        responses = responses.permute(0, 2, 3, 1)  # (n, rows, cols, q)
-        responses = responses.reshape(-1, network.n_responses)  # (n * rows * cols, q)
-        return responses if self.included is None else responses[self.included]
+        responses = responses.permute(0, 2, 3, 1).flatten(1, 2)  # (1, rows * cols, q)
+        return responses if self.included is None else responses[:, self.included]
 
 
 @dataclass(frozen=True)
@@ -110,21 +110,22 @@ def majority(responses: Tensor, superpixel: Tensor, n_superpixels: int) -> Tenso
 
     Parameters
     ----------
-    responses : (m, q), float
-        The label of a pixel is the strongest of its responses.
+    responses : (n, m, q), float
+        Of n networks. The label of a pixel is the strongest of its responses.
     superpixel : (m,), int64
         Superpixel of each pixel, 0 to `n_superpixels` - 1.
 
     Returns
     -------
-    (m,), int64
+    (n, m), int64
         The majority label of each pixel's superpixel; ties go to the lowest label.
     """
-    q = responses.shape[1]
-    votes = torch.bincount(
-        superpixel * q + responses.argmax(dim=1), minlength=n_superpixels * q
-    ).view(n_superpixels, q)
-    return votes.argmax(dim=1)[superpixel]
+    n, _, q = responses.shape
+    cell = superpixel * q + responses.argmax(dim=2)  # (n, m)
+    votes = torch.zeros(n, n_superpixels * q, dtype=torch.int64, device=responses.device)
+    # Not `bincount`: on a GPU that makes the host wait.
+    votes.scatter_add_(1, cell, torch.ones_like(cell[:1, :1]).expand_as(cell))
+    return votes.view(n, n_superpixels, q).argmax(dim=2)[:, superpixel]
 
 
 def balanced(responses: Tensor, superpixel: Tensor, n_superpixels: int) -> Tensor:
@@ -142,14 +143,14 @@ def balanced(responses: Tensor, superpixel: Tensor, n_superpixels: int) -> Tenso
 
     Returns
     -------
-    (m,), int64
+    (n, m), int64
     """
-    mean = responses.view(n_superpixels, -1, responses.shape[1]).mean(dim=1)  # (n, q)
-    share = torch.softmax(mean / SHARPNESS, dim=1)
+    mean = responses.unflatten(1, (n_superpixels, -1)).mean(dim=2)  # (n, n_superpixels, q)
+    share = torch.softmax(mean / SHARPNESS, dim=2)
     for _ in range(BALANCING_ROUNDS):
-        share = share / share.sum(dim=0).clamp(min=TINY)  # a class may answer nowhere
-        share = share / share.sum(dim=1, keepdim=True)
-    return share.argmax(dim=1)[superpixel]
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=TINY)  # one may answer nowhere
+        share = share / share.sum(dim=2, keepdim=True)
+    return share.argmax(dim=2)[:, superpixel]
 
 
 Refinement = Callable[[Tensor, Tensor, int], Tensor]
@@ -160,25 +161,26 @@ class Settled:
 
     Parameters
     ----------
-    network : Network
-        The one that is trained.
     probe : (m, side, side, channels)
         Patches whose labels are watched.
     tolerance : float
         Settled means that from one call to the next at most this share of the labels changed.
     """
 
-    def __init__(self, network: Network, probe: Tensor, tolerance: float) -> None:
-        self._network, self._probe, self._tolerance = network, probe, tolerance
+    def __init__(self, probe: Tensor, tolerance: float) -> None:
+        self._probe, self._tolerance = probe, tolerance
         self._labels: Tensor | None = None
 
-    def __call__(self) -> bool:
+    def __call__(self, stack: Stack) -> list[bool]:
+        """For each network."""
         with torch.no_grad():
-            labels = self._network.of_patches(self._probe).argmax(dim=1)
+            probe = self._probe.expand(len(stack), *self._probe.shape)
+            labels = stack.of_patches(probe).argmax(dim=2)  # (n, m)
         before, self._labels = self._labels, labels
         if before is None:
-            return False
-        return float((labels != before).double().mean()) <= self._tolerance
+            return [False] * len(stack)
+        changed = (labels != before).double().mean(dim=1)
+        return [share <= self._tolerance for share in changed.tolist()]
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
@@ -208,7 +210,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 @freed_memory_kept()
 def train(
-    network: Network,
+    networks: Sequence[Network],
     batches: Iterable[Batch],
     *,
     refine: Refinement = majority,
@@ -217,23 +219,26 @@ def train(
     learning_rate: float,
     momentum: float,
     half_life: float = math.inf,
-    settled: Callable[[], bool] | None = None,
+    settled: Callable[[Stack], list[bool]] | None = None,
     read_every: int = 1,
     on_step: Callable[[Step], None] | None = None,
-) -> Training:
-    """Train a network so that the feature most frequent in each superpixel comes to dominate it.
+) -> list[Training]:
+    """Train networks so that the feature most frequent in each superpixel comes to dominate it.
 
-    The network is changed in place. Training ends after the update of the iteration that counted
-    `n_classes` classes or fewer, or when `settled`, or after `max_iterations`.
+    The networks are changed in place; they know nothing of each other. The training of one ends
+    after the update of the iteration that counted `n_classes` classes or fewer, or when it has
+    `settled`, or after `max_iterations`.
 
     Parameters
     ----------
+    networks : sequence of Network
+        Usually one; several of one shape train as one batch (`Stack`).
     refine : callable
         `majority` or `balanced`: responses -> targets.
     half_life : float
         Iterations in which the learning rate falls to half.
     settled : callable, optional
-        Asked at every reading whether training is done.
+        Asked at every reading which trainings are done.
     read_every : int
         Iterations between two readings of counts and losses. Reading makes the host wait for the
         device, so on a GPU it is done seldom; an iteration that should have been the last is then
@@ -242,54 +247,68 @@ def train(
     Raises
     ------
     SettingError
-        If the loss is no longer finite.
+        If a loss is no longer finite.
     """
-    weights = list(network.parameters())
-    velocity = [torch.zeros_like(weight) for weight in weights]
+    stack = Stack(networks)
+    velocity = [torch.zeros_like(weight) for weight in stack.weights]
     unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
-    steps: list[Step] = []
+    steps: list[list[Step]] = [[] for _ in networks]
+    ended: dict[int, str] = {}
 
-    def read() -> bool:
-        """Take note of what is unread; whether one of these iterations is the last."""
+    def end(index: int, reason: str, weights: list[Tensor]) -> None:
+        stack.unstack(index, weights)
+        ended[index] = reason
+
+    def read() -> None:
+        """Take note of what is unread, and of the trainings whose last iteration was among it."""
         counts, losses, snapshots = zip(*unread, strict=True)
         unread.clear()
         values = torch.stack(counts).tolist(), torch.stack(losses).tolist()
-        for count, value, kept in zip(*values, snapshots, strict=True):
-            step = Step(len(steps) + 1, count, value)
-            if not math.isfinite(step.loss):
-                raise SettingError(
-                    f"learning_rate {learning_rate}: training diverged at iteration"
-                    f" {step.iteration}, the loss is no longer finite; use a lower one"
-                )
-            steps.append(step)
-            if on_step is not None:
-                on_step(step)
-            if count <= n_classes:
-                for weight, own in zip(weights, kept, strict=bool(kept)):
-                    weight.data.copy_(own)
-                return True
-        return False
+        for of_step in zip(*values, snapshots, strict=True):
+            for index, (count, loss) in enumerate(zip(*of_step[:2], strict=True)):
+                if index in ended:
+                    continue
+                step = Step(len(steps[index]) + 1, count, loss)
+                if not math.isfinite(loss):
+                    raise SettingError(
+                        f"learning_rate {learning_rate}: training diverged at iteration"
+                        f" {step.iteration}, the loss is no longer finite; use a lower one"
+                    )
+                steps[index].append(step)
+                if on_step is not None:
+                    on_step(step)
+                if count <= n_classes:
+                    end(index, "n_classes", of_step[2] or stack.weights)
 
     for iteration, batch in enumerate(itertools.islice(batches, max_iterations), start=1):
-        responses = batch.responses(network)  # (m, q)
+        responses = batch.responses(stack)  # (n, m, q)
         with torch.no_grad():
-            in_use = torch.bincount(responses.argmax(dim=1), minlength=network.n_responses) > 0
-            target = refine(responses, batch.superpixel, batch.n_superpixels)
-        loss = nn.functional.cross_entropy(responses, target)
-        gradients = torch.autograd.grad(loss, weights)
+            in_use = torch.zeros(len(stack), stack.n_responses, device=responses.device)
+            in_use.scatter_(1, responses.argmax(dim=2), 1)
+            target = refine(responses, batch.superpixel, batch.n_superpixels)  # (n, m)
+        loss = nn.functional.cross_entropy(
+            responses.flatten(0, 1), target.flatten(), reduction="none"
+        )
+        loss = loss.view_as(target).mean(dim=1)  # (n,)
+        gradients = torch.autograd.grad(loss.sum(), stack.weights)
         rate = learning_rate * 0.5 ** ((iteration - 1) / half_life)
         with torch.no_grad():  # torch's SGD, without the second that its first import takes
-            for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
+            for weight, speed, gradient in zip(stack.weights, velocity, gradients, strict=True):
                 speed.mul_(momentum).add_(gradient)
                 weight.sub_(speed, alpha=rate)
         late = read_every > 1 and n_classes > 0  # it may turn out to have been the last
-        kept = [weight.detach().clone() for weight in weights] if late else []
-        unread.append((in_use.sum(), loss.detach(), kept))
+        kept = [weight.detach().clone() for weight in stack.weights] if late else []
+        unread.append((in_use.sum(dim=1).int(), loss.detach(), kept))
         if iteration % read_every == 0 or iteration == max_iterations:
-            if read():
-                return Training(tuple(steps), "n_classes")
-            if settled is not None and settled():
-                return Training(tuple(steps), "settled")
-    if unread and read():
-        return Training(tuple(steps), "n_classes")
-    return Training(tuple(steps), "max_iterations")
+            read()
+            for index, done in enumerate(settled(stack) if settled is not None else []):
+                if done and index not in ended:
+                    end(index, "settled", stack.weights)
+            if len(ended) == len(stack):
+                break
+    if unread:
+        read()
+    for index in range(len(stack)):
+        if index not in ended:
+            end(index, "max_iterations", stack.weights)
+    return [Training(tuple(of_one), ended[index]) for index, of_one in enumerate(steps)]
