@@ -10,6 +10,7 @@ image and the first weights, so that both start alike. Prints iterations and sec
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,12 @@ def train(
     *,
     n_classes: int,
     max_iterations: int,
+    on_step: Callable[[], object] = lambda: None,
 ) -> tuple[list[int], NDArray[np.int64]]:
-    """The naive loop: the count of classes in each iteration, and the labels after the last."""
+    """The naive loop: the count of classes in each iteration, and the labels after the last.
+
+    `on_step` is called after each iteration.
+    """
     q, p = PAPER.n_responses, PAPER.n_filters
     network = nn.Sequential(
         *(nn.Conv2d(3, p, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(p)),
@@ -56,6 +61,7 @@ def train(
             labels[inside] = found[np.argmax(votes)]
         nn.functional.cross_entropy(responses, torch.from_numpy(labels)).backward()
         optimizer.step()
+        on_step()
         if counts[-1] <= n_classes:
             break
     with torch.no_grad():

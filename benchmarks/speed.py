@@ -1,7 +1,8 @@
 """Speed and memory: fast mode, paper mode and a naive transcription, side by side.
 
     python benchmarks/speed.py                    some 10 minutes on two cores
-    python benchmarks/speed.py --naive-to-its-stop    another 10: the naive loop to its own end
+    python benchmarks/speed.py --naive-to-its-stop [MICROGRAPH...]
+                                                  the naive loop to its own end: 5 to 100 each
     python benchmarks/speed.py --huge             another 15: images of 400 megapixels, once each
 
 Whole runs are processes of their own, from the file to the files, the start of the interpreter
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from nital.training import train, whole_image
 SIDES = (500, 1000, 2000, 4000)
 HUGE_SIDE = 20_000
 ITERATION_SIDES = (256, 512, 1000)
-ITERATIONS = 3
+WARM_UP, ITERATIONS = 2, 3
 ROUNDS = 3
 REPEATS = 10
 
@@ -165,38 +166,44 @@ def whole_runs(folder: Path) -> Table:
     return table
 
 
-def paper_iterations(image: NDArray[np.float32], superpixels: NDArray[np.int64]) -> list[int]:
-    """`ITERATIONS` of nital's own loop; the count of classes in each."""
-    network = Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0)
-    training = train(
-        network,
+def naive_iterations(
+    image: NDArray[np.float32], superpixels: NDArray[np.int64], on_step: Callable[..., None]
+) -> None:
+    train_naively(
+        image, superpixels, n_classes=0, max_iterations=WARM_UP + ITERATIONS, on_step=on_step
+    )
+
+
+def paper_iterations(
+    image: NDArray[np.float32], superpixels: NDArray[np.int64], on_step: Callable[..., None]
+) -> None:
+    train(
+        [Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0)],
         whole_image(image, superpixels, np.zeros(superpixels.shape, bool), torch.device("cpu")),
         n_classes=0,
-        max_iterations=ITERATIONS,
+        max_iterations=WARM_UP + ITERATIONS,
         learning_rate=PAPER.learning_rate,
         momentum=PAPER.momentum,
+        on_step=on_step,
     )
-    return [step.n_classes for step in training.steps]
-
-
-def naive_iterations(image: NDArray[np.float32], superpixels: NDArray[np.int64]) -> list[int]:
-    return train_naively(image, superpixels, n_classes=0, max_iterations=ITERATIONS)[0]
 
 
 def iterations() -> Table:
-    """Paper mode against the naive loop, an iteration."""
+    """Paper mode's own loop against the naive one, an iteration; the first still fetch memory."""
     table = Table(
         *("image", "superpixels", "naive, s", "paper mode, s", "ratio"),
-        title="Paper mode, an iteration, in one process, taking turns",
+        title=f"Paper mode, an iteration after the first {WARM_UP}, taking turns in one process",
     )
     for side in ITERATION_SIDES:
         image = Micrograph.from_array(micrograph(side)).pixels
         superpixels = find_superpixels(image)
-        calls: dict[str, Callable[[], object]] = {
-            "naive": partial(naive_iterations, image, superpixels),
-            "paper": partial(paper_iterations, image, superpixels),
-        }
-        slow, quick = (taken / ITERATIONS for taken in side_by_side(calls).values())
+        taken: list[list[float]] = [[], []]
+        for _ in range(ROUNDS):
+            for run, own in zip((naive_iterations, paper_iterations), taken, strict=True):
+                ends: list[float] = []
+                run(image, superpixels, lambda *_, ends=ends: ends.append(time.perf_counter()))
+                own += [end - start for start, end in pairwise(ends[WARM_UP - 1 :])]
+        slow, quick = map(statistics.median, taken)
         table.add_row(
             f"{side} x {side}",
             f"{superpixels.max() + 1:,}",
@@ -253,19 +260,27 @@ def criteria() -> Table:
     return table
 
 
-def to_its_stop(folder: Path) -> str:
-    """Both on 1000 x 1000, file to files, each to its own stop."""
-    image, out = str(folder / "1000.tif"), str(folder / "out")
-    script = str(Path(__file__).with_name("naive.py"))
-    slow, peak, told = process(sys.executable, script, image, str(folder / "naive.png"))
-    quick = statistics.median(
-        nital("segment", image, "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
+def to_its_stop(folder: Path, images: list[Path]) -> Table:
+    """Naive loop and fast mode, file to files, each to its own stop."""
+    table = Table(
+        *("micrograph", "naive, s", "iterations", "peak, GB", "fast mode, s", "ratio"),
+        title="Each to its own stop, file to files, n_classes = 3",
     )
-    n = json.loads(told)["iterations"]
-    return (
-        f"1000 x 1000, file to files: naive {slow:.0f} s ({n} iterations, {peak:.1f} GB), fast mode"
-        f" {quick:.1f} s, ratio {slow / quick:.0f}"
-    )
+    script, out = str(Path(__file__).with_name("naive.py")), str(folder / "out")
+    for image in images:
+        slow, peak, told = process(sys.executable, script, str(image), str(folder / "naive.png"))
+        quick = statistics.median(
+            nital("segment", str(image), "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
+        )
+        table.add_row(
+            image.stem,
+            f"{slow:.0f}",
+            str(json.loads(told)["iterations"]),
+            f"{peak:.1f}",
+            f"{quick:.1f}",
+            f"{slow / quick:.0f}",
+        )
+    return table
 
 
 def huge(folder: Path) -> Table:
@@ -307,7 +322,7 @@ def processor() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--naive-to-its-stop", action="store_true")
+    parser.add_argument("--naive-to-its-stop", type=Path, nargs="*", metavar="MICROGRAPH")
     parser.add_argument("--huge", action="store_true")
     given = parser.parse_args()
     console.print(
@@ -324,8 +339,8 @@ def main() -> None:
         console.print(criteria())
         if given.huge:
             console.print(huge(folder))
-        if given.naive_to_its_stop:
-            console.print(to_its_stop(folder))
+        if given.naive_to_its_stop is not None:
+            console.print(to_its_stop(folder, given.naive_to_its_stop or [folder / "1000.tif"]))
 
 
 if __name__ == "__main__":
