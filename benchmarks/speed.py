@@ -1,8 +1,8 @@
 """Speed and memory: fast mode, paper mode and a naive transcription, side by side.
 
     python benchmarks/speed.py                    some 10 minutes on two cores
-    python benchmarks/speed.py --naive-to-its-stop [MICROGRAPH...]
-                                                  the naive loop to its own end: 5 to 100 each
+    python benchmarks/speed.py --naive-to-its-stop [MICROGRAPH...] [--limit N]
+                                                  another 5 to 100 each: the naive loop to its end
     python benchmarks/speed.py --huge             another 15: images of 400 megapixels, once each
 
 Whole runs are processes of their own, from the file to the files, the start of the interpreter
@@ -260,22 +260,23 @@ def criteria() -> Table:
     return table
 
 
-def to_its_stop(folder: Path, images: list[Path]) -> Table:
-    """Naive loop and fast mode, file to files, each to its own stop."""
+def to_its_stop(folder: Path, images: list[Path], limit: int) -> Table:
+    """Naive loop and fast mode, file to files, each to its own stop, or to the limit."""
     table = Table(
         *("micrograph", "naive, s", "iterations", "peak, GB", "fast mode, s", "ratio"),
         title="Each to its own stop, file to files, n_classes = 3",
     )
     script, out = str(Path(__file__).with_name("naive.py")), str(folder / "out")
     for image in images:
-        slow, peak, told = process(sys.executable, script, str(image), str(folder / "naive.png"))
+        naive = (script, str(image), str(folder / "naive.png"), "--max-iterations", str(limit))
+        slow, peak, told = process(sys.executable, *naive)
         quick = statistics.median(
             nital("segment", str(image), "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
         )
         table.add_row(
             image.stem,
             f"{slow:.0f}",
-            str(json.loads(told)["iterations"]),
+            "{iterations}, {classes} classes left".format(**json.loads(told)),
             f"{peak:.1f}",
             f"{quick:.1f}",
             f"{slow / quick:.0f}",
@@ -323,6 +324,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--naive-to-its-stop", type=Path, nargs="*", metavar="MICROGRAPH")
+    parser.add_argument("--limit", type=int, default=500, help="iterations of the naive loop")
     parser.add_argument("--huge", action="store_true")
     given = parser.parse_args()
     console.print(
@@ -340,7 +342,9 @@ def main() -> None:
         if given.huge:
             console.print(huge(folder))
         if given.naive_to_its_stop is not None:
-            console.print(to_its_stop(folder, given.naive_to_its_stop or [folder / "1000.tif"]))
+            console.print(
+                to_its_stop(folder, [folder / "1000.tif", *given.naive_to_its_stop], given.limit)
+            )
 
 
 if __name__ == "__main__":

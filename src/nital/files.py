@@ -217,17 +217,14 @@ def _read_tiff(
     path: Path, data: bytes, page: int | None, apply_palette: bool
 ) -> tuple[NDArray[Any], float | None]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        planes = count_planes(tiff)
-        index = check_page(path, page, planes)
-        one_page = len(tiff.pages) == 1
-        tiff_page = tiff.pages[0 if one_page else index].aspage()
+        tiff_page, before = find_plane(path, tiff, page)
         end = max(map(sum, zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True)))
         if end > len(data):
             raise InputError(
                 f"{path}: cut short, {len(data)} bytes of at least {end}; copy or export it again"
             )
-        if one_page and planes > 1:
-            array = tiff.series[0].asarray().reshape(planes, *tiff_page.shape)[index]
+        if _count_planes(tiff) > len(tiff.pages):
+            array = tiff.series[0].asarray().reshape(-1, *tiff_page.shape)[before]
         else:
             array = tiff_page.asarray()
         if tiff_page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
@@ -237,11 +234,24 @@ def _read_tiff(
         return array, tiff_pixel_size(tiff)
 
 
-def count_planes(tiff: tifffile.TiffFile) -> int:
-    """Images in a file, whether or not each has a directory of its own.
+def find_plane(
+    path: Path, tiff: tifffile.TiffFile, page: int | None
+) -> tuple[tifffile.TiffPage, int]:
+    """The directory of a plane, and how many planes of that directory come before it.
 
     ImageJ writes one directory, and then the planes of a stack one after the other.
+
+    Parameters
+    ----------
+    page : int, optional
+        From 1; None where the file has only one.
     """
+    index = check_page(path, page, _count_planes(tiff))
+    one_for_all = len(tiff.pages) == 1
+    return tiff.pages[0 if one_for_all else index].aspage(), index if one_for_all else 0
+
+
+def _count_planes(tiff: tifffile.TiffFile) -> int:
     if len(tiff.pages) > 1:
         return len(tiff.pages)
     axes = zip(tiff.series[0].axes, tiff.series[0].shape, strict=True)

@@ -16,7 +16,7 @@ from nital.errors import InputError, damage_told
 from nital.files import (
     check_page,
     colour_table,
-    count_planes,
+    find_plane,
     read_micrograph,
     tiff_colours,
     tiff_pixel_size,
@@ -69,11 +69,8 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
     import zarr
 
     with tifffile.TiffFile(path) as tiff:
-        index = check_page(path, page, count_planes(tiff))
-        one_page = len(tiff.pages) == 1
-        chosen = tiff.pages[0 if one_page else index].aspage()
-        start = index * chosen.nbytes if one_page else 0  # after the first of the planes
-        start += chosen.dataoffsets[0] if chosen.dataoffsets else 0
+        chosen, before = find_plane(path, tiff, page)
+        start = before * chosen.nbytes + (chosen.dataoffsets[0] if chosen.dataoffsets else 0)
         found_size = tiff_pixel_size(tiff)
         mapped = chosen.is_memmappable
         _ = chosen.colormap  # read while the file is open
@@ -88,7 +85,7 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
     planar = chosen.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(chosen.shape) == 3
     store: Any = None
     if not mapped:
-        if index != chosen.index:
+        if before:
             raise InputError(f"{path}: page {page} can't be found; save it on its own")
         store = zarr.open_array(tifffile.imread(path, key=chosen.index, aszarr=True), mode="r")
 
