@@ -37,6 +37,7 @@ ORDER = (
     "jobs",
     "console",
     "arguments",
+    "study_commands",
     "cli",
     "__main__",
 )

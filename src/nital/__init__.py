@@ -18,7 +18,7 @@ The modules, in the order in which data flows:
     classes      joining, order and table          results       what is left on the disk
     agreement    against a reference               jobs          from files to folders of results
 
-The command line is `cli`.
+The command line is `cli`, with `study_commands`.
 
 Importing nital loads none of them; torch loads with the first name that needs it.
 """
