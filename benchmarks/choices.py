@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +21,6 @@ from torch import Tensor
 from torch.nn import functional
 
 import nital
-from nital.classes import join_classes
 from nital.device import using_threads
 from nital.fast import find_fine_classes, network_of, train_on_sample
 from nital.network import Network
@@ -115,7 +115,9 @@ def precisions(paths: list[Path]) -> Table:
             kind = type(name, (Rounded,), {"rounding": staticmethod(rounding)})
             networks.append(kind(exact.weights, exact.biases, exact.receptive_radius))
         found = [find_fine_classes(network, micrograph, settings) for network in networks]
-        first, *others = (join_classes(each.statistics, N_CLASSES)[each.labels] for each in found)
+        first, *others = (np.empty_like(each.labels) for each in found)
+        for each, labels in zip(found, (first, *others), strict=True):
+            each.join(N_CLASSES, labels)
         changed = [100 * float((other != first).mean()) for other in others]
         for column, value in zip(columns, changed, strict=True):
             column.append(value)

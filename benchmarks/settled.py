@@ -18,8 +18,8 @@ from rich.table import Table
 
 import nital
 from nital import fast
-from nital.classes import join_classes
 from nital.fast import find_fine_classes, train_on_sample
+from nital.prediction import label_window
 from nital.sampling import Sample
 from nital.segmenter import prepare, resolve
 from nital.settings import FAST
@@ -29,12 +29,15 @@ MORE = (1, 2, 5)
 
 def labels_after(
     micrograph: nital.Micrograph, sample: Sample, iterations: int, n_classes: int
-) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
     """Fine labels and classes after so many iterations."""
     settings = resolve(replace(FAST, max_iterations=iterations), micrograph)
     (trained,) = train_on_sample(sample, settings, [settings.seed])
-    fine = find_fine_classes(trained.network, micrograph, settings)
-    return fine.labels, join_classes(fine.statistics, n_classes)[fine.labels]
+    everything = slice(0, micrograph.shape[0]), slice(0, micrograph.shape[1])
+    _, fine = label_window(trained.network, micrograph, *everything)  # as the network numbers them
+    classes = np.empty_like(fine)
+    find_fine_classes(trained.network, micrograph, settings).join(n_classes, classes)
+    return fine, classes
 
 
 def main() -> None:

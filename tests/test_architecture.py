@@ -25,6 +25,7 @@ ORDER = (
     "classes",
     "agreement",
     "segmentation",
+    "phases",
     "fast",
     "segmenter",
     "studies",

@@ -8,6 +8,7 @@ from nital.arguments import (
     check_names,
     parse_fractions,
     parse_numbers,
+    parse_phases,
     parse_pixel_size,
     parse_range,
     parse_size,
@@ -113,3 +114,35 @@ def test_two_images_must_not_share_a_folder() -> None:
     check_names([Path("a/x.png"), Path("a/y.png")])
     with pytest.raises(InputError, match=r"b/x\.tif.*a/x\.png"):
         check_names([Path("a/x.png"), Path("b/x.tif")])
+
+
+def test_phases() -> None:
+    assert parse_phases("ferrite=1,4-6 pearlite=2,3", 6) == {
+        "ferrite": [1, 4, 5, 6],
+        "pearlite": [2, 3],
+    }
+    assert parse_phases(" pearlite=2   ferrite=rest ", 4) == {"pearlite": [2], "ferrite": [1, 3, 4]}
+    assert parse_phases("ferrite=rest pearlite=2", 2) == {"ferrite": [1], "pearlite": [2]}
+    assert parse_phases("Fe3C=7-7", 9) == {"Fe3C": [7]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "names no phase"),
+        ("ferrite", "not PHASE=NUMBERS"),
+        ("=1", "not PHASE=NUMBERS"),
+        ("ferrite=", "not PHASE=NUMBERS"),
+        ("ferrite=1 ferrite=2", "named twice"),
+        ("a=rest b=rest", "the rest goes to a already"),
+        ("ferrite=1,x", "'x' is no number and no range"),
+        ("ferrite=1,,2", "'' is no number"),
+        ("ferrite=0", "use fine classes of 1 to 6"),
+        ("ferrite=5-7", "5-7: use fine classes of 1 to 6"),
+        ("ferrite=4-2", "4-2: use fine classes"),
+        ("ferrite=-1", "is no number and no range"),
+    ],
+)
+def test_bad_phases(text: str, said: str) -> None:
+    with pytest.raises(SettingError, match=f"--merge.*{said}"):
+        parse_phases(text, 6)

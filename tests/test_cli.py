@@ -197,6 +197,80 @@ def test_a_page_of_a_stack(image: Path, nital: Nital) -> None:
     assert json.loads(done.out)["page"] == 2
 
 
+# --- fine classes and phases --------------------------------------------------------------------
+
+
+def test_fine_makes_a_contact_sheet_and_a_table(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--n-classes", 2, "--out", "o")
+    done = nital("fine", "o/a")
+    assert (done.code, done.err) == (0, "")
+    assert "o/a/fine.png" in done.out
+    with Image.open("o/a/fine.png") as sheet:
+        assert sheet.width > 200
+    told = json.loads(nital("fine", "o/a", "--json").out)["fine_classes"]
+    assert [row["class"] for row in told] == list(range(1, len(told) + 1))
+    assert sum(row["n_pixels"] for row in told) == 16 * 20
+
+
+def test_fine_classes_are_merged_to_phases(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--n-classes", 2, "--out", "o")
+    done = nital("fine", "o/a", "--merge", "dark=1-2 bright=rest")
+    assert (done.code, done.err) == (0, "")
+    assert "dark" in done.out
+    fine, phases = read_labels("o/a/fine.tif"), read_labels("o/a/phases.tif")
+    assert ((phases == 1) == (fine <= 2)).all()
+    again = nital("fine", "o/a", "--merge", "dark=1 bright=rest")
+    assert (again.code, again.out) == (2, "")
+    assert "--force" in again.err
+    told = nital("fine", "o/a", "--merge", "dark=1 bright=rest", "--force", "--json")
+    assert json.loads(told.out) == json.loads(Path("o/a/phases.json").read_text())
+
+
+def test_a_new_result_takes_older_phases_away(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--out", "o")
+    nital("fine", "o/a")
+    nital("fine", "o/a", "--merge", "all=rest")
+    assert {"fine.png", "phases.tif", "phases.csv"} <= files("o/a")
+    assert nital("segment", image, *QUICK, "--out", "o", "--seed", 1).code == 2
+    assert nital("segment", image, *QUICK, "--out", "o", "--seed", 1, "--force").code == 0
+    assert not {"fine.png", "phases.tif", "phases.png", "phases.csv", "phases.json"} & files("o/a")
+
+
+def test_a_micrograph_that_has_moved(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--out", "o")
+    image.rename("elsewhere.png")
+    missing = nital("fine", "o/a")
+    assert (missing.code, missing.out) == (2, "")
+    assert "a.png: the micrograph of o/a is not there; say where with --image" in missing.err
+    assert nital("fine", "o/a", "--image", "elsewhere.png").code == 0
+    Image.fromarray(halves()[::-1]).save("a.png")
+    other = nital("fine", "o/a", "--merge", "all=rest")
+    assert other.code == 2
+    assert "not the micrograph that o/a was made from" in other.err
+    assert "phases.tif" not in files("o/a")
+
+
+def test_results_without_fine_classes(image: Path, nital: Nital) -> None:
+    nital("segment", image, *QUICK, "--mode", "paper", "--out", "o")
+    for folder, said in (("o/a", "holds no fine classes"), ("o", "no result"), ("x", "no result")):
+        done = nital("fine", folder)
+        assert (done.code, done.out) == (2, "")
+        assert said in done.err
+    Path("o/a/fine.tif").write_bytes(b"II*")
+    Path("o/a/summary.json").write_text("{")
+    assert "damaged" in nital("fine", "o/a").err
+
+
+@pytest.mark.parametrize("merge", ["", "a=99", "a=1", "a=1 b=1,rest", "a=1 b=1 c=rest"])
+def test_bad_phases_leave_nothing(image: Path, nital: Nital, merge: str) -> None:
+    nital("segment", image, *QUICK, "--n-classes", 2, "--out", "o")
+    before = files("o")
+    done = nital("fine", "o/a", "--merge", merge)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert files("o") == before
+
+
 # --- many images --------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from nital.render import (
     class_colours,
     comparison_figure,
+    contact_sheet,
     contour_figure,
     criteria_figure,
     overlay,
@@ -66,3 +67,16 @@ def test_figures_are_drawn(tmp_path: Path) -> None:
         with Image.open(tmp_path / f"{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 5
     assert "m = 5, n = 500" in figures["contour"].axes[0].get_title()
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 24])
+def test_a_contact_sheet_lights_up_each_class_once(n: int) -> None:
+    labels = (np.arange(12 * 30).reshape(12, 30) % (n + 1)).astype(np.uint8)
+    pixels = np.full((12, 30, 3), 0.5, np.float32)
+    figure = contact_sheet(pixels, labels, [f"class {i}" for i in range(1, n + 1)])
+    shown = [axis for axis in figure.axes if axis.images]
+    assert [axis.get_title() for axis in shown] == [f"class {i}" for i in range(1, n + 1)]
+    for number, axis in enumerate(shown, start=1):
+        picture = np.asarray(axis.images[0].get_array())
+        lit = (picture != picture[labels == 0][0]).any(axis=2)
+        assert (lit == (labels == number)).all()

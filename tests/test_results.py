@@ -14,22 +14,27 @@ from PIL import Image
 from conftest import halves
 from nital import results
 from nital.agreement import compare
+from nital.criteria import measure_regions
+from nital.errors import OutputError
 from nital.files import read_labels, read_micrograph
 from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.phases import name_phases
 from nital.render import class_colours
 from nital.results import (
+    PHASE_FILES,
     RESULT_FILES,
     class_study_summary,
     summarise,
     superpixel_study_summary,
     versions,
     write_class_study,
+    write_phases,
     write_result,
     write_superpixel_study,
     write_synthetic,
 )
-from nital.segmentation import Segmentation
+from nital.segmentation import FineClasses, Segmentation
 from nital.segmenter import segment
 from nital.settings import FAST, PAPER
 from nital.studies import Run, study_classes, study_superpixels
@@ -93,7 +98,7 @@ def test_the_files_say_what_the_summary_says(
     tmp_path: Path, result: Segmentation, micrograph: Micrograph, summary: dict[str, Any]
 ) -> None:
     write_result(tmp_path, result, micrograph, summary)
-    others = {"comparison.png", "labels.zarr"}
+    others = {"comparison.png", "labels.zarr", "fine.tif", "fine.csv"}  # paper mode
     assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - others
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.tif"), result.labels)
@@ -112,6 +117,46 @@ def test_the_files_say_what_the_summary_says(
         assert float(row["area_um2"]) == pytest.approx(count / 4, rel=1e-5)
         assert float(row["area_fraction"]) == pytest.approx(count / (14 * 20), abs=1e-6)
         assert float(row["mean_grey"]) == pytest.approx(wanted["mean_grey"], abs=1e-3)
+
+
+def test_fine_classes_are_written_with_the_class_of_each(
+    tmp_path: Path, micrograph: Micrograph
+) -> None:
+    found = segment(micrograph, 2, settings=replace(FAST, n_filters=8, max_iterations=20))
+    assert found.fine is not None
+    write_result(tmp_path, found, micrograph, summarise(found, micrograph, source=Path("a.png")))
+    labels = read_labels(tmp_path / "fine.tif")
+    np.testing.assert_array_equal(labels, found.fine.labels)
+    with (tmp_path / "fine.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["class"]) for row in rows] == list(range(1, labels.max() + 1))
+    for row in rows:
+        inside = labels == int(row["class"])
+        assert int(row["n_pixels"]) == inside.sum()
+        assert set(found.labels[inside]) == {int(row["in_class"])}
+
+
+def test_phases_are_written_with_their_names(tmp_path: Path, micrograph: Micrograph) -> None:
+    labels = np.where(halves() < 120, 1, 2).astype(np.uint8)
+    labels[:, :3], labels[14:] = 3, 0
+    fine = FineClasses(labels, measure_regions(micrograph.pixels, labels))
+    phases = name_phases(fine, {"bright": [2], "all else": [3, 1]})
+    write_phases(tmp_path, micrograph, phases)
+    assert {path.name for path in tmp_path.iterdir()} == set(PHASE_FILES)
+    np.testing.assert_array_equal(read_labels(tmp_path / "phases.tif"), phases.labels)
+    stored = json.loads((tmp_path / "phases.json").read_text())
+    assert [row["phase"] for row in stored["phases"]] == ["bright", "all else"]
+    assert [row["fine_classes"] for row in stored["phases"]] == [[2], [1, 3]]
+    with (tmp_path / "phases.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for number, row in enumerate(rows, start=1):
+        count = int((phases.labels == number).sum())
+        assert int(row["n_pixels"]) == count == stored["phases"][number - 1]["n_pixels"]
+        assert float(row["area_um2"]) == pytest.approx(count / 4)
+    assert [row["fine_classes"] for row in rows] == ["2", "1 3"]
+    with pytest.raises(OutputError, match="--force"):
+        write_phases(tmp_path, micrograph, phases)
+    write_phases(tmp_path, micrograph, phases, force=True)
 
 
 def test_no_area_without_a_pixel_size(tmp_path: Path, summary: dict[str, Any]) -> None:
@@ -171,7 +216,7 @@ def test_labels_of_an_ome_zarr_are_an_ome_zarr(
     tmp_path: Path, result: Segmentation, micrograph: Micrograph, summary: dict[str, Any]
 ) -> None:
     write_result(tmp_path, result, micrograph, summary, as_zarr=True)
-    others = {"comparison.png", "labels.tif"}
+    others = {"comparison.png", "labels.tif", "fine.tif", "fine.csv"}
     assert {path.name for path in tmp_path.iterdir()} == set(RESULT_FILES) - others
     written = open_micrograph(tmp_path / "labels.zarr")
     assert written.pixel_size == 0.5

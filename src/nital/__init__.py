@@ -6,8 +6,8 @@
 
 The modules, in the order in which data flows:
 
-    device       what computes, and how            fast          fast mode's training and labels
-    micrograph   one image as nital sees it        segmentation  the result
+    device       what computes, and how            phases        named by a person
+    micrograph   one image as nital sees it        fast          fast mode's training and labels
     synthetic    micrographs with an exact truth   segmenter     the front door
     superpixels  SLIC                              studies       of classes and superpixels
     network      the convolutional network         storage       whole results, safe journals
@@ -17,6 +17,7 @@ The modules, in the order in which data flows:
     criteria     F, F', Q: no reference needed     render        overlays and figures
     classes      joining, order and table          results       what is left on the disk
     agreement    against a reference               jobs          from files to folders of results
+    segmentation the result, and its fine classes
 
 The command line is `cli`, with `study_commands`.
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from nital.files import read_labels, read_micrograph
     from nital.large import open_micrograph
     from nital.micrograph import LargeMicrograph, Micrograph
+    from nital.phases import PhaseMap, name_phases
     from nital.segmentation import Segmentation
     from nital.segmenter import segment
     from nital.settings import FAST, PAPER, Settings
@@ -50,12 +52,14 @@ __all__ = [
     "Micrograph",
     "NitalError",
     "OutputError",
+    "PhaseMap",
     "Segmentation",
     "SettingError",
     "Settings",
     "SyntheticMicrograph",
     "compare",
     "evaluate",
+    "name_phases",
     "open_micrograph",
     "read_labels",
     "read_micrograph",
@@ -77,6 +81,8 @@ _HOME = {
     "open_micrograph": "large",
     "LargeMicrograph": "micrograph",
     "Micrograph": "micrograph",
+    "PhaseMap": "phases",
+    "name_phases": "phases",
     "Segmentation": "segmentation",
     "segment": "segmenter",
     "FAST": "settings",

@@ -55,6 +55,18 @@ def order_labels(
     return labels
 
 
+def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
+    """Numbers for classes 1..n: 1 to k from the darkest of those in use; 0 for the others.
+
+    (n + 1,), int64; the first is that of 0. Classes of equal mean keep the order of their numbers.
+    """
+    live = np.flatnonzero(classes.areas > 0)
+    number = np.zeros(len(classes.areas) + 1, np.int64)
+    order = np.argsort(classes.means[live] @ LUMINANCE, kind="stable")
+    number[live[order] + 1] = np.arange(1, len(live) + 1)
+    return number
+
+
 def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
     """Join fine classes, two at a time, until `n_classes` are left.
 

@@ -175,6 +175,49 @@ def score(
         console.print_agreement(agreement)
 
 
+@app.command()
+def fine(
+    result: Annotated[Path, typer.Argument(help="A folder of results.", metavar="RESULT")],
+    merge: Annotated[
+        str | None,
+        typer.Option(help='Phases, as "ferrite=1,4-6 pearlite=2,3" or "pearlite=2 ferrite=rest".'),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="The micrograph.", show_default="where it was when it was segmented"),
+    ] = None,
+    as_json: arg.Json = False,
+    force: arg.Force = False,
+) -> None:
+    """Show the fine classes that a result was joined from, or put them together to phases.
+
+    Without --merge: a contact sheet, on which each is lit up over the whole micrograph.
+    """
+    from nital import console
+    from nital.jobs import open_result
+    from nital.phases import name_phases
+    from nital.results import class_summary, phase_summary, write_contact_sheet, write_phases
+
+    opened = open_result(result, image=image)
+    classes = opened.fine.classes
+    if merge is None:
+        write_contact_sheet(result, opened.micrograph, opened.fine, opened.labels)
+        if as_json:
+            typer.echo(json.dumps({"fine_classes": class_summary(classes)}))
+            return
+        console.print_classes(classes, float((opened.fine.labels == 0).mean()))
+        console.print_files(result, ["fine.png"])
+        return
+    phases = name_phases(opened.fine, arg.parse_phases(merge, len(classes)))
+    write_phases(result, opened.micrograph, phases, force=force)
+    if as_json:
+        typer.echo(json.dumps(phase_summary(phases, opened.micrograph)))
+        return
+    console.print_phases(phases)
+    console.print_criteria(phases.criteria, "phases")
+    console.print_files(result, ["phases.png", "phases.tif", "phases.csv"])
+
+
 app.command()(study_commands.superpixels)
 app.command()(study_commands.classes)
 app.command("map")(study_commands.map_)

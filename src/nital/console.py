@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nital.agreement import Agreement
     from nital.classes import ClassRow
     from nital.criteria import Criteria
+    from nital.phases import PhaseMap
     from nital.segmentation import Segmentation
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
@@ -114,6 +115,24 @@ def print_truth(fractions: dict[str, float]) -> None:
     out.print(table)
 
 
+def print_phases(phases: "PhaseMap") -> None:
+    """The table of phases."""
+    table = _table("phase", "", "area fraction", "mean grey (0-255)", "pixels", "fine classes")
+    rows = zip(
+        phases.names, phases.members, phases.classes, class_colours(len(phases.names)), strict=True
+    )
+    for name, members, row, colour in rows:
+        table.add_row(
+            escape(name),
+            Text("  ", style=f"on #{bytes(colour).hex()}"),
+            percent(row.area_fraction),
+            f"{row.mean_grey:.1f}",
+            f"{row.n_pixels:,}",
+            ", ".join(map(str, members)),
+        )
+    out.print(table)
+
+
 def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> None:
     """The table of classes."""
     table = _table("class", "", "area fraction", "mean grey (0-255)", "pixels")
@@ -138,7 +157,7 @@ def percent(share: float) -> str:
 
 def print_criteria(criteria: "Criteria", regions: str) -> None:
     """F, F' and Q on one line."""
-    of = "class" if regions == "classes" else "connected component"
+    of = {"classes": "class", "phases": "phase"}.get(regions, "connected component")
     out.print(
         f"F = {criteria.F:.6g}   F' = {criteria.F_prime:.6g}   Q = {criteria.Q:.6g}"
         f"   (lower is better; a region is a {of})"

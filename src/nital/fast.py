@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nital.classes import from_dark_to_bright
 from nital.criteria import RegionStatistics, measure_regions
 from nital.device import repeatable, using_threads
 from nital.micrograph import Source
 from nital.network import Network
 from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_window
 from nital.sampling import Sample, batches_of_each
+from nital.segmentation import FineClasses, renumber
 from nital.settings import Settings
 from nital.training import Settled, Step, Training, balanced, train
 
@@ -45,17 +47,6 @@ class Trained:
 
     network: FrozenNetwork
     training: Training
-
-
-@dataclass(frozen=True)
-class FineClasses:
-    """Classes of a micrograph before they are joined."""
-
-    labels: NDArray[np.unsignedinteger]
-    """(rows, cols): 1 to `n_responses`, 0 = excluded."""
-
-    statistics: RegionStatistics
-    """Of the regions that have one label."""
 
 
 def label_dtype(n_responses: int) -> type[np.uint8 | np.uint16]:
@@ -112,7 +103,7 @@ def find_fine_classes(
     out: NDArray[np.unsignedinteger] | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> FineClasses:
-    """Label an image with fine classes and measure them, in one pass.
+    """Label an image with fine classes and measure them, in one pass; then number them.
 
     Parameters
     ----------
@@ -128,7 +119,10 @@ def find_fine_classes(
             if on_rows is not None:
                 on_rows(rows.stop)
     assert measured is not None  # an image has rows
-    return FineClasses(labels, measured)
+    number = from_dark_to_bright(measured)
+    renumber(labels, number, labels)
+    order = np.argsort(number[1:])[-number.max() :]
+    return FineClasses(labels, measured.only(order))
 
 
 def _label_bands(

@@ -146,6 +146,21 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object that `write_json` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    try:
+        value: dict[str, Any] = json.loads(_read_bytes(path))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); make it again") from error
+    return value
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object as indented JSON."""
     path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")

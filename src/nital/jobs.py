@@ -15,15 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
+from nital.criteria import measure_regions
 from nital.device import using_threads
 from nital.errors import InputError
 from nital.fast import label_dtype
-from nital.files import read_labels, write_table
-from nital.large import open_micrograph
+from nital.files import read_json, read_labels, read_micrograph, write_table
+from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import save_figure, superpixel_figure
-from nital.results import RESULT_FILES, summarise, versions, write_result
-from nital.segmentation import Segmentation
+from nital.results import (
+    FINE_FILES,
+    PHASE_FILES,
+    RESULT_FILES,
+    summarise,
+    versions,
+    write_result,
+)
+from nital.segmentation import FineClasses, Segmentation
 from nital.segmenter import resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
@@ -83,7 +91,9 @@ def segment_file(
     truth = None if reference is None else _read_reference(reference, micrograph, ignore)
     settings = resolve(settings, micrograph)
     n_rows = micrograph.shape[0]
-    with staged(folder, RESULT_FILES, force=force) as aside:
+    # What was made of an older result does not belong to this one.
+    owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES)
+    with staged(folder, owned, force=force) as aside:
         result = segment(
             micrograph,
             settings=settings,
@@ -132,6 +142,54 @@ def _room_on_disk(
         if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
             os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)
         return np.memmap(file, dtype, "w+", shape=micrograph.shape)
+
+
+@dataclass(frozen=True)
+class OpenedResult:
+    """A result in fast mode, read back from its folder."""
+
+    micrograph: Micrograph
+    fine: FineClasses
+    labels: NDArray[np.uint16]
+    """The classes that the fine ones were joined to."""
+
+
+def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
+    """Read back the fine classes of a result, and its micrograph.
+
+    Parameters
+    ----------
+    folder : Path
+        As `segment_file` wrote it.
+    image : Path, optional
+        Where the micrograph is now. None: where it was when it was segmented.
+
+    Raises
+    ------
+    InputError
+        If there are no fine classes, or the micrograph is missing or another one.
+    """
+    if not (folder / "summary.json").is_file():
+        raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+    if not (folder / "fine.tif").is_file():
+        raise InputError(
+            f"{folder}: holds no fine classes; paper mode and images of more than"
+            f" {LARGE_PIXELS:,} pixels have none: segment again in fast mode, or a part"
+        )
+    summary = read_json(folder / "summary.json")
+    path = image or Path(summary["image"])
+    if not path.exists():
+        raise InputError(f"{path}: the micrograph of {folder} is not there; say where with --image")
+    micrograph = read_micrograph(path, page=summary["page"], pixel_size=summary["pixel_size_um"])
+    joined = "labels.zarr" if (folder / "labels.zarr").exists() else "labels.tif"
+    fine, labels = (read_labels(folder / name).astype(np.uint16) for name in ("fine.tif", joined))
+    if micrograph.sha256 != summary["sha256"] or micrograph.shape != fine.shape:
+        raise InputError(
+            f"{path}: not the micrograph that {folder} was made from; name that with --image, or"
+            " segment again"
+        )
+    statistics = measure_regions(micrograph.pixels, fine)
+    return OpenedResult(micrograph, FineClasses(fine, statistics), labels)
 
 
 def draw_superpixels(

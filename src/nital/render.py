@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # matplotlib is loaded by the figures only: colours and overl
     from matplotlib.figure import Figure
 
 OVERLAY_OPACITY = 0.5
+_DIMMED = 0.6
 
 # Okabe & Ito (2008): told apart by readers with any colour vision.
 _PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")
@@ -45,6 +46,30 @@ def overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray
         blended: NDArray[np.float64] = (1 - opacity) * row + opacity * colours[of_row]
         picture[:] = np.round(255 * blended)
     return tinted
+
+
+def contact_sheet(
+    pixels: NDArray[np.float32], labels: NDArray[np.integer], titles: Sequence[str]
+) -> "Figure":
+    """Every class lit up over the whole micrograph, one picture a class.
+
+    Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k; k titles.
+    """
+    n_cols = min(len(titles), 4)
+    n_rows = -(-len(titles) // n_cols)
+    aspect = pixels.shape[0] / pixels.shape[1]
+    width = 3.4
+    figure = _figure(width * n_cols, (width * aspect + 0.3) * n_rows)
+    axes = figure.subplots(n_rows, n_cols, squeeze=False)
+    dimmed = _DIMMED * pixels
+    lit = class_colours(2)[1] / np.float32(255)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, (axis, title) in enumerate(zip(axes.flat, titles, strict=False), start=1):
+        inside = (labels == number)[..., np.newaxis]
+        axis.imshow(np.where(inside, lit, dimmed), interpolation="antialiased")
+        axis.set_title(title, fontsize=9)
+    return figure
 
 
 def comparison_figure(

@@ -18,15 +18,17 @@ from nital.files import write_json, write_labels, write_table
 from nital.large import LARGE_PIXELS, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.ome_zarr import write_ome_zarr_labels
+from nital.phases import PhaseMap
 from nital.render import (
     class_colours,
     comparison_figure,
+    contact_sheet,
     contour_figure,
     criteria_figure,
     overlay,
     save_figure,
 )
-from nital.segmentation import Segmentation
+from nital.segmentation import FineClasses, Segmentation
 from nital.storage import staged
 from nital.studies import ClassStudy, SuperpixelStudy
 from nital.synthetic import SyntheticMicrograph
@@ -41,7 +43,11 @@ RESULT_FILES = (
     "classes.csv",
     "comparison.png",
     "summary.json",
+    "fine.tif",
+    "fine.csv",
 )
+FINE_FILES = ("fine.png",)
+PHASE_FILES = ("phases.tif", "phases.png", "phases.csv", "phases.json")
 OVERLAY_SIDE = 4000
 """The overlay of a larger micrograph shows every 2nd, 3rd ... pixel, so that it can be opened."""
 
@@ -122,10 +128,15 @@ def write_result(
         write_label_pyramid(folder / "labels.tif", labels, colours, size)
     else:
         write_labels(folder / "labels.tif", labels, colours, size)
-    step = -(-max(labels.shape) // OVERLAY_SIDE)
-    shown = overlay(micrograph.reduced(step), labels[::step, ::step])
-    Image.fromarray(shown).save(folder / "overlay.png")
-    _write_classes(folder / "classes.csv", segmentation, micrograph, colours)
+    _write_overlay(folder / "overlay.png", micrograph, labels)
+    write_table(folder / "classes.csv", class_rows(segmentation.classes, colours, size))
+    if segmentation.fine is not None:
+        fine = segmentation.fine
+        colours = class_colours(len(fine.classes))
+        write_labels(folder / "fine.tif", fine.labels, colours, size)
+        rows = class_rows(fine.classes, colours, size)
+        joined = zip(rows, fine.classes_in(labels), strict=True)
+        write_table(folder / "fine.csv", [row | {"in_class": label} for row, label in joined])
     if reference is not None and agreement is not None and isinstance(micrograph, Micrograph):
         figure = compare_side_by_side(micrograph, segmentation.labels, reference, agreement)
         save_figure(figure, folder / "comparison.png")
@@ -166,25 +177,91 @@ def _renumber(labels: NDArray[np.integer], order: Sequence[int | None]) -> NDArr
     return numbered
 
 
-def _write_classes(
-    path: Path,
-    segmentation: Segmentation,
-    micrograph: Micrograph | LargeMicrograph,
-    colours: NDArray[np.uint8],
+def _write_overlay(
+    path: Path, micrograph: Micrograph | LargeMicrograph, labels: NDArray[np.unsignedinteger]
 ) -> None:
-    size = micrograph.pixel_size
-    rows = [
+    step = -(-max(labels.shape) // OVERLAY_SIDE)
+    shown = overlay(micrograph.reduced(step), labels[::step, ::step])
+    Image.fromarray(shown).save(path)
+
+
+def class_rows(
+    classes: Sequence[ClassRow], colours: NDArray[np.uint8], pixel_size: float | None
+) -> list[dict[str, Any]]:
+    """The table of classes, ready for CSV; areas in µm² where the pixel size is known."""
+    return [
         {
             "class": row.label,
             "area_fraction": f"{row.area_fraction:.6f}",
             "n_pixels": row.n_pixels,
-            "area_um2": None if size is None else f"{row.n_pixels * size**2:.6g}",
+            "area_um2": None if pixel_size is None else f"{row.n_pixels * pixel_size**2:.6g}",
             "mean_grey": f"{row.mean_grey:.3f}",
             "colour": f"#{bytes(colour).hex()}",
         }
-        for row, colour in zip(segmentation.classes, colours, strict=True)
+        for row, colour in zip(classes, colours, strict=True)
     ]
-    write_table(path, rows)
+
+
+def write_contact_sheet(
+    folder: Path,
+    micrograph: Micrograph,
+    fine: FineClasses,
+    labels: NDArray[np.unsignedinteger],
+) -> None:
+    """Write `fine.png` to a folder of results; an older one is replaced.
+
+    `labels` (rows, cols) are the classes that the fine ones were joined to.
+    """
+    titles = [
+        f"{row.label}:  {100 * row.area_fraction:.2g} %, in class {joined}"
+        for row, joined in zip(fine.classes, fine.classes_in(labels), strict=True)
+    ]
+    with staged(folder, FINE_FILES, force=True) as aside:
+        figure = contact_sheet(micrograph.pixels, fine.labels, titles)
+        save_figure(figure, aside / "fine.png")
+
+
+def phase_summary(phases: PhaseMap, micrograph: Micrograph) -> dict[str, Any]:
+    """Phases and what they were made of, ready for JSON."""
+    rows = zip(phases.names, phases.members, phases.classes, strict=True)
+    return {
+        "image": micrograph.name,
+        "sha256": micrograph.sha256,
+        "pixel_size_um": micrograph.pixel_size,
+        "phases": [
+            {
+                "phase": name,
+                "label": row.label,
+                "fine_classes": list(members),
+                "area_fraction": row.area_fraction,
+                "n_pixels": row.n_pixels,
+                "mean_grey": row.mean_grey,
+            }
+            for name, members, row in rows
+        ],
+        "criteria": asdict(phases.criteria),
+        "versions": versions(),
+    }
+
+
+def write_phases(
+    folder: Path, micrograph: Micrograph, phases: PhaseMap, *, force: bool = False
+) -> None:
+    """Write label map, overlay, table and summary of phases to a folder of results."""
+    colours, size = class_colours(len(phases.names)), micrograph.pixel_size
+    with staged(folder, PHASE_FILES, force=force) as aside:
+        write_labels(aside / "phases.tif", phases.labels, colours, size)
+        _write_overlay(aside / "phases.png", micrograph, phases.labels)
+        rows = class_rows(phases.classes, colours, size)
+        named = zip(phases.names, phases.members, rows, strict=True)
+        write_table(
+            aside / "phases.csv",
+            [
+                {"phase": name, "fine_classes": " ".join(map(str, members))} | row
+                for name, members, row in named
+            ],
+        )
+        write_json(aside / "phases.json", phase_summary(phases, micrograph))
 
 
 def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:

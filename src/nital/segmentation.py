@@ -1,15 +1,69 @@
 """The result: labels, classes and criteria of a micrograph, and what a reader has to know."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.classes import TINY_FRACTION, ClassRow
-from nital.criteria import Criteria
+from nital.classes import TINY_FRACTION, ClassRow, join_classes, tabulate_classes
+from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate
+from nital.errors import InputError
 from nital.settings import Settings
 from nital.superpixels import FEW_PIXELS
 from nital.training import Step
+
+
+@dataclass(frozen=True)
+class FineClasses:
+    """Classes of a micrograph before they are joined: up to `n_responses`."""
+
+    labels: NDArray[np.unsignedinteger]
+    """(rows, cols): 1..n from the darkest to the brightest fine class, 0 = excluded."""
+
+    statistics: RegionStatistics
+    """Of each fine class, 1..n."""
+
+    @property
+    def classes(self) -> tuple[ClassRow, ...]:
+        """Area fraction and mean grey level of each."""
+        return tabulate_classes(self.statistics)
+
+    def classes_in(self, labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
+        """The class, in a map that was joined from these, of each fine class."""
+        numbers, first = np.unique(self.labels, return_index=True)
+        return tuple(int(label) for label in labels.ravel()[first[numbers > 0]])
+
+    def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
+        """Write the classes to `out`, which may be `labels`; return their statistics.
+
+        Where there are fewer fine classes than asked for, each is a class.
+        """
+        number = join_classes(self.statistics, n_classes)
+        renumber(self.labels, number, out)
+        return self.statistics.joined(number[1:])
+
+
+def criteria_with(
+    regions: str,
+    classes: RegionStatistics,
+    pixels: NDArray[np.float32] | None,
+    labels: NDArray[np.unsignedinteger],
+) -> Criteria:
+    """From the statistics of the classes where these are the regions; else `pixels` are needed."""
+    if regions == "classes" or pixels is None:
+        return criteria_of(classes)
+    return evaluate(pixels, labels, regions=regions)
+
+
+def renumber(
+    labels: NDArray[np.unsignedinteger],
+    number: NDArray[np.int64],
+    out: NDArray[np.unsignedinteger],
+) -> None:
+    """Write `number[labels]` to `out`, which may be `labels`, row by row: a copy might not fit."""
+    table = number.astype(out.dtype)
+    for row, found in zip(out, labels, strict=True):
+        row[:] = table[found]
 
 
 @dataclass(frozen=True)
@@ -42,6 +96,42 @@ class Segmentation:
 
     seconds: dict[str, float] = field(compare=False)
     """Wall-clock seconds of each stage."""
+
+    fine: FineClasses | None = field(default=None, compare=False, repr=False)
+    """What the classes were joined from; None in paper mode, which joins nothing, and where the
+    labels of a large micrograph were written over them."""
+
+    pixels: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(rows, cols, 3): the micrograph, where there are fine classes; not a copy."""
+
+    def at(self, n_classes: int) -> "Segmentation":
+        """The same segmentation with another number of classes; nothing is trained again.
+
+        Two numbers of classes are two cuts of one tree: the classes of the smaller are those of the
+        larger, some of them joined.
+
+        Raises
+        ------
+        InputError
+            If there are no fine classes.
+        SettingError
+            If `n_classes` is out of its range.
+        """
+        if self.fine is None or self.pixels is None:
+            raise InputError(
+                f"at({n_classes}): there are no fine classes in paper mode and of large"
+                f" micrographs; segment again with n_classes={n_classes}"
+            )
+        settings = replace(self.settings, n_classes=n_classes)
+        labels = np.empty_like(self.fine.labels)
+        classes = self.fine.join(n_classes, labels)
+        return replace(
+            self,
+            labels=labels,
+            classes=tabulate_classes(classes),
+            criteria=criteria_with(settings.regions, classes, self.pixels, labels),
+            settings=settings,
+        )
 
     @property
     def excluded_fraction(self) -> float:

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from nital.classes import join_classes, order_labels, tabulate_classes
-from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
+from nital.classes import order_labels, tabulate_classes
+from nital.criteria import measure_regions
 from nital.device import repeatable, resolve_device
 from nital.errors import InputError, SettingError
-from nital.fast import FineClasses, find_fine_classes, label_dtype, network_of, train_on_sample
+from nital.fast import find_fine_classes, label_dtype, network_of, train_on_sample
 from nital.micrograph import LargeMicrograph, Micrograph, Source
 from nital.prediction import predict
 from nital.sampling import Sample, take_sample
-from nital.segmentation import Segmentation
+from nital.segmentation import FineClasses, Segmentation, criteria_with
 from nital.settings import FAST, Settings
 from nital.superpixels import check_n_superpixels, find_superpixels, preset_n_superpixels
 from nital.training import Step, Training, train, whole_image
@@ -101,7 +101,7 @@ def segment(
         clock.lap("training")
         fine = find_fine_classes(trained.network, micrograph, settings, out, on_rows)
         clock.lap("prediction")
-        return _join(fine, fine.labels, micrograph, prepared, trained.training, settings, clock)
+        return _join(fine, micrograph, prepared, trained.training, settings, clock, out)
     if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
         raise TypeError
     return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
@@ -132,8 +132,7 @@ def segment_each(
         clock.lap("prediction")
         for settings in wanted:
             if settings.seed == seed:
-                labels = np.empty_like(fine.labels)
-                yield _join(fine, labels, micrograph, prepared, trained.training, settings, clock)
+                yield _join(fine, micrograph, prepared, trained.training, settings, clock)
                 clock = _Clock()
 
 
@@ -173,21 +172,20 @@ def _begin(source: Source, settings: Settings) -> Prepared:
 
 def _join(
     fine: FineClasses,
-    labels: NDArray[np.unsignedinteger],
     micrograph: Micrograph | LargeMicrograph,
     sample: Sample,
     training: Training,
     settings: Settings,
     clock: "_Clock",
+    out: NDArray[np.unsignedinteger] | None = None,
 ) -> Segmentation:
-    """Join fine classes into `labels`, which may be those of `fine`."""
-    number = join_classes(fine.statistics, settings.n_classes)
-    table = number.astype(labels.dtype)
-    for row, found in zip(labels, fine.labels, strict=True):  # a second map might not fit
-        row[:] = table[found]
-    classes = fine.statistics.joined(np.maximum(number[1:], 1))
+    """Join fine classes; into `out` where it is given, which already holds the fine labels."""
+    pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
+    kept = pixels is not None and out is None  # else two maps might not fit
+    labels = np.empty_like(fine.labels) if kept else fine.labels
+    classes = fine.join(settings.n_classes, labels)
     clock.lap("classes")
-    criteria = _criteria(classes, micrograph, labels, settings)
+    criteria = criteria_with(settings.regions, classes, pixels, labels)
     clock.lap("criteria")
     return Segmentation(
         labels=labels,
@@ -199,19 +197,9 @@ def _join(
         sampled_fraction=sample.fraction,
         settings=settings,
         seconds=clock.seconds,
+        fine=fine if kept else None,
+        pixels=pixels if kept else None,
     )
-
-
-def _criteria(
-    classes: RegionStatistics,
-    micrograph: Micrograph | LargeMicrograph,
-    labels: NDArray[np.unsignedinteger],
-    settings: Settings,
-) -> Criteria:
-    """From the statistics of the classes, where these are the regions that settings name."""
-    if settings.regions == "classes" or not isinstance(micrograph, Micrograph):
-        return criteria_of(classes)
-    return evaluate(micrograph.pixels, labels, regions=settings.regions)
 
 
 def _segment_as_paper(
@@ -240,7 +228,7 @@ def _segment_as_paper(
     labels = order_labels(raw, micrograph.grey, micrograph.excluded)
     classes = measure_regions(micrograph.pixels, labels)
     clock.lap("classes")
-    criteria = _criteria(classes, micrograph, labels, settings)
+    criteria = criteria_with(settings.regions, classes, micrograph.pixels, labels)
     clock.lap("criteria")
     return Segmentation(
         labels=labels,
