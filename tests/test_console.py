@@ -63,12 +63,6 @@ def test_excluded_area_is_told(result: Segmentation, capsys: pytest.CaptureFixtu
     assert "excluded: 12.50 % of the image" in capsys.readouterr().out
 
 
-def test_a_tiny_share_is_not_none() -> None:
-    assert console.percent(0.00001) == "<0.01 %"
-    assert console.percent(0) == "0.00 %"
-    assert console.percent(1) == "100.00 %"
-
-
 def test_agreement_names_the_classes(capsys: pytest.CaptureFixture[str]) -> None:
     labels = np.array([[1, 1, 2, 2, 3]])
     console.print_agreement(compare(labels, np.array([[1, 1, 2, 2, 2]])), ("pearlite", "ferrite"))

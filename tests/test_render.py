@@ -14,6 +14,7 @@ from nital.render import (
     contour_figure,
     criteria_figure,
     overlay,
+    percent,
     save_figure,
     superpixel_figure,
 )
@@ -80,3 +81,9 @@ def test_a_contact_sheet_lights_up_each_class_once(n: int) -> None:
         picture = np.asarray(axis.images[0].get_array())
         lit = (picture != picture[labels == 0][0]).any(axis=2)
         assert (lit == (labels == number)).all()
+
+
+def test_a_tiny_share_is_not_none() -> None:
+    assert percent(0.00001) == "<0.01 %"
+    assert percent(0) == "0.00 %"
+    assert percent(1) == "100.00 %"

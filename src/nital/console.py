@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from nital.render import class_colours
+from nital.render import class_colours, percent
 
 if TYPE_CHECKING:
     from nital.agreement import Agreement
@@ -117,7 +117,8 @@ def print_truth(fractions: dict[str, float]) -> None:
 
 def print_phases(phases: "PhaseMap") -> None:
     """The table of phases."""
-    table = _table("phase", "", "area fraction", "mean grey (0-255)", "pixels", "fine classes")
+    table = _table("phase", "", "area fraction", "mean grey (0-255)", "pixels")
+    table.add_column("fine classes")
     rows = zip(
         phases.names, phases.members, phases.classes, class_colours(len(phases.names)), strict=True
     )
@@ -128,9 +129,25 @@ def print_phases(phases: "PhaseMap") -> None:
             percent(row.area_fraction),
             f"{row.mean_grey:.1f}",
             f"{row.n_pixels:,}",
-            ", ".join(map(str, members)),
+            _ranges(members),
         )
     out.print(table)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers as one writes them: 1-4, 7.
+
+    >>> _ranges([1, 2, 3, 4, 7, 9, 10])
+    '1-4, 7, 9, 10'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(texts)
 
 
 def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> None:
@@ -148,11 +165,6 @@ def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> No
     out.print(table)
     if excluded_fraction:
         out.print(f"excluded: {percent(excluded_fraction)} of the image")
-
-
-def percent(share: float) -> str:
-    """A share of 1 in percent; a tiny one is never rounded to none."""
-    return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
 def print_criteria(criteria: "Criteria", regions: str) -> None:

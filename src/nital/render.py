@@ -34,6 +34,11 @@ def class_colours(n_classes: int) -> NDArray[np.uint8]:
     return np.array(colours, np.uint8).reshape(-1, 3)
 
 
+def percent(share: float) -> str:
+    """A share of 1 in percent; a tiny one is never rounded to none."""
+    return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
+
+
 def overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     """The micrograph, tinted with the colours of its classes; excluded pixels keep their own.
 
@@ -61,7 +66,7 @@ def contact_sheet(
     width = 3.4
     figure = _figure(width * n_cols, (width * aspect + 0.3) * n_rows)
     axes = figure.subplots(n_rows, n_cols, squeeze=False)
-    dimmed = _DIMMED * pixels
+    dimmed = np.repeat(_DIMMED * (pixels @ LUMINANCE)[..., np.newaxis], 3, axis=2)
     lit = class_colours(2)[1] / np.float32(255)
     for axis in axes.flat:
         axis.set_axis_off()

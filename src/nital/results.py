@@ -26,6 +26,7 @@ from nital.render import (
     contour_figure,
     criteria_figure,
     overlay,
+    percent,
     save_figure,
 )
 from nital.segmentation import FineClasses, Segmentation
@@ -213,7 +214,7 @@ def write_contact_sheet(
     `labels` (rows, cols) are the classes that the fine ones were joined to.
     """
     titles = [
-        f"{row.label}:  {100 * row.area_fraction:.2g} %, in class {joined}"
+        f"{row.label}:  {percent(row.area_fraction)}, in class {joined}"
         for row, joined in zip(fine.classes, fine.classes_in(labels), strict=True)
     ]
     with staged(folder, FINE_FILES, force=True) as aside:
