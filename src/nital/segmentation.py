@@ -30,8 +30,10 @@ class FineClasses:
 
     def classes_in(self, labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
         """The class, in a map that was joined from these, of each fine class."""
-        numbers, first = np.unique(self.labels, return_index=True)
-        return tuple(int(label) for label in labels.ravel()[first[numbers > 0]])
+        number = np.zeros(len(self.statistics.areas) + 1, np.int64)
+        for fine, joined in zip(self.labels, labels, strict=True):
+            number[fine] = joined
+        return tuple(number[1:].tolist())
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
