@@ -19,7 +19,7 @@ from conftest import halves
 from nital import fast, sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
-from nital.jobs import Study, draw_superpixels, segment_file, side_by_side
+from nital.jobs import Study, draw_superpixels, open_result, segment_file, side_by_side
 from nital.large import open_micrograph
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
@@ -356,6 +356,17 @@ def test_runs_that_leave_no_core_idle_go_one_after_the_other(
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     with side_by_side(settings) as pool:
         assert pool is None
+
+
+@pytest.mark.parametrize("name", ["fine.tif", "labels.tif"])
+def test_a_result_that_was_altered(image: Path, name: str) -> None:
+    segment_file(image, Path("r"), FAST_QUICK)
+    assert open_result(Path("r")).fine.labels.shape == (16, 20)
+    altered = read_labels(Path("r") / name).astype(np.uint8)
+    altered = np.where(altered == 2, 1, altered) if name == "fine.tif" else altered[:-1]
+    tifffile.imwrite(Path("r") / name, altered)
+    with pytest.raises(InputError, match=r"r: fine\.tif and labels\.tif are not as they were"):
+        open_result(Path("r"))
 
 
 def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:

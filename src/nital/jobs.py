@@ -189,6 +189,10 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
             " segment again"
         )
     statistics = measure_regions(micrograph.pixels, fine)
+    if labels.shape != fine.shape or not statistics.areas.all():
+        raise InputError(
+            f"{folder}: fine.tif and {joined} are not as they were written; segment again"
+        )
     return OpenedResult(micrograph, FineClasses(fine, statistics), labels)
 
 
