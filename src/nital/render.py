@@ -67,7 +67,8 @@ def contact_sheet(
     figure = _figure(width * n_cols, (width * aspect + 0.3) * n_rows)
     axes = figure.subplots(n_rows, n_cols, squeeze=False)
     dimmed = np.repeat(_DIMMED * (pixels @ LUMINANCE)[..., np.newaxis], 3, axis=2)
-    lit = class_colours(2)[1] / np.float32(255)
+    dimmed = np.round(255 * dimmed).astype(np.uint8)  # the figure keeps one for each class
+    lit = class_colours(2)[1]
     for axis in axes.flat:
         axis.set_axis_off()
     for number, (axis, title) in enumerate(zip(axes.flat, titles, strict=False), start=1):

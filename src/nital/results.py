@@ -52,6 +52,9 @@ PHASE_FILES = ("phases.tif", "phases.png", "phases.csv", "phases.json")
 OVERLAY_SIDE = 4000
 """The overlay of a larger micrograph shows every 2nd, 3rd ... pixel, so that it can be opened."""
 
+SHEET_SIDE = 2000
+"""A contact sheet holds the micrograph once for each fine class."""
+
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
 
 
@@ -181,9 +184,15 @@ def _renumber(labels: NDArray[np.integer], order: Sequence[int | None]) -> NDArr
 def _write_overlay(
     path: Path, micrograph: Micrograph | LargeMicrograph, labels: NDArray[np.unsignedinteger]
 ) -> None:
-    step = -(-max(labels.shape) // OVERLAY_SIDE)
-    shown = overlay(micrograph.reduced(step), labels[::step, ::step])
-    Image.fromarray(shown).save(path)
+    Image.fromarray(overlay(*_reduced(micrograph, labels, OVERLAY_SIDE))).save(path)
+
+
+def _reduced(
+    micrograph: Micrograph | LargeMicrograph, labels: NDArray[np.unsignedinteger], side: int
+) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger]]:
+    """Every n-th pixel of both, so that neither is higher or wider than `side`."""
+    step = -(-max(labels.shape) // side)
+    return micrograph.reduced(step), labels[::step, ::step]
 
 
 def class_rows(
@@ -218,7 +227,7 @@ def write_contact_sheet(
         for row, joined in zip(fine.classes, fine.classes_in(labels), strict=True)
     ]
     with staged(folder, FINE_FILES, force=True) as aside:
-        figure = contact_sheet(micrograph.pixels, fine.labels, titles)
+        figure = contact_sheet(*_reduced(micrograph, fine.labels, SHEET_SIDE), titles)
         save_figure(figure, aside / "fine.png")
 
 
