@@ -35,6 +35,11 @@ class Labelled:
     reference: NDArray[np.int64]
     ignore: int | None
 
+    @property
+    def n_classes(self) -> int:
+        """As many as the reference has."""
+        return max(2, len(np.unique(self.reference[self.reference != self.ignore])))
+
 
 @dataclass(frozen=True)
 class Score:
@@ -70,18 +75,16 @@ def labelled(data: Path, crop: int | None, ignore_zero: list[str]) -> Iterator[L
 
 
 def run(item: Labelled, mode: str, seed: int, limit: int) -> Score:
-    counted = item.reference[item.reference != item.ignore]
-    k = max(2, len(np.unique(counted)))
     changes = {"max_iterations": limit} if mode == "paper" else {}
     settings = Settings.of(mode, threads=torch.get_num_threads(), **changes)
-    result = nital.segment(item.micrograph, k, seed=seed, settings=settings)
+    result = nital.segment(item.micrograph, item.n_classes, seed=seed, settings=settings)
     agreement = nital.compare(result.labels, item.reference, ignore=item.ignore)
     return Score(
         item.folder,
         item.name,
         mode,
         seed,
-        k,
+        item.n_classes,
         result.n_classes,
         len(result.history),
         agreement.mean_iou,

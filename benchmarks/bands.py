@@ -9,8 +9,7 @@ labels have; label 0 of the sets named in --ignore-zero is not annotated.
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 
@@ -22,6 +21,7 @@ from rich.table import Table
 from scipy import ndimage
 
 import nital
+from accuracy import Labelled, labelled
 
 LEVELS = 32
 SMOOTHING = 1.0
@@ -30,33 +30,6 @@ SEEDS = 2
 SAMPLE_PIXELS = 20_000
 
 Features = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """One micrograph with its reference."""
-
-    folder: str
-    grey: NDArray[np.float32]
-    reference: NDArray[np.int64]
-    ignore: int | None
-
-    @property
-    def n_classes(self) -> int:
-        return max(2, len(np.unique(self.reference[self.reference != self.ignore])))
-
-
-def labelled(data: Path, ignore_zero: list[str]) -> Iterator[Labelled]:
-    """Each with `, choosing` or `, reporting` in the name of its set."""
-    for folder in sorted(path.parent for path in data.glob("*/labels")):
-        for place, path in enumerate(sorted((folder / "labels").glob("*.png"))):
-            micrograph = nital.read_micrograph(folder / "images" / path.name)
-            yield Labelled(
-                f"{folder.name}, {('choosing', 'reporting')[place % 2]}",
-                micrograph.grey / np.float32(255),
-                nital.read_labels(path),
-                0 if folder.name in ignore_zero else None,
-            )
 
 
 def openings(grey: Features, levels: NDArray[np.float64], areas: list[int]) -> list[Features]:
@@ -173,6 +146,24 @@ def by_hand(labels: NDArray, item: Labelled) -> NDArray:
     return votes.argmax(axis=1)[labels]
 
 
+def class_maps(item: Labelled, texts: list[str]) -> dict[str, list[NDArray]]:
+    """Maps of classes from 0, by what made them."""
+    grey = item.micrograph.grey / np.float32(255)
+    found: dict[str, list[NDArray]] = {}
+    members: list[NDArray] = []
+    for text in texts:
+        channels = features(grey, [int(area) for area in text.split(",")])
+        for seed in range(SEEDS):
+            clusters, centres = k_means(channels, N_CLUSTERS, seed)
+            areas = np.bincount(clusters, minlength=N_CLUSTERS)
+            members.append(ward(centres, areas, item.n_classes)[clusters])
+            hand = by_hand(clusters.reshape(grey.shape), item)
+            found.setdefault(text, []).append(members[-1].reshape(grey.shape))
+            found.setdefault(f"{text}, {N_CLUSTERS} clusters by hand", []).append(hand)
+    found["consensus of all"] = [consensus(members, item.n_classes).reshape(grey.shape)]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -181,26 +172,14 @@ def main() -> None:
     given = parser.parse_args()
     texts = given.areas or ["32,256,2048", "32,1000", "100,1000", "100,2000", "60,600"]
     scores: dict[str, dict[str, list[nital.Agreement]]] = {}
-    for item in labelled(given.data, given.ignore_zero.split(",")):
-        members: list[NDArray] = []
-        found: dict[str, list[NDArray]] = {}
-        for text in texts:
-            channels = features(item.grey, [int(area) for area in text.split(",")])
-            for seed in range(SEEDS):
-                clusters, centres = k_means(channels, N_CLUSTERS, seed)
-                areas = np.bincount(clusters, minlength=N_CLUSTERS)
-                members.append(ward(centres, areas, item.n_classes)[clusters])
-                found.setdefault(text, []).append(members[-1])
-                hand = by_hand(clusters.reshape(item.grey.shape), item)
-                found.setdefault(f"{text}, {N_CLUSTERS} clusters by hand", []).append(hand)
-        found["consensus of all"] = [consensus(members, item.n_classes)]
-        for name, maps in found.items():
-            scores.setdefault(name, {}).setdefault(item.folder, []).extend(
-                nital.compare(
-                    labels.reshape(item.grey.shape) + 1, item.reference, ignore=item.ignore
+    items = labelled(given.data, None, given.ignore_zero.split(","))
+    for folder, alike in groupby(items, key=lambda item: item.folder):
+        for place, item in enumerate(alike):
+            half = f"{folder}, {('choosing', 'reporting')[place % 2]}"
+            for name, maps in class_maps(item, texts).items():
+                scores.setdefault(name, {}).setdefault(half, []).extend(
+                    nital.compare(labels + 1, item.reference, ignore=item.ignore) for labels in maps
                 )
-                for labels in maps
-            )
     folders = sorted({folder for of_method in scores.values() for folder in of_method})
     table = Table("areas, pixels", *folders)
     for name, of_method in scores.items():

@@ -9,8 +9,8 @@ round it, and the share of the pixels that get another class is counted.
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from nital.sampling import Sample, batches_of_each
 from nital.segmenter import prepare, resolve
 from nital.settings import FAST
 from nital.training import balanced, train
+from speed import side_by_side
 
 ROUNDS = 5
 SIDE = 1000
@@ -37,17 +38,6 @@ FORMATS = {"channels last": torch.channels_last, "channels first": torch.contigu
 NETWORKS = (2, 5, 10)
 STEPS = 20
 N_CLASSES = 3
-
-
-def taking_turns(calls: list[Callable[[], object]]) -> list[float]:
-    """Median seconds of each call, after a first one."""
-    taken: list[list[float]] = [[] for _ in calls]
-    for _ in range(ROUNDS + 1):
-        for call, own in zip(calls, taken, strict=True):
-            start = time.perf_counter()
-            call()
-            own.append(time.perf_counter() - start)
-    return [statistics.median(own[1:]) for own in taken]
 
 
 def tiles() -> Table:
@@ -68,8 +58,9 @@ def tiles() -> Table:
                     in_order.responses(piece.contiguous(memory_format=order)).argmax(dim=1)
 
     for tile in TILES:
-        calls = [lambda tile=tile, order=order: predict(tile, order) for order in FORMATS.values()]
-        table.add_row(str(tile), *(f"{work / taken:.0f}" for taken in taking_turns(calls)))
+        calls = {name: partial(predict, tile, order) for name, order in FORMATS.items()}
+        taken = side_by_side(calls, ROUNDS)
+        table.add_row(str(tile), *(f"{work / each:.0f}" for each in taken.values()))
     return table
 
 
@@ -147,13 +138,16 @@ def batches_of_networks(path: Path) -> Table:
             read_every=STEPS,
         )
 
+    def one_after_the_other(seeds: list[int]) -> None:
+        for seed in seeds:
+            steps([seed])
+
     with using_threads(1):
         for n in NETWORKS:
             seeds = list(range(n))
-            taken = taking_turns(
-                [lambda seeds=seeds: steps(seeds), lambda n=n: [steps([s]) for s in range(n)]]
-            )
-            table.add_row(str(n), *(f"{1000 * each / STEPS:.0f}" for each in taken))
+            alone = partial(one_after_the_other, seeds)
+            taken = side_by_side({"batch": partial(steps, seeds), "alone": alone}, ROUNDS)
+            table.add_row(str(n), *(f"{1000 * each / STEPS:.0f}" for each in taken.values()))
     return table
 
 

@@ -123,12 +123,12 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def side_by_side(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+def side_by_side(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
     """Median seconds of each call; they take turns, so that a busy machine slows them alike."""
     for call in calls.values():
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, call in calls.items():
             taken[name].append(seconds(call))
     return {name: statistics.median(values) for name, values in taken.items()}

@@ -102,8 +102,9 @@ def join_classes(fine: RegionStatistics, n_classes: int) -> NDArray[np.int64]:
         groups[i] += groups.pop(j)
         areas, means, errors = (np.delete(each, j, axis=0) for each in (areas, means, errors))
     classes = np.zeros(len(fine.areas) + 1, np.int64)
-    for place, group in enumerate(np.argsort(means @ LUMINANCE, kind="stable"), start=1):
-        classes[np.array(groups[group]) + 1] = place
+    number = from_dark_to_bright(RegionStatistics(areas, means, errors))
+    for group, place in zip(groups, number[1:], strict=True):
+        classes[np.array(group) + 1] = place
     return classes
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -123,15 +125,14 @@ def print_phases(phases: "PhaseMap") -> None:
         phases.names, phases.members, phases.classes, class_colours(len(phases.names)), strict=True
     )
     for name, members, row, colour in rows:
-        table.add_row(
-            escape(name),
-            Text("  ", style=f"on #{bytes(colour).hex()}"),
-            percent(row.area_fraction),
-            f"{row.mean_grey:.1f}",
-            f"{row.n_pixels:,}",
-            _ranges(members),
-        )
+        table.add_row(escape(name), *_cells(row, colour), _ranges(members))
     out.print(table)
+
+
+def _cells(row: "ClassRow", colour: NDArray[np.uint8]) -> tuple[Text | str, ...]:
+    """What tables tell of a class: its colour, area fraction, mean grey and pixels."""
+    swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
+    return swatch, percent(row.area_fraction), f"{row.mean_grey:.1f}", f"{row.n_pixels:,}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -154,14 +155,7 @@ def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> No
     """The table of classes."""
     table = _table("class", "", "area fraction", "mean grey (0-255)", "pixels")
     for row, colour in zip(classes, class_colours(len(classes)), strict=True):
-        swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
-        table.add_row(
-            str(row.label),
-            swatch,
-            percent(row.area_fraction),
-            f"{row.mean_grey:.1f}",
-            f"{row.n_pixels:,}",
-        )
+        table.add_row(str(row.label), *_cells(row, colour))
     out.print(table)
     if excluded_fraction:
         out.print(f"excluded: {percent(excluded_fraction)} of the image")

@@ -105,10 +105,6 @@ class RegionStatistics:
         )
         return both.joined(np.tile(np.arange(1, len(self.areas) + 1), 2))
 
-    def only(self, index: NDArray[np.integer]) -> "RegionStatistics":
-        """Those of some regions, in this order; indices from 0."""
-        return RegionStatistics(self.areas[index], self.means[index], self.errors[index])
-
     def joined(self, number: NDArray[np.integer]) -> "RegionStatistics":
         """Statistics of the regions that these become; `number` (n,) says which, 1 to k.
 

@@ -15,7 +15,7 @@ from nital.criteria import RegionStatistics, measure_regions
 from nital.device import repeatable, using_threads
 from nital.micrograph import Source
 from nital.network import Network
-from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_window
+from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_dtype, label_window
 from nital.sampling import Sample, batches_of_each
 from nital.segmentation import FineClasses, renumber
 from nital.settings import Settings
@@ -47,11 +47,6 @@ class Trained:
 
     network: FrozenNetwork
     training: Training
-
-
-def label_dtype(n_responses: int) -> type[np.uint8 | np.uint16]:
-    """Kind of the labels."""
-    return np.uint8 if n_responses < 256 else np.uint16
 
 
 def train_on_sample(
@@ -121,8 +116,8 @@ def find_fine_classes(
     assert measured is not None  # an image has rows
     number = from_dark_to_bright(measured)
     renumber(labels, number, labels)
-    order = np.argsort(number[1:])[-number.max() :]
-    return FineClasses(labels, measured.only(order))
+    in_order = measured.joined(np.maximum(number[1:], 1))  # those not in use add nothing to 1
+    return FineClasses(labels, in_order)
 
 
 def _label_bands(

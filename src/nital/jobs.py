@@ -18,10 +18,10 @@ from nital.agreement import Agreement, compare
 from nital.criteria import measure_regions
 from nital.device import using_threads
 from nital.errors import InputError
-from nital.fast import label_dtype
 from nital.files import read_json, read_labels, read_micrograph, write_table
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.prediction import label_dtype
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
     FINE_FILES,

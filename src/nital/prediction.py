@@ -103,6 +103,11 @@ def freeze(network: Network, patches: Tensor) -> FrozenNetwork:
     return FrozenNetwork(tuple(as_stored), tuple(biases), network.receptive_radius)
 
 
+def label_dtype(n_responses: int) -> type[np.uint8 | np.uint16]:
+    """Kind of the labels 0 to `n_responses`."""
+    return np.uint8 if n_responses < 256 else np.uint16
+
+
 def label_window(
     network: FrozenNetwork, source: Source, rows: slice, cols: slice, *, tile: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger]]:
@@ -129,7 +134,7 @@ def label_window(
     side = tile or (CPU_TILE if device.type == "cpu" else GPU_TILE)
     padded, excluded = read_padded(source, rows, cols, r)
     shape = padded.shape[0] - 2 * r, padded.shape[1] - 2 * r
-    labels = np.empty(shape, np.uint8 if network.n_responses < 256 else np.uint16)
+    labels = np.empty(shape, label_dtype(network.n_responses))
     with torch.inference_mode():
         for top in range(0, shape[0], side):
             for left in range(0, shape[1], side):

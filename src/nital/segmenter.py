@@ -12,9 +12,9 @@ from nital.classes import order_labels, tabulate_classes
 from nital.criteria import measure_regions
 from nital.device import repeatable, resolve_device
 from nital.errors import InputError, SettingError
-from nital.fast import find_fine_classes, label_dtype, network_of, train_on_sample
+from nital.fast import find_fine_classes, network_of, train_on_sample
 from nital.micrograph import LargeMicrograph, Micrograph, Source
-from nital.prediction import predict
+from nital.prediction import label_dtype, predict
 from nital.sampling import Sample, take_sample
 from nital.segmentation import FineClasses, Segmentation, criteria_with
 from nital.settings import FAST, Settings

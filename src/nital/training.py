@@ -283,8 +283,8 @@ def train(
     for iteration, batch in enumerate(itertools.islice(batches, max_iterations), start=1):
         responses = batch.responses(stack)  # (n, m, q)
         with torch.no_grad():
-            in_use = torch.zeros(len(stack), stack.n_responses, device=responses.device)
-            in_use.scatter_(1, responses.argmax(dim=2), 1)
+            in_use = responses.new_zeros(len(stack), stack.n_responses, dtype=torch.bool)
+            in_use.scatter_(1, responses.argmax(dim=2), True)
             target = refine(responses, batch.superpixel, batch.n_superpixels)  # (n, m)
         loss = nn.functional.cross_entropy(
             responses.flatten(0, 1), target.flatten(), reduction="none"
@@ -298,7 +298,7 @@ def train(
                 weight.sub_(speed, alpha=rate)
         late = read_every > 1 and n_classes > 0  # it may turn out to have been the last
         kept = [weight.detach().clone() for weight in stack.weights] if late else []
-        unread.append((in_use.sum(dim=1).int(), loss.detach(), kept))
+        unread.append((in_use.sum(dim=1), loss.detach(), kept))
         if iteration % read_every == 0 or iteration == max_iterations:
             read()
             for index, done in enumerate(settled(stack) if settled is not None else []):
