@@ -6,22 +6,23 @@
 
 The modules, in the order in which data flows:
 
-    device       what computes, and how            phases        named by a person
-    micrograph   one image as nital sees it        fast          fast mode's training and labels
-    synthetic    micrographs with an exact truth   segmenter     the front door
-    superpixels  SLIC                              studies       of classes and superpixels
-    network      the convolutional network         storage       whole results, safe journals
-    training     the loop                          files         between the disk and arrays
-    sampling     what fast mode learns from        ome_zarr      chunked images in folders
-    prediction   network + image -> labels         large         images too large for the memory
-    criteria     F, F', Q: no reference needed     render        overlays and figures
-    classes      joining, order and table          results       what is left on the disk
-    agreement    against a reference               jobs          from files to folders of results
-    segmentation the result, and its fine classes
+    device       what computes, and how            sampling      the pixels that are learned from
+    micrograph   one image as nital sees it        clustering    clusters of features
+    synthetic    micrographs with an exact truth   segmentation  the result, and its fine classes
+    superpixels  SLIC                              phases        named by a person
+    network      the paper's network               fast          fast mode
+    training     its training                      segmenter     the front door
+    paper        paper mode                        studies       of classes and superpixels
+    criteria     F, F', Q: no reference needed     storage       whole results, safe journals
+    classes      joining, order and table          files         between the disk and arrays
+    agreement    against a reference               ome_zarr      chunked images in folders
+    features     size bands, contrast, modes       large         images too large for the memory
+
+    render, results, jobs                          figures, files and folders of results
 
 The command line is `cli`, with `study_commands`.
 
-Importing nital loads none of them; torch loads with the first name that needs it.
+Importing nital loads none of them; torch and scikit-image load in paper mode only.
 """
 
 from importlib import import_module
@@ -91,7 +92,9 @@ _HOME = {
     "SyntheticMicrograph": "synthetic",
     "synthesize": "synthetic",
 }
-_MODULES = {*_HOME.values(), "classes", "network", "prediction", "render", "results"} | {
+_MODULES = {*_HOME.values(), "classes", "clustering", "features", "network", "paper"} | {
+    "render",
+    "results",
     "sampling",
     "storage",
     "studies",

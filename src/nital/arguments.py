@@ -17,35 +17,43 @@ Mode = Annotated[
     str, typer.Option(help="fast, or paper: the method as published, on the whole image.")
 ]
 Seed = Annotated[int, typer.Option(help="Source of randomness; same seed, same result.")]
+Scale = Annotated[
+    str, typer.Option(help="fine: particles, films, grains; medium, coarse: areas of one texture.")
+]
 Superpixels = Annotated[
     int | None,
-    typer.Option(
-        help="Superpixels to ask for.", show_default="one per 20 pixels; paper: <= 50,000"
-    ),
+    typer.Option(help="Paper: superpixels to ask for.", show_default="1 per 20 pixels, <= 50,000"),
 ]
-Compactness = Annotated[float, typer.Option(help="Nearness in space against likeness in colour.")]
-MaxIterations = Annotated[int, typer.Option(help="Training stops here at the latest.")]
-LearningRate = Annotated[
+Compactness = Annotated[
     float | None,
-    typer.Option(help="Learning rate of the training.", show_default="0.05; paper: 0.1"),
+    typer.Option(help="Paper: nearness in space against likeness in colour.", show_default="20"),
 ]
-Momentum = Annotated[float, typer.Option(help="Momentum of the training.")]
-NLayers = Annotated[int, typer.Option(help="3 x 3 convolution layers of the network.")]
+MaxIterations = Annotated[
+    int | None, typer.Option(help="Paper: training stops here at the latest.", show_default="500")
+]
+LearningRate = Annotated[
+    float | None, typer.Option(help="Paper: learning rate of the training.", show_default="0.1")
+]
+Momentum = Annotated[
+    float | None, typer.Option(help="Paper: momentum of the training.", show_default="0.9")
+]
+NLayers = Annotated[
+    int | None,
+    typer.Option(help="Paper: 3 x 3 convolution layers of the network.", show_default="2"),
+]
 NFilters = Annotated[
-    int | None, typer.Option(help="Filters of each layer (p).", show_default="64; paper: 100")
+    int | None, typer.Option(help="Paper: filters of each layer (p).", show_default="100")
 ]
 NResponses = Annotated[
     int | None,
-    typer.Option(help="Classes that training starts with (q).", show_default="24; paper: 50"),
+    typer.Option(help="Paper: classes that training starts with (q).", show_default="50"),
 ]
 Regions = Annotated[str, typer.Option(help="Regions of the criteria: classes or components.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch's choice")]
-RunThreads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", help="CPU threads of each run.", show_default="1; paper: torch's choice"
-    ),
+Device = Annotated[
+    str | None, typer.Option(help="Paper: auto, cpu, cuda or mps.", show_default="auto")
+]
+Threads = Annotated[
+    int | None, typer.Option(help="Paper: CPU threads.", show_default="torch's choice")
 ]
 Page = Annotated[int | None, typer.Option(help="Page of a multi-page stack, from 1.")]
 PixelSize = Annotated[
@@ -84,14 +92,14 @@ def parse_numbers(name: str, text: str, kind: type) -> list[Any]:
 
 
 def superpixel_numbers(
-    text: str | None, shape: tuple[int, int], mode: str, *, shares: tuple[float, ...]
+    text: str | None, shape: tuple[int, int], *, shares: tuple[float, ...]
 ) -> list[int]:
     """The numbers asked for, or shares of the preset."""
     from nital.superpixels import preset_n_superpixels  # loads scikit-image
 
     if text is not None:
         return parse_numbers("superpixels", text, int)
-    return sorted({max(1, round(preset_n_superpixels(shape, mode) * share)) for share in shares})
+    return sorted({max(1, round(preset_n_superpixels(shape) * share)) for share in shares})
 
 
 def parse_range(text: str) -> range:

@@ -59,7 +59,7 @@ def say_note(message: str) -> None:
 def segmentation_bar(
     name: str, max_iterations: int
 ) -> Iterator[tuple["Callable[[Step], None]", "Callable[[int, int], None]"]]:
-    """A bar over the iterations of a training, then over the rows that are labelled.
+    """A bar over the iterations of a training, or over the rows that are labelled.
 
     Yields what to call after each iteration, and with the rows done and all rows.
     """
@@ -94,10 +94,11 @@ def print_segmentation(
     name: str, result: "Segmentation", agreement: "Agreement | None", names: tuple[str, ...] = ()
 ) -> None:
     """What came of one micrograph; `names` of the reference's classes from 1, where known."""
-    out.print(
-        f"{escape(name)}: {result.n_classes} classes after {len(result.history)} iterations,"
-        f" {sum(result.seconds.values()):.1f} s on {result.settings.device}"
-    )
+    how = f"{sum(result.seconds.values()):.1f} s"
+    if result.training is not None:
+        n = len(result.training.steps)
+        how = f"{n} iterations, {how} on {result.settings.device}"
+    out.print(f"{escape(name)}: {result.n_classes} classes, {how}")
     print_classes(result.classes, result.excluded_fraction)
     print_criteria(result.criteria, result.settings.regions)
     if agreement is not None:

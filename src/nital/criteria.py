@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label as connected_components
 
 from nital.errors import InputError, SettingError
 from nital.settings import REGIONS
@@ -76,6 +75,8 @@ def evaluate(
     """
     _check(pixels, labels, regions)
     if regions == "components":
+        from skimage.measure import label as connected_components  # takes its time to load
+
         labels = connected_components(labels, background=0, connectivity=1)
     return criteria_of(measure_regions(pixels, labels))
 

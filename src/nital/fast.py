@@ -1,142 +1,70 @@
-"""Fast mode: training on a sample until the classes have settled, then labels in bands.
+"""Fast mode: clusters of a sample's features, then the fine classes of every pixel.
 
 What comes out are fine classes, the same for every number of classes that is asked for.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from nital.classes import from_dark_to_bright
+from nital.classes import from_dark_to_bright, join_classes
+from nital.clustering import find_centres, nearest
 from nital.criteria import RegionStatistics, measure_regions
-from nital.device import repeatable, using_threads
 from nital.micrograph import Source
-from nital.network import Network
-from nital.prediction import CPU_TILE, FrozenNetwork, freeze, label_dtype, label_window
-from nital.sampling import Sample, batches_of_each
+from nital.sampling import Sample, blocks
 from nital.segmentation import FineClasses, renumber
-from nital.settings import Settings
-from nital.training import Settled, Step, Training, balanced, train
-
-HALF_LIFE = 12
-"""Iterations in which the learning rate falls to half."""
-
-CHECK_EVERY = 10
-"""Every so many iterations it is asked whether the classes have settled."""
-
-TOLERANCE = 0.001
-"""Settled: since the last check at most this share of the probe's labels changed."""
-
-PROBE_PIXELS = 4096
-STATISTICS_PIXELS = 16_384
-"""Over so many patches batch normalisation is frozen after training."""
-
-BAND_PIXELS = 2**21
-"""An image is labelled and measured in bands of about so many pixels."""
-
-NETWORKS_AT_ONCE = {"cuda": 32}
-"""Repeats that train as one batch. Elsewhere one at a time: on a CPU a batch gains nothing."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network that is ready to label, and how it came to be."""
-
-    network: FrozenNetwork
-    training: Training
-
-
-def train_on_sample(
-    sample: Sample,
-    settings: Settings,
-    seeds: Sequence[int],
-    on_step: Callable[[Step], None] | None = None,
-) -> list[Trained]:
-    """Train a network for each seed on balanced targets, until its classes have settled.
-
-    Several are trained as one batch; each comes out as it would alone, but for the rounding of
-    sums.
-
-    With one thread: these small products gain little from a second, which on a busy machine costs
-    many times what it gains; and so the result does not depend on how many threads there are.
-
-    Parameters
-    ----------
-    settings : Settings
-        Resolved; its `seed` is not used.
-    on_step : callable, optional
-        Called after each iteration of each.
-    """
-    device = torch.device(settings.device)
-    with repeatable(settings.device, settings.threads), using_threads(1):
-        networks = [network_of(settings, seed).to(device) for seed in seeds]
-        trainings = train(
-            networks,
-            batches_of_each(sample, seeds, device),
-            refine=balanced,
-            n_classes=0,
-            max_iterations=settings.max_iterations,
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            half_life=HALF_LIFE,
-            settled=Settled(sample.some_patches(PROBE_PIXELS).to(device), TOLERANCE),
-            read_every=CHECK_EVERY,
-            on_step=on_step,
-        )
-        patches = sample.some_patches(STATISTICS_PIXELS).to(device)
-        frozen = [freeze(network, patches) for network in networks]
-    return [Trained(*each) for each in zip(frozen, trainings, strict=True)]
+from nital.settings import MAX_CLASSES
 
 
 def find_fine_classes(
-    network: FrozenNetwork,
     source: Source,
-    settings: Settings,
-    out: NDArray[np.unsignedinteger] | None = None,
+    sample: Sample,
+    seeds: Sequence[int],
+    out: NDArray[np.uint8] | None = None,
     on_rows: Callable[[int], None] | None = None,
-) -> FineClasses:
-    """Label an image with fine classes and measure them, in one pass; then number them.
+) -> list[FineClasses]:
+    """Fine classes of an image for each seed; its features are found once, for all of them.
 
     Parameters
     ----------
-    out, on_rows
-        As for `segment`.
+    out : (rows, cols), uint8, optional
+        Where the labels go, for a single seed.
+    on_rows : callable, optional
+        Called with the number of rows that are done.
     """
-    labels = out if out is not None else np.empty(source.shape, label_dtype(network.n_responses))
-    measured: RegionStatistics | None = None
-    with repeatable(settings.device, settings.threads):
-        for rows, fine, of_band in _label_bands(network, source):
-            labels[rows] = fine
-            measured = of_band if measured is None else measured + of_band
-            if on_rows is not None:
-                on_rows(rows.stop)
-    assert measured is not None  # an image has rows
-    number = from_dark_to_bright(measured)
-    renumber(labels, number, labels)
-    in_order = measured.joined(np.maximum(number[1:], 1))  # those not in use add nothing to 1
-    return FineClasses(labels, in_order)
+    centres = [find_centres(sample.values, seed) for seed in seeds]
+    labels = [np.empty(source.shape, np.uint8) if out is None else out for _ in seeds]
+    measured = [
+        RegionStatistics(np.zeros(len(own)), np.zeros((len(own), 3)), np.zeros(len(own)))
+        for own in centres
+    ]
+    for window in blocks(source.shape):
+        features = sample.features(source, window)
+        pixels, excluded = source.read(*window), source.read_excluded(*window)
+        for i, own in enumerate(centres):
+            cluster = nearest(features, own) + 1
+            cluster[excluded] = 0
+            labels[i][window] = cluster
+            measured[i] += measure_regions(pixels, cluster, len(own))
+        if on_rows is not None:
+            on_rows(window[0].stop)
+    return [_join_clusters(*each) for each in zip(labels, measured, centres, strict=True)]
 
 
-def _label_bands(
-    network: FrozenNetwork, source: Source
-) -> Iterator[tuple[slice, NDArray[np.unsignedinteger], RegionStatistics]]:
-    """Fine labels and their statistics, band by band: rows, labels (rows, cols), statistics."""
-    n_rows, n_cols = source.shape
-    height = CPU_TILE * max(1, BAND_PIXELS // (CPU_TILE * n_cols))
-    for top in range(0, n_rows, height):
-        rows = slice(top, min(top + height, n_rows))
-        pixels, labels = label_window(network, source, rows, slice(0, n_cols))
-        yield rows, labels, measure_regions(pixels, labels, network.n_responses)
-
-
-def network_of(settings: Settings, seed: int) -> Network:
-    """The untrained network of these settings."""
-    return Network(
-        n_filters=settings.n_filters,
-        n_layers=settings.n_layers,
-        n_responses=settings.n_responses,
-        seed=seed,
+def _join_clusters(
+    labels: NDArray[np.uint8], clusters: RegionStatistics, centres: NDArray[np.float32]
+) -> FineClasses:
+    """Join clusters to fine classes, numbered from dark to bright, in place of the labels."""
+    group = join_classes(centres, clusters.areas, MAX_CLASSES)
+    used = group > 0
+    joined = clusters.joined(np.maximum(group, 1))  # those not in use add nothing to 1
+    number = from_dark_to_bright(joined)
+    place = number[group]
+    renumber(labels, np.append(0, place), labels)
+    weight = clusters.areas[used]
+    means = np.stack(
+        [np.bincount(place[used] - 1, weight * column) for column in centres[used].T], axis=1
     )
+    areas = np.bincount(place[used] - 1, weight)
+    return FineClasses(labels, clusters.joined(np.maximum(place, 1)), means / areas[:, np.newaxis])

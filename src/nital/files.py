@@ -146,6 +146,23 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def read_columns(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
+    """Columns of numbers of a table: (rows, names).
+
+    Raises
+    ------
+    InputError
+        If the table can't be read, or a column is missing or holds something else.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return np.array([[float(row[name]) for name in names] for row in csv.DictReader(file)])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: not as it was written ({error}); segment the micrograph again"
+        ) from error
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read an object that `write_json` wrote.
 

@@ -4,24 +4,22 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
 from nital.criteria import measure_regions
-from nital.device import using_threads
 from nital.errors import InputError
-from nital.files import read_json, read_labels, read_micrograph, write_table
+from nital.features import CHANNELS
+from nital.files import read_columns, read_json, read_labels, read_micrograph, write_table
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.prediction import label_dtype
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
     FINE_FILES,
@@ -36,8 +34,9 @@ from nital.segmenter import resolve, segment
 from nital.settings import Settings
 from nital.storage import Journal, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
-from nital.superpixels import check_n_superpixels, find_superpixels
-from nital.training import Step
+
+if TYPE_CHECKING:
+    from nital.training import Step
 
 VARIED = ("n_classes", "n_superpixels", "compactness", "seed")
 """Settings that differ between the runs of a study."""
@@ -66,7 +65,7 @@ def segment_file(
     page: int | None = None,
     pixel_size: float | None = None,
     force: bool = False,
-    on_step: Callable[[Step], None] | None = None,
+    on_step: "Callable[[Step], None] | None" = None,
     on_rows: Callable[[int, int], None] | None = None,
 ) -> SegmentedFile:
     """Segment one file into one folder (`docs/files.md` says what is in it).
@@ -97,7 +96,7 @@ def segment_file(
         result = segment(
             micrograph,
             settings=settings,
-            out=_room_on_disk(aside, micrograph, settings),
+            out=_room_on_disk(aside, micrograph),
             on_step=on_step,
             on_rows=None if on_rows is None else lambda done: on_rows(done, n_rows),
         )
@@ -132,16 +131,15 @@ def _read_reference(
 
 
 def _room_on_disk(
-    folder: Path, micrograph: Micrograph | LargeMicrograph, settings: Settings
-) -> NDArray[np.unsignedinteger] | None:
+    folder: Path, micrograph: Micrograph | LargeMicrograph
+) -> NDArray[np.uint8] | None:
     """Labels of a large micrograph, in a file without a name that goes when they go."""
     if isinstance(micrograph, Micrograph):
         return None
-    dtype = np.dtype(label_dtype(settings.n_responses))
     with tempfile.TemporaryFile(dir=folder) as file:  # the map holds on to what it maps
         if hasattr(os, "posix_fallocate"):  # a disk that is full later would kill the process
-            os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape) * dtype.itemsize)
-        return np.memmap(file, dtype, "w+", shape=micrograph.shape)
+            os.posix_fallocate(file.fileno(), 0, math.prod(micrograph.shape))
+        return np.memmap(file, np.uint8, "w+", shape=micrograph.shape)
 
 
 @dataclass(frozen=True)
@@ -189,11 +187,12 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
             " segment again"
         )
     statistics = measure_regions(micrograph.pixels, fine)
-    if labels.shape != fine.shape or not statistics.areas.all():
+    centres = read_columns(folder / "fine.csv", CHANNELS)
+    if labels.shape != fine.shape or not statistics.areas.all() or len(centres) != fine.max():
         raise InputError(
-            f"{folder}: fine.tif and {joined} are not as they were written; segment again"
+            f"{folder}: fine.tif, fine.csv and {joined} are not as they were written; segment again"
         )
-    return OpenedResult(micrograph, FineClasses(fine, statistics), labels)
+    return OpenedResult(micrograph, FineClasses(fine, statistics, centres), labels)
 
 
 def draw_superpixels(
@@ -205,6 +204,8 @@ def draw_superpixels(
     force: bool = False,
 ) -> None:
     """Draw superpixels over compactness and number, with a table of how many SLIC gave."""
+    from nital.superpixels import check_n_superpixels, find_superpixels
+
     window = tuple(
         slice(start, start + SHOWN_SIDE)
         for start in (max(0, (length - SHOWN_SIDE) // 2) for length in micrograph.shape)
@@ -252,8 +253,7 @@ class Study:
     folder : Path
         Where its journal is, or will be.
     settings : Settings
-        What all runs share; `settings.seed` is the seed of the first repeat. In fast mode `threads`
-        None is one thread a run, and as many runs side by side as there are cores.
+        What all runs share; `settings.seed` is the seed of the first repeat.
     n_classes, compactness, n_superpixels : sequences
         What the runs vary; each combination is run `repeats` times.
     force : bool
@@ -274,13 +274,11 @@ class Study:
         *,
         n_classes: Sequence[int],
         compactness: Sequence[float],
-        n_superpixels: Sequence[int],
+        n_superpixels: Sequence[int | None],
         repeats: int,
         force: bool = False,
     ) -> None:
         self._micrograph = micrograph
-        if settings.mode == "fast" and settings.threads is None:
-            settings = replace(settings, threads=1)
         runs = plan(
             settings,
             n_classes=n_classes,
@@ -289,7 +287,7 @@ class Study:
             repeats=repeats,
         )
         self._wanted = [resolve(each, micrograph) for each in runs]
-        used = asdict(self._wanted[0])
+        used = self._wanted[0].in_use
         common = {key: value for key, value in used.items() if key not in VARIED}
         pixels = hashlib.sha256(micrograph.pixels.tobytes() + micrograph.excluded.tobytes())
         identity = {
@@ -316,7 +314,7 @@ class Study:
     def finish(
         self, *, executor: Executor | None = None, on_run: Callable[[Run], None] | None = None
     ) -> list[Run]:
-        """Do what is missing, through any executor or side by side; return all runs of the study.
+        """Do what is missing, through any executor; return all runs of the study.
 
         Raises
         ------
@@ -325,29 +323,12 @@ class Study:
         """
         with self._journal.locked():
             self._finished = self._read()  # another process may have been at work meanwhile
-            with side_by_side(self._wanted[0]) as pool:
-                for run in execute(self._micrograph, self.missing, executor=executor or pool):
-                    self._journal.append(run.as_row())
-                    self._finished[run.key] = run
-                    if on_run is not None:
-                        on_run(run)
+            for run in execute(self._micrograph, self.missing, executor=executor):
+                self._journal.append(run.as_row())
+                self._finished[run.key] = run
+                if on_run is not None:
+                    on_run(run)
         return [self._finished[key_of(each)] for each in self._wanted]
 
     def _read(self) -> dict[Key, Run]:
         return {run.key: run for run in map(Run.from_row, self._journal.rows)}
-
-
-@contextmanager
-def side_by_side(settings: Settings) -> Iterator[Executor | None]:
-    """An executor that keeps all cores busy with runs of these settings; None: one after the other.
-
-    Fast mode trains with one thread, so on a CPU a run goes on each core. torch's number of threads
-    belongs to the whole process: it is set here, for all of them.
-    """
-    n_workers = os.cpu_count() or 1
-    alone = settings.mode != "fast" or settings.device != "cpu" or settings.threads != 1
-    if alone or n_workers < 2:
-        yield None
-        return
-    with using_threads(1), ThreadPoolExecutor(n_workers) as pool:
-        yield pool

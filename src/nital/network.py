@@ -1,7 +1,7 @@
 """The network: two layers of 3 x 3 convolutions and a linear classifier for every pixel."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -40,7 +40,6 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.n_responses = n_responses
-        self.receptive_radius = n_layers
         generator = torch.Generator().manual_seed(seed)
         layers: list[nn.Module] = []
         for layer in range(n_layers):
@@ -65,83 +64,6 @@ class Network(nn.Module):
             else:
                 values = layer(values)
         return values
-
-    def of_patches(self, patches: Tensor) -> Tensor:
-        """Responses of the central pixels of patches: the same network, as matrix products.
-
-        Nothing is padded: a patch holds all that its central pixel sees. Where the patches are few,
-        products are several times faster than convolutions.
-
-        Parameters
-        ----------
-        patches : (m, side, side, channels)
-            `side` = 2 * `receptive_radius` + 1.
-
-        Returns
-        -------
-        (m, n_responses)
-        """
-        values, side = patches, patches.shape[1]
-        for layer in self.layers:
-            if isinstance(layer, nn.Conv2d):
-                windows, weight, bias = unfold(values.reshape(len(patches), side, side, -1), layer)
-                side = windows.shape[1]
-                # From here to the next convolution (m * side * side, channels), one pixel a row:
-                # autograd copies what is changed in place through a view of another shape.
-                values = functional.linear(windows.flatten(0, 2), weight, bias)
-            elif isinstance(layer, nn.BatchNorm2d):
-                values = functional.batch_norm(values, None, None, layer.weight, layer.bias, True)
-            else:
-                values = layer(values)
-        return values
-
-
-class Stack:
-    """Networks of one shape that are trained together.
-
-    The weights of several lie in one tensor, (n, ...), so that a product is one batched product for
-    all of them, and takes one launch on a GPU. A network on its own is trained as it is.
-    """
-
-    def __init__(self, networks: Sequence[Network]) -> None:
-        self.networks = networks
-        self.n_responses = networks[0].n_responses
-        self._stacked: dict[str, Tensor] = {}
-        if len(networks) > 1:
-            views = [_OfPatches(network) for network in networks]
-            self._stacked, _ = torch.func.stack_module_state(views)
-        self.weights = list(self._stacked.values()) or list(networks[0].parameters())
-
-    def __len__(self) -> int:
-        return len(self.networks)
-
-    def of_patches(self, patches: Tensor) -> Tensor:
-        """(n, m, side, side, channels) -> (n, m, n_responses)."""
-        if not self._stacked:
-            return self.networks[0].of_patches(patches[0])[None]
-        view = _OfPatches(self.networks[0])
-
-        def respond(weights: dict[str, Tensor], of_one: Tensor) -> Tensor:
-            responses: Tensor = torch.func.functional_call(view, weights, (of_one,))
-            return responses
-
-        return torch.func.vmap(respond)(self._stacked, patches)
-
-    def unstack(self, index: int, weights: list[Tensor]) -> None:
-        """Give a network its own of these weights: `self.weights`, or a copy from earlier."""
-        for own, value in zip(self.networks[index].parameters(), weights, strict=True):
-            own.data.copy_(value[index] if self._stacked else value)
-
-
-class _OfPatches(nn.Module):
-    """A network that takes patches for an image; torch calls modules only."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return self.network.of_patches(patches)
 
 
 class _BandedConvolution(torch.autograd.Function):
@@ -208,21 +130,6 @@ def _with_margin(values: Tensor, rows: slice, margin: int) -> Tensor:
     inside = values[:, :, max(0, top) : min(values.shape[2], bottom)]
     beyond = (max(0, -top), max(0, bottom - values.shape[2]))
     return functional.pad(inside, (0, 0, *beyond)) if any(beyond) else inside
-
-
-def unfold(values: Tensor, layer: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor]:
-    """What `linear` needs to do an unpadded convolution: inputs, weight and bias.
-
-    (m, side, side, channels) -> (m, side - kernel + 1, side - kernel + 1, kernel**2 * channels).
-    """
-    size = layer.kernel_size[0]
-    if size == values.shape[1]:
-        windows = values.reshape(len(values), 1, 1, -1)  # as below, but nothing has to be copied
-    else:
-        windows = values.unfold(1, size, 1).unfold(2, size, 1)  # (m, rows, cols, channels, i, j)
-        windows = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # a pixel's channels side by side
-    weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
-    return windows, weight, cast("Tensor", layer.bias)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, generator: torch.Generator) -> nn.Conv2d:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from nital.agreement import Agreement
 from nital.classes import ClassRow
+from nital.features import CHANNELS
 from nital.files import write_json, write_labels, write_table
 from nital.large import LARGE_PIXELS, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
@@ -79,17 +80,18 @@ def summarise(
         "n_classes_asked": segmentation.settings.n_classes,
         "classes": class_summary(segmentation.classes),
         "criteria": asdict(segmentation.criteria),
-        "iterations": len(segmentation.history),
-        "stop_reason": segmentation.stop_reason,
         "notes": list(segmentation.notes),
-        "n_superpixels": segmentation.n_superpixels,
-        "sampled_fraction": segmentation.sampled_fraction,
         "seed": segmentation.settings.seed,
-        "settings": asdict(segmentation.settings),
-        "device": segmentation.settings.device,
+        "settings": segmentation.settings.in_use,
         "seconds": segmentation.seconds,
         "versions": versions(),
     }
+    if segmentation.training is not None:
+        summary |= {
+            "n_superpixels": segmentation.n_superpixels,
+            "iterations": len(segmentation.training.steps),
+            "stop_reason": segmentation.training.stop_reason,
+        }
     if agreement is not None:
         summary["agreement"] = agreement_summary(agreement)
     return summary
@@ -109,7 +111,7 @@ def agreement_summary(agreement: Agreement) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of everything that can alter a result."""
-    packages = ("nital", "torch", "scikit-image", "numpy")
+    packages = ("nital", "torch", "scikit-image", "numpy", "scipy")
     return {name: version(name) for name in packages} | {"python": platform.python_version()}
 
 
@@ -139,8 +141,14 @@ def write_result(
         colours = class_colours(len(fine.classes))
         write_labels(folder / "fine.tif", fine.labels, colours, size)
         rows = class_rows(fine.classes, colours, size)
-        joined = zip(rows, fine.classes_in(labels), strict=True)
-        write_table(folder / "fine.csv", [row | {"in_class": label} for row, label in joined])
+        joined = zip(rows, fine.classes_in(labels), fine.centres.tolist(), strict=True)
+        write_table(
+            folder / "fine.csv",
+            [
+                row | {"in_class": label} | dict(zip(CHANNELS, centre, strict=True))
+                for row, label, centre in joined
+            ],
+        )
     if reference is not None and agreement is not None and isinstance(micrograph, Micrograph):
         figure = compare_side_by_side(micrograph, segmentation.labels, reference, agreement)
         save_figure(figure, folder / "comparison.png")

@@ -1,27 +1,41 @@
 """The result: labels, classes and criteria of a micrograph, and what a reader has to know."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.classes import TINY_FRACTION, ClassRow, join_classes, tabulate_classes
+from nital.classes import (
+    TINY_FRACTION,
+    ClassRow,
+    from_dark_to_bright,
+    join_classes,
+    tabulate_classes,
+)
 from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate
 from nital.errors import InputError
 from nital.settings import Settings
-from nital.superpixels import FEW_PIXELS
-from nital.training import Step
+
+if TYPE_CHECKING:
+    from nital.training import Training
+
+FEW_PIXELS = 4
+"""Superpixels smaller than this on average hold no texture; results with such carry a note."""
 
 
 @dataclass(frozen=True)
 class FineClasses:
-    """Classes of a micrograph before they are joined: up to `n_responses`."""
+    """Classes of a micrograph before they are joined: up to `settings.MAX_CLASSES`."""
 
     labels: NDArray[np.unsignedinteger]
     """(rows, cols): 1..n from the darkest to the brightest fine class, 0 = excluded."""
 
     statistics: RegionStatistics
     """Of each fine class, 1..n."""
+
+    centres: NDArray[np.float64]
+    """(n, channels): mean weighted features (`features.CHANNELS`) of each fine class."""
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
@@ -40,9 +54,10 @@ class FineClasses:
 
         Where there are fewer fine classes than asked for, each is a class.
         """
-        number = join_classes(self.statistics, n_classes)
-        renumber(self.labels, number, out)
-        return self.statistics.joined(number[1:])
+        group = join_classes(self.centres, self.statistics.areas, n_classes)
+        number = from_dark_to_bright(self.statistics.joined(group))[group]
+        renumber(self.labels, np.append(0, number), out)
+        return self.statistics.joined(number)
 
 
 def criteria_with(
@@ -81,23 +96,17 @@ class Segmentation:
     criteria: Criteria
     """F, F' and Q, with the regions that the settings name."""
 
-    history: tuple[Step, ...]
-    """What each iteration saw."""
-
-    stop_reason: str
-    """What ended training: `n_classes`, `settled` or `max_iterations`."""
-
-    n_superpixels: int
-    """How many superpixels SLIC gave, in the sample where there was one."""
-
-    sampled_fraction: float
-    """Share of the included area that training drew from; 1 where it was the whole image."""
-
     settings: Settings
     """As they were used: nothing left to a preset or to `auto`."""
 
     seconds: dict[str, float] = field(compare=False)
     """Wall-clock seconds of each stage."""
+
+    training: "Training | None" = None
+    """Paper mode: what each iteration saw, and what ended it."""
+
+    n_superpixels: int | None = None
+    """Paper mode: how many superpixels SLIC gave."""
 
     fine: FineClasses | None = field(default=None, compare=False, repr=False)
     """What the classes were joined from; None in paper mode, which joins nothing, and where the
@@ -155,22 +164,9 @@ class Segmentation:
             for row in self.classes
             if row.area_fraction < TINY_FRACTION
         ]
-        share = self.sampled_fraction
-        if self.settings.mode == "fast":  # there, only superpixels of the included area count
-            share *= 1 - self.excluded_fraction
-        mean_size = share * self.labels.size / self.n_superpixels
-        if mean_size < FEW_PIXELS:
-            notes.append(
-                f"superpixels of {mean_size:.1f} pixels on average are too small to hold a texture;"
-                " ask for fewer"
-            )
-        asked_superpixels = self.settings.n_superpixels or self.n_superpixels
-        asked_superpixels = round(asked_superpixels * share)
-        if self.n_superpixels < asked_superpixels / 2:
-            notes.append(
-                f"SLIC gave {self.n_superpixels} superpixels instead of the {asked_superpixels}"
-                " asked for, which may cross boundaries; ask for more, or raise the compactness"
-            )
+        if self.n_superpixels is not None:
+            asked = self.settings.n_superpixels
+            notes += _notes_on_superpixels(self.n_superpixels, asked, self.labels.size)
         return tuple(notes)
 
 
@@ -182,12 +178,27 @@ def _notes_on_number(result: Segmentation) -> list[str]:
     said = f"{found} classes instead of the {asked} asked for"
     if result.settings.mode == "fast":
         return [f"{said}: nothing else could be told apart"]
-    if found < asked:
+    if found < asked or result.training is None:
         return [f"{said}: the paper's rule stops at that many or fewer"]
-    if result.stop_reason == "n_classes":
-        counted = result.history[-1].n_classes
+    if result.training.stop_reason == "n_classes":
+        counted = result.training.steps[-1].n_classes
         return [
             f"{said}: the paper's rule counted {counted} and then updated the network once more"
         ]
     limit = result.settings.max_iterations
     return [f"{said}: training ended at its limit of {limit} iterations"]
+
+
+def _notes_on_superpixels(given: int, asked: int | None, n_pixels: int) -> list[str]:
+    notes = []
+    if n_pixels / given < FEW_PIXELS:
+        notes.append(
+            f"superpixels of {n_pixels / given:.1f} pixels on average are too small to hold a"
+            " texture; ask for fewer"
+        )
+    if asked is not None and given < asked / 2:
+        notes.append(
+            f"SLIC gave {given} superpixels instead of the {asked} asked for, which may cross"
+            " boundaries; ask for more, or raise the compactness"
+        )
+    return notes

@@ -3,29 +3,30 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from nital.classes import order_labels, tabulate_classes
 from nital.criteria import measure_regions
-from nital.device import repeatable, resolve_device
 from nital.errors import InputError, SettingError
-from nital.fast import find_fine_classes, network_of, train_on_sample
+from nital.fast import find_fine_classes
 from nital.micrograph import LargeMicrograph, Micrograph, Source
-from nital.prediction import label_dtype, predict
 from nital.sampling import Sample, take_sample
 from nital.segmentation import FineClasses, Segmentation, criteria_with
 from nital.settings import FAST, Settings
-from nital.superpixels import check_n_superpixels, find_superpixels, preset_n_superpixels
-from nital.training import Step, Training, train, whole_image
+
+if TYPE_CHECKING:
+    from nital.training import Step
+
+# What loads torch and scikit-image is imported in paper mode only.
 
 Prepared = NDArray[np.int64] | Sample
 """What `prepare` finds on an image: the superpixel map in paper mode, the sample in fast mode."""
 
-READ_EVERY = 16
-"""On a GPU, paper mode's counts are read every so many iterations."""
+LEAST_SIDE = 5
+"""Pixels; paper mode needs more where its network sees more at once."""
 
 
 def segment(
@@ -36,8 +37,8 @@ def segment(
     settings: Settings = FAST,
     excluded: ArrayLike | None = None,
     prepared: Prepared | None = None,
-    out: NDArray[np.unsignedinteger] | None = None,
-    on_step: Callable[[Step], None] | None = None,
+    out: NDArray[np.uint8] | None = None,
+    on_step: "Callable[[Step], None] | None" = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> Segmentation:
     """Tell the constituents of one micrograph apart, without labels.
@@ -57,7 +58,7 @@ def segment(
         other seeds or numbers of classes share it.
     out : (rows, cols), optional
         Fast mode writes the labels here, as into a `numpy.memmap` where they would not fit into
-        memory; uint8, or uint16 for more than 255 responses.
+        memory.
     on_step, on_rows : callable, optional
         Called after each iteration, and with the number of rows that fast mode has labelled; they
         can't alter the result.
@@ -71,8 +72,9 @@ def segment(
 
     Notes
     -----
-    The same image, settings and seed give the same labels, byte for byte, on the same device with
-    the same versions of torch and scikit-image; in paper mode with the same number of threads.
+    The same image, settings and seed give the same labels, byte for byte, with the same versions of
+    numpy and scipy; in paper mode on the same device with the same number of threads and the same
+    versions of torch and scikit-image.
 
     Examples
     --------
@@ -89,19 +91,16 @@ def segment(
     clock = _Clock()
     micrograph = _as_micrograph(image, excluded)
     settings = resolve(settings, micrograph)
-    clock.lap("prepare")
-    if prepared is None:
-        prepared = _begin(micrograph, settings)
-    _check_prepared(prepared, micrograph, settings)
     if out is not None:
         _check_out(out, micrograph, settings)
-    clock.lap("superpixels")
+    if prepared is None:
+        prepared = prepare(micrograph, settings)
+    _check_prepared(prepared, micrograph, settings)
+    clock.lap("preparation")
     if isinstance(prepared, Sample):
-        (trained,) = train_on_sample(prepared, settings, [settings.seed], on_step)
-        clock.lap("training")
-        fine = find_fine_classes(trained.network, micrograph, settings, out, on_rows)
-        clock.lap("prediction")
-        return _join(fine, micrograph, prepared, trained.training, settings, clock, out)
+        (fine,) = find_fine_classes(micrograph, prepared, [settings.seed], out, on_rows)
+        clock.lap("labels")
+        return _join(fine, micrograph, settings, clock, out)
     if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
         raise TypeError
     return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
@@ -112,27 +111,25 @@ def segment_each(
 ) -> Iterator[Segmentation]:
     """Segment one micrograph with each of several settings, the same but for seed and `n_classes`.
 
-    The results are those of `segment`. In fast mode they come seed by seed: all seeds are trained
-    as one batch, and each of them once for all numbers of classes.
+    The results are those of `segment`. In fast mode they come seed by seed: the features are found
+    once for all seeds, and the fine classes of a seed once for all numbers of classes.
 
-    Parameters, errors: as for `segment`; `seconds` of the first result hold those of all trainings.
+    Parameters, errors: as for `segment`; `seconds` of the first result hold those of all labels.
     """
     if wanted[0].mode != "fast":
         for settings in wanted:
             yield segment(micrograph, settings=settings, prepared=prepared)
         return
     clock = _Clock()
-    wanted = [resolve(settings, micrograph) for settings in wanted]
     _check_prepared(prepared, micrograph, wanted[0])
     assert isinstance(prepared, Sample)
     seeds = list(dict.fromkeys(settings.seed for settings in wanted))
-    for seed, trained in zip(seeds, train_on_sample(prepared, wanted[0], seeds), strict=True):
-        clock.lap("training")
-        fine = find_fine_classes(trained.network, micrograph, wanted[0])
-        clock.lap("prediction")
+    found = find_fine_classes(micrograph, prepared, seeds)
+    clock.lap("labels")
+    for seed, fine in zip(seeds, found, strict=True):
         for settings in wanted:
             if settings.seed == seed:
-                yield _join(fine, micrograph, prepared, trained.training, settings, clock)
+                yield _join(fine, micrograph, resolve(settings, micrograph), clock)
                 clock = _Clock()
 
 
@@ -144,40 +141,29 @@ def prepare(source: Source, settings: Settings) -> Prepared:
     source : Source
         A micrograph; in paper mode it has to be a `Micrograph`.
     settings : Settings
-        The superpixels, their compactness, and how far the network sees.
+        The scale; in paper mode the superpixels and their compactness.
 
     Returns
     -------
     In paper mode the superpixel map, (rows, cols) of int64; in fast mode the sample.
     """
-    prepared = _begin(source, settings)
-    return prepared.finished() if isinstance(prepared, Sample) else prepared
-
-
-def _begin(source: Source, settings: Settings) -> Prepared:
-    """As `prepare`, but superpixels of the sample may still be on their way."""
-    n_superpixels = settings.n_superpixels or preset_n_superpixels(source.shape, settings.mode)
     if settings.mode == "fast":
-        return take_sample(
-            source,
-            n_superpixels=n_superpixels,
-            compactness=settings.compactness,
-            receptive_radius=settings.n_layers,
-        )
-    everything = slice(0, source.shape[0]), slice(0, source.shape[1])
+        return take_sample(source, settings.scale)
+    from nital.superpixels import find_superpixels
+
     return find_superpixels(
-        source.read(*everything), n_superpixels=n_superpixels, compactness=settings.compactness
+        source.read(slice(0, source.shape[0]), slice(0, source.shape[1])),
+        n_superpixels=settings.n_superpixels,
+        compactness=settings.compactness,
     )
 
 
 def _join(
     fine: FineClasses,
     micrograph: Micrograph | LargeMicrograph,
-    sample: Sample,
-    training: Training,
     settings: Settings,
     clock: "_Clock",
-    out: NDArray[np.unsignedinteger] | None = None,
+    out: NDArray[np.uint8] | None = None,
 ) -> Segmentation:
     """Join fine classes; into `out` where it is given, which already holds the fine labels."""
     pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
@@ -191,10 +177,6 @@ def _join(
         labels=labels,
         classes=tabulate_classes(classes),
         criteria=criteria,
-        history=training.steps,
-        stop_reason=training.stop_reason,
-        n_superpixels=sample.n_superpixels,
-        sampled_fraction=sample.fraction,
         settings=settings,
         seconds=clock.seconds,
         fine=fine if kept else None,
@@ -207,24 +189,12 @@ def _segment_as_paper(
     superpixels: NDArray[np.int64],
     settings: Settings,
     clock: "_Clock",
-    on_step: Callable[[Step], None] | None,
+    on_step: "Callable[[Step], None] | None",
 ) -> Segmentation:
-    device = torch.device(settings.device)
-    with repeatable(settings.device, settings.threads):
-        network = network_of(settings, settings.seed).to(device)
-        (training,) = train(
-            [network],
-            whole_image(micrograph.pixels, superpixels, micrograph.excluded, device),
-            n_classes=settings.n_classes,
-            max_iterations=settings.max_iterations,
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            read_every=1 if device.type == "cpu" else READ_EVERY,
-            on_step=on_step,
-        )
-        clock.lap("training")
-        raw = predict(network, micrograph.pixels)
-        clock.lap("prediction")
+    from nital.paper import train_and_label
+
+    training, raw = train_and_label(micrograph, superpixels, settings, on_step)
+    clock.lap("training")
     labels = order_labels(raw, micrograph.grey, micrograph.excluded)
     classes = measure_regions(micrograph.pixels, labels)
     clock.lap("classes")
@@ -234,12 +204,10 @@ def _segment_as_paper(
         labels=labels,
         classes=tabulate_classes(classes),
         criteria=criteria,
-        history=training.steps,
-        stop_reason=training.stop_reason,
-        n_superpixels=int(superpixels.max()) + 1,
-        sampled_fraction=1.0,
         settings=settings,
         seconds=clock.seconds,
+        training=training,
+        n_superpixels=int(superpixels.max()) + 1,
     )
 
 
@@ -254,24 +222,20 @@ def _check_prepared(
             f"prepared on an image of shape {prepared.shape}, not {micrograph.shape}; prepare this"
             " image"
         )
-    if isinstance(prepared, Sample) and prepared.side != 2 * settings.n_layers + 1:
+    if isinstance(prepared, Sample) and prepared.scale != settings.scale:
         raise InputError(
-            f"prepared with patches of {prepared.side} x {prepared.side} pixels, not for"
-            f" {settings.n_layers} layers; prepare with these settings"
+            f"prepared at scale {prepared.scale}, not {settings.scale}; prepare with these settings"
         )
 
 
 def _check_out(
-    out: NDArray[np.unsignedinteger],
-    micrograph: Micrograph | LargeMicrograph,
-    settings: Settings,
+    out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: Settings
 ) -> None:
-    wanted = np.dtype(label_dtype(settings.n_responses))
     if settings.mode != "fast":
         raise InputError(f"out: mode {settings.mode} makes an array of its own; leave it away")
-    if out.shape != micrograph.shape or out.dtype != wanted:
+    if out.shape != micrograph.shape or out.dtype != np.uint8:
         raise InputError(
-            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and {wanted}"
+            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and uint8"
         )
 
 
@@ -283,11 +247,11 @@ def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Set
     InputError, SettingError
         If `segment` would refuse them; this is all that it checks before it starts to work.
     """
-    least = 2 * settings.n_layers + 1
+    least = LEAST_SIDE if settings.mode == "fast" else 2 * settings.n_layers + 1
     if min(micrograph.shape) < least:
         raise InputError(
-            f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; the network"
-            f" sees {least} x {least} at once, so no side may be smaller"
+            f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; no side may"
+            f" be smaller than {least}"
         )
     if isinstance(micrograph, LargeMicrograph):
         for name, value, needed in (
@@ -300,7 +264,14 @@ def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Set
                     f" ({micrograph.shape[0]} x {micrograph.shape[1]} pixels) in memory; use"
                     f" {needed!r}, or a part of the image"
                 )
-    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape, settings.mode)
+    if settings.mode == "fast":
+        return settings
+    import torch
+
+    from nital.device import resolve_device
+    from nital.superpixels import check_n_superpixels, preset_n_superpixels
+
+    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape)
     check_n_superpixels(n_superpixels, micrograph.shape)
     return replace(
         settings,

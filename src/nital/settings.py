@@ -1,7 +1,7 @@
 """Settings: everything that can alter a result, in one frozen record that is stored with it."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from nital.errors import SettingError
@@ -9,69 +9,75 @@ from nital.errors import SettingError
 MAX_SEED = 2**32 - 1
 MAX_THREADS = 1024
 
+MAX_CLASSES = 24
+"""Fast mode keeps at most so many fine classes: as many as a person would look through."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Settings:
     """How a micrograph is segmented. The defaults are those of fast mode.
 
-    For paper mode start from `PAPER`, or from `Settings.of("paper", ...)`: the mode alone changes
-    none of the other values.
+    `Settings(mode="paper")`, which is `PAPER`, has those of Kim, Inoue and Kasuya (2020).
 
     Raises
     ------
     SettingError
-        If a value is out of its range.
+        If a value is out of its range, or set for a mode that does not know it.
     """
 
     mode: str = "fast"
-    """`fast`: trains on a sample with balanced targets until the classes have settled, and joins
-    them to `n_classes`. `paper`: Kim, Inoue and Kasuya (2020), on the whole image."""
+    """`fast`: pixels are clustered by the size, length and contrast of what they belong to, and
+    the clusters joined to `n_classes`. `paper`: Kim, Inoue and Kasuya (2020), a network trained on
+    the whole image."""
 
     n_classes: int = 3
-    """How many classes are asked for, 2 to `n_responses`. Paper mode stops training as soon as this
-    many, or fewer, are left."""
-
-    n_superpixels: int | None = None
-    """How many superpixels SLIC is asked for on the whole image; on a sample of it in proportion.
-    None: one per 20 pixels, the paper's own ratio at 1000 x 1000; in paper mode never more than its
-    50,000 (`superpixels.preset_n_superpixels`)."""
-
-    compactness: float = 20.0
-    """SLIC's weight of nearness in space against likeness in colour; above 0."""
-
-    n_layers: int = 2
-    """3 x 3 convolution layers; each widens the view of a pixel by one pixel on every side."""
-
-    n_filters: int = 64
-    """Filters in each convolution layer, the paper's p (100 there)."""
-
-    n_responses: int = 24
-    """Responses of the classifier, the paper's q (50 there): classes that training starts with."""
-
-    learning_rate: float = 0.05
-    """Learning rate of the stochastic gradient descent; above 0. Fast mode lets it fall."""
-
-    momentum: float = 0.9
-    """Momentum of the stochastic gradient descent; 0 up to, not including, 1."""
-
-    max_iterations: int = 500
-    """Training stops here at the latest. The paper does not state its limit."""
+    """How many classes are asked for: 2 to 24, in paper mode 2 to `n_responses`. Paper mode stops
+    training as soon as this many, or fewer, are left."""
 
     seed: int = 0
-    """The one source of randomness: it sets the network's first weights, and what each step of fast
-    mode draws; 0 to 2**32 - 1."""
+    """The one source of randomness: where clustering starts, in paper mode the network's first
+    weights; 0 to 2**32 - 1."""
 
     regions: str = "classes"
     """What the criteria take for a region: `classes`, all pixels of a class, or `components`, each
     connected piece of one."""
 
+    scale: str = "fine"
+    """Fast mode: what a class is made of. `fine`: the things themselves, such as particles and
+    films; `medium` and `coarse`: areas filled with like things, over some 10 and some 40 pixels."""
+
+    n_superpixels: int | None = None
+    """Paper mode: how many superpixels SLIC is asked for. None: 50,000, but at most one per 20
+    pixels, the paper's own ratio at 1000 x 1000 (`superpixels.preset_n_superpixels`)."""
+
+    compactness: float = 20.0
+    """Paper mode: SLIC's weight of nearness in space against likeness in colour; above 0."""
+
+    n_layers: int = 2
+    """Paper mode: 3 x 3 convolution layers; each widens the view of a pixel by one pixel on every
+    side."""
+
+    n_filters: int = 100
+    """Paper mode: filters in each convolution layer, the paper's p."""
+
+    n_responses: int = 50
+    """Paper mode: responses of the classifier, the paper's q: classes that training starts with."""
+
+    learning_rate: float = 0.1
+    """Paper mode: learning rate of the stochastic gradient descent; above 0."""
+
+    momentum: float = 0.9
+    """Paper mode: momentum of the stochastic gradient descent; 0 up to, not including, 1."""
+
+    max_iterations: int = 500
+    """Paper mode: training stops here at the latest. The paper does not state its limit."""
+
     device: str = "auto"
-    """`cpu`, `cuda`, `mps`, or `auto`: the first of cuda, mps and cpu that is there."""
+    """Paper mode: `cpu`, `cuda`, `mps`, or `auto`: the first of cuda, mps and cpu that is there."""
 
     threads: int | None = None
-    """CPU threads; None leaves torch's own choice. In paper mode another number rounds sums in
-    another order, so the same labels, byte for byte, need the same number. Fast mode trains with
-    one; these are for the labelling."""
+    """Paper mode: CPU threads; None leaves torch's own choice. Another number rounds sums in
+    another order, so the same labels, byte for byte, need the same number."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -88,7 +94,9 @@ class Settings:
             _check_positive(name, getattr(self, name))
         if not 0 <= self.momentum < 1:
             raise SettingError(f"momentum {self.momentum}: must be at least 0 and below 1")
-        if self.n_classes > self.n_responses:
+        if self.mode == "fast" and self.n_classes > MAX_CLASSES:
+            raise SettingError(f"n_classes {self.n_classes}: ask for at most {MAX_CLASSES}")
+        if self.mode == "paper" and self.n_classes > self.n_responses:
             raise SettingError(
                 f"n_classes {self.n_classes}: more than the network's {self.n_responses} responses"
                 f" can tell apart; ask for at most {self.n_responses}, or raise n_responses"
@@ -97,23 +105,64 @@ class Settings:
             raise SettingError(f"threads {self.threads}: too many; use 1 to {MAX_THREADS}")
         if self.seed > MAX_SEED:
             raise SettingError(f"seed {self.seed}: too large; use 0 to {MAX_SEED}")
+        for f in fields(self):
+            mode = _ONLY_IN.get(f.name, self.mode)
+            if mode != self.mode and getattr(self, f.name) != f.default:
+                raise SettingError(
+                    f"{f.name} {getattr(self, f.name)!r}: {self.mode} mode has no such setting;"
+                    f" leave it out, or use mode {mode}"
+                )
+
+    @property
+    def in_use(self) -> dict[str, Any]:
+        """The settings that this mode knows, by their names."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if _ONLY_IN.get(name, self.mode) == self.mode
+        }
 
     @classmethod
-    def of(cls, mode: str, **changes: Any) -> "Settings":
-        """The preset of this mode with changes; a change of None leaves the preset's value.
+    def of(cls, **changes: Any) -> "Settings":
+        """The defaults with changes; a change of None leaves the default.
 
-        >>> Settings.of("paper", n_classes=4, seed=None).n_filters
-        100
+        >>> Settings.of(n_classes=4, seed=None)
+        Settings(mode='fast', n_classes=4, seed=0, regions='classes', scale='fine')
         """
-        if mode not in PRESETS:
-            raise SettingError(f"mode {mode!r}: unknown; use one of {', '.join(PRESETS)}")
-        given = {name: value for name, value in changes.items() if value is not None}
-        return replace(PRESETS[mode], **given)
+        return cls(**{name: value for name, value in changes.items() if value is not None})
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self.in_use.items())
+        return f"Settings({values})"
 
 
 REGIONS = ("classes", "components")
 
-_CHOICES = {"mode": ("fast", "paper"), "regions": REGIONS, "device": ("auto", "cpu", "cuda", "mps")}
+SCALES = ("fine", "medium", "coarse")
+
+_CHOICES = {
+    "mode": ("fast", "paper"),
+    "regions": REGIONS,
+    "scale": SCALES,
+    "device": ("auto", "cpu", "cuda", "mps"),
+}
+_ONLY_IN = {"scale": "fast"} | dict.fromkeys(
+    (
+        "n_superpixels",
+        "compactness",
+        "n_layers",
+        "n_filters",
+        "n_responses",
+        "learning_rate",
+        "momentum",
+        "max_iterations",
+        "device",
+        "threads",
+    ),
+    "paper",
+)
+"""The mode to which a setting belongs, where it is not both."""
+
 _LEAST_WHOLE = {
     "n_classes": 2,
     "n_layers": 1,
@@ -139,7 +188,5 @@ def _check_positive(name: str, value: float) -> None:
 FAST = Settings()
 """The default: seconds on a laptop, on micrographs of any size."""
 
-PAPER = Settings(mode="paper", n_filters=100, n_responses=50, learning_rate=0.1)
+PAPER = Settings(mode="paper")
 """The settings of Kim, Inoue and Kasuya (Scientific Reports 10, 17835, 2020)."""
-
-PRESETS = {"fast": FAST, "paper": PAPER}

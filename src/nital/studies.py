@@ -15,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
-from nital.fast import NETWORKS_AT_ONCE
 from nital.micrograph import Micrograph
+from nital.sampling import Sample
 from nital.segmenter import Prepared, prepare, segment_each
 from nital.settings import MAX_SEED, Settings
 
 MAX_REPEATS = 1000
 
+SEEDS_AT_ONCE = 10
+"""Where the features of an image do not stay in memory, they are found once for so many seeds."""
+
 CRITERIA = ("F", "F'", "Q")
 
-Key = tuple[int, float, int | None, int]
+Key = tuple[int, float, int, int]
 """What tells the runs of a study apart: classes asked for, compactness, superpixels, seed."""
 
 
@@ -37,13 +40,15 @@ class Run:
 
     compactness: float
     n_superpixels: int
-    """How many superpixels were asked for."""
+    """How many superpixels were asked for; 0 in fast mode."""
 
     seed: int
     n_found: int
     """Classes in the label map."""
 
     iterations: int
+    """Of the training; 0 in fast mode, which has none."""
+
     stop_reason: str
     F: float
     F_prime: float
@@ -86,7 +91,7 @@ def plan(
     *,
     n_classes: Sequence[int],
     compactness: Sequence[float],
-    n_superpixels: Sequence[int],
+    n_superpixels: Sequence[int | None],
     repeats: int,
 ) -> list[Settings]:
     """Settings of every run: each combination, repeated with the seeds `seed`, `seed` + 1, ...
@@ -111,7 +116,7 @@ def plan(
 
 def key_of(settings: Settings) -> Key:
     """The key that a run with these settings will have."""
-    return settings.n_classes, settings.compactness, settings.n_superpixels, settings.seed
+    return settings.n_classes, settings.compactness, settings.n_superpixels or 0, settings.seed
 
 
 def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Settings]) -> list[Run]:
@@ -124,11 +129,11 @@ def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Sett
         Run(
             n_classes=result.settings.n_classes,
             compactness=result.settings.compactness,
-            n_superpixels=result.settings.n_superpixels or result.n_superpixels,
+            n_superpixels=result.settings.n_superpixels or 0,
             seed=result.settings.seed,
             n_found=result.n_classes,
-            iterations=len(result.history),
-            stop_reason=result.stop_reason,
+            iterations=len(result.training.steps) if result.training else 0,
+            stop_reason=result.training.stop_reason if result.training else "",
             F=result.criteria.F,
             F_prime=result.criteria.F_prime,
             Q=result.criteria.Q,
@@ -143,9 +148,9 @@ def execute(
 ) -> Iterator[Run]:
     """Carry out runs; yield each as soon as it is finished.
 
-    What repeats can share (superpixels, the sample of fast mode) is found once for each compactness
-    and number of superpixels. In fast mode runs of one seed share their training as well: they come
-    together, for all numbers of classes; on CUDA several seeds train as one batch.
+    What repeats can share (superpixels, the features of fast mode) is found once for each
+    compactness and number of superpixels. In fast mode runs of one seed share their fine classes as
+    well: they come together, for all numbers of classes.
 
     Parameters
     ----------
@@ -161,12 +166,12 @@ def execute(
         alike = list(group)
         prepared = prepare(micrograph, alike[0])
         if executor is None:
-            for together in _trained_together(alike):
+            for together in _done_together(alike, prepared):
                 yield from run_together(micrograph, prepared, together)
         else:
             futures = [
                 executor.submit(run_together, micrograph, prepared, together)
-                for together in _trained_together(alike)
+                for together in _done_together(alike, prepared)
             ]
             try:
                 for future in as_completed(futures):
@@ -176,13 +181,12 @@ def execute(
                     future.cancel()
 
 
-def _trained_together(runs: Sequence[Settings]) -> list[list[Settings]]:
-    """Groups of runs that are trained together: in fast mode all numbers of classes of a seed, and
-    as many seeds as make one batch on their device."""
-    if runs[0].mode != "fast":
+def _done_together(runs: Sequence[Settings], prepared: Prepared) -> list[list[Settings]]:
+    """Groups of runs: in fast mode all numbers of classes of a seed, or of several seeds."""
+    if not isinstance(prepared, Sample):
         return [[settings] for settings in runs]
     seeds = sorted({settings.seed for settings in runs})
-    n = NETWORKS_AT_ONCE.get(runs[0].device, 1)
+    n = SEEDS_AT_ONCE if prepared.whole is None else 1
     return [
         [settings for settings in runs if settings.seed in seeds[first : first + n]]
         for first in range(0, len(seeds), n)

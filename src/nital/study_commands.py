@@ -35,9 +35,7 @@ def superpixels(
 
     weights = arg.parse_numbers("compactness", compactness, float)
     micrograph = read_micrograph(image, page=page)
-    numbers = arg.superpixel_numbers(
-        superpixels, micrograph.shape, "paper", shares=(1 / 16, 1 / 4, 1)
-    )
+    numbers = arg.superpixel_numbers(superpixels, micrograph.shape, shares=(1 / 16, 1 / 4, 1))
     folder = out / image.stem / "superpixels"
     draw_superpixels(micrograph, folder, compactness=weights, n_superpixels=numbers, force=force)
     print_files(folder, ["grid.png"])
@@ -50,12 +48,13 @@ def classes(
     mode: arg.Mode = FAST.mode,
     seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
+    scale: arg.Scale = FAST.scale,
     superpixels: arg.Superpixels = None,
-    compactness: arg.Compactness = FAST.compactness,
-    max_iterations: arg.MaxIterations = FAST.max_iterations,
+    compactness: arg.Compactness = None,
+    max_iterations: arg.MaxIterations = None,
     regions: arg.Regions = FAST.regions,
-    device: arg.Device = FAST.device,
-    threads: arg.RunThreads = None,
+    device: arg.Device = None,
+    threads: arg.Threads = None,
     page: arg.Page = None,
     as_json: arg.Json = False,
     force: arg.Force = False,
@@ -69,11 +68,11 @@ def classes(
     from nital.jobs import Study
     from nital.results import class_study_summary, write_class_study
     from nital.studies import study_classes
-    from nital.superpixels import preset_n_superpixels
 
     settings = Settings.of(
-        mode,
+        mode=mode,
         seed=seed,
+        scale=scale,
         n_superpixels=superpixels,
         compactness=compactness,
         max_iterations=max_iterations,
@@ -83,7 +82,6 @@ def classes(
     )
     wanted = arg.parse_range(numbers)
     micrograph = read_micrograph(image, page=page)
-    n_superpixels = superpixels or preset_n_superpixels(micrograph.shape, mode)
     folder = out / image.stem / "classes"
     study = Study(
         "classes",
@@ -91,8 +89,8 @@ def classes(
         folder,
         settings,
         n_classes=wanted,
-        compactness=[compactness],
-        n_superpixels=[n_superpixels],
+        compactness=[settings.compactness],
+        n_superpixels=[settings.n_superpixels],
         repeats=repeats,
         force=force,
     )
@@ -114,13 +112,12 @@ def map_(
     ] = None,
     repeats: arg.Repeats = 10,
     n_classes: arg.NClasses = FAST.n_classes,
-    mode: arg.Mode = FAST.mode,
     seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
-    max_iterations: arg.MaxIterations = FAST.max_iterations,
+    max_iterations: arg.MaxIterations = None,
     regions: arg.Regions = FAST.regions,
-    device: arg.Device = FAST.device,
-    threads: arg.RunThreads = None,
+    device: arg.Device = None,
+    threads: arg.Threads = None,
     page: arg.Page = None,
     as_json: arg.Json = False,
     force: arg.Force = False,
@@ -136,7 +133,7 @@ def map_(
     from nital.studies import study_superpixels
 
     settings = Settings.of(
-        mode,
+        mode="paper",
         n_classes=n_classes,
         seed=seed,
         max_iterations=max_iterations,
@@ -147,7 +144,7 @@ def map_(
     weights = arg.parse_numbers("compactness", compactness, float)
     micrograph = read_micrograph(image, page=page)
     sizes = arg.superpixel_numbers(
-        superpixels, micrograph.shape, mode, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2)
+        superpixels, micrograph.shape, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2)
     )
     if len(weights) < 2 or len(sizes) < 2:
         raise SettingError("a map needs at least two values of compactness and two of superpixels")

@@ -12,25 +12,19 @@ PAPER_N_SUPERPIXELS = 50_000
 PAPER_PIXELS_PER_SUPERPIXEL = 20
 """1000 x 1000 pixels over 50,000 superpixels."""
 
-FEW_PIXELS = 4
-"""Superpixels smaller than this on average hold no texture; results with such carry a note."""
 
-
-def preset_n_superpixels(shape: tuple[int, int], mode: str = "paper") -> int:
-    """Number of superpixels that a mode's preset asks for on an image of this shape.
+def preset_n_superpixels(shape: tuple[int, int]) -> int:
+    """Number of superpixels to ask for on an image of this shape.
 
     The paper names 50,000 for images of 360 x 360 to 1920 x 1440 pixels. On 256 x 256 that would be
-    nearly one superpixel a pixel, which leaves the majority rule nothing to decide. So paper mode
-    asks for 50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000. Fast mode
-    keeps that ratio on larger images too: superpixels mean the same on images of any size.
+    nearly one superpixel a pixel, which leaves the majority rule nothing to decide. So it is
+    50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000.
 
     >>> preset_n_superpixels((1440, 1920)), preset_n_superpixels((256, 256))
     (50000, 3276)
-    >>> preset_n_superpixels((1440, 1920), "fast")
-    138240
     """
     by_size = max(1, math.prod(shape) // PAPER_PIXELS_PER_SUPERPIXEL)
-    return by_size if mode == "fast" else min(PAPER_N_SUPERPIXELS, by_size)
+    return min(PAPER_N_SUPERPIXELS, by_size)
 
 
 def check_n_superpixels(n_superpixels: int, shape: tuple[int, int]) -> None:

@@ -1,0 +1,207 @@
+"""Features: what fast mode sees at a pixel; its surroundings taken apart by the size of things.
+
+The grey level is taken apart into bands, by the size and the length of the bright or dark thing to
+which it belongs at each level: threshold decomposition, and what area openings of Vincent (1992)
+take away from step to step. Pixels of one grey level so differ where they belong to small and to
+large things. To these come what is left, the local contrast, and the mode of the histogram.
+Averaged over a neighbourhood the bands are its granulometry, which tells textures apart.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+SMOOTHING = 1.0
+"""Standard deviation in pixels of the Gaussian that takes the noise away first."""
+
+N_LEVELS = 32
+TAILS = 0.5
+"""Per cent of the grey levels that lie below the lowest level, and above the highest."""
+
+AREAS = (32, 256, 2048)
+"""In pixels: a band holds things smaller than its area, and not smaller than the one before."""
+
+LONG = 5.0
+"""A thing so many times longer than wide, and not smaller than the first area, counts as long."""
+
+CONTRAST_WINDOW = 12.0
+"""Standard deviation in pixels of the window in which local contrast is measured."""
+
+MODE_WEIGHT = 2.0
+N_BINS = 128
+MODE_WIDTH = 0.03
+"""Standard deviation, as a share of the range of grey, by which the histogram is smoothed."""
+
+MODE_DEPTH = 0.1
+"""A valley of the histogram parts two modes if it lies by this share below the lower of them."""
+
+BLUR = {"fine": 0.0, "medium": 4.0, "coarse": 16.0}
+"""Standard deviation in pixels of the neighbourhood over which each scale averages."""
+
+CHANNELS = (
+    *(f"bright_below_{area}" for area in AREAS),
+    "bright_long",
+    *(f"dark_below_{area}" for area in AREAS),
+    "dark_long",
+    "rest",
+    "contrast_of_2",
+    "contrast_of_4",
+    "mode",
+)
+"""Names of the channels, in their order."""
+
+_N_BANDS = len(AREAS) + 1
+
+
+@dataclass(frozen=True)
+class GreyLevels:
+    """What is known of the grey levels of a micrograph before its features are found."""
+
+    low: float
+    high: float
+    """Range of the smoothed grey level, without its tails."""
+
+    modes: tuple[float, ...]
+    """Grey levels at which the histogram has its peaks, rising."""
+
+    cuts: tuple[float, ...]
+    """The valleys between them."""
+
+    @classmethod
+    def of(cls, smoothed: NDArray[np.float32]) -> "GreyLevels":
+        """Find them in smoothed grey levels, (n,)."""
+        low, high = (float(each) for each in np.percentile(smoothed, (TAILS, 100 - TAILS)))
+        if low == high:  # nearly all pixels are equal
+            low, high = float(smoothed.min()), float(smoothed.max())
+        counts, edges = np.histogram(smoothed, N_BINS, (low, high))
+        height = ndimage.gaussian_filter1d(
+            counts.astype(float), MODE_WIDTH * N_BINS, mode="constant"
+        )
+        peaks = _peaks(height)
+        valleys = [a + int(height[a : b + 1].argmin()) for a, b in pairwise(peaks)]
+        centres = (edges[:-1] + edges[1:]) / 2
+        return cls(low, high, tuple(centres[peaks].tolist()), tuple(centres[valleys].tolist()))
+
+
+def _peaks(height: NDArray[np.float64]) -> list[int]:
+    """Where a curve has peaks that valleys of `MODE_DEPTH` part; the lower one of a pair goes."""
+    padded = np.concatenate([[-1], height, [-1]])
+    peaks = np.flatnonzero((height > padded[:-2]) & (height >= padded[2:])).tolist()
+    while len(peaks) > 1:
+        pairs = list(pairwise(peaks))
+        depths = [1 - height[a : b + 1].min() / min(height[a], height[b]) for a, b in pairs]
+        shallowest = int(np.argmin(depths))
+        if depths[shallowest] >= MODE_DEPTH:
+            break
+        a, b = pairs[shallowest]
+        peaks.remove(a if height[a] < height[b] else b)
+    return peaks
+
+
+def smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The grey level without its noise."""
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(grey, SMOOTHING)
+    return smoothed
+
+
+def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> NDArray[np.float32]:
+    """The features of every pixel of an image, or of a window with enough around it.
+
+    Parameters
+    ----------
+    grey : (rows, cols), float32 in [0, 1]
+    levels : GreyLevels
+        Of the whole micrograph, so that windows agree.
+    scale : {"fine", "medium", "coarse"}
+        How wide a neighbourhood the features are averaged over (`BLUR`).
+
+    Returns
+    -------
+    (rows, cols, channels), float32
+        `CHANNELS`, in grey levels of [0, 1].
+    """
+    smoothed = smooth(grey)
+    features = np.empty((*grey.shape, len(CHANNELS)), np.float32)
+    step = (levels.high - levels.low) / N_LEVELS
+    rest = smoothed.copy()
+    for first, sign in ((0, 1), (_N_BANDS, -1)):
+        lowest, highest = sorted((sign * levels.low, sign * levels.high))
+        thresholds = np.linspace(lowest, highest, N_LEVELS + 1)[1:]
+        for band, count in enumerate(_size_bands(sign * smoothed, thresholds), start=first):
+            np.multiply(count, step, out=features[..., band], casting="unsafe")
+            rest -= sign * features[..., band]
+    features[..., 2 * _N_BANDS] = rest
+    blurred = [ndimage.gaussian_filter(grey, sigma) for sigma in (2, 4)]
+    for place, detail in enumerate((grey - blurred[0], smoothed - blurred[1])):
+        power = ndimage.gaussian_filter(np.square(detail), CONTRAST_WINDOW)
+        np.sqrt(np.maximum(power, 0), out=features[..., 2 * _N_BANDS + 1 + place])
+    features[..., -1] = np.asarray(levels.modes)[np.digitize(smoothed, levels.cuts)]
+    if BLUR[scale]:
+        for channel in range(len(CHANNELS)):
+            features[..., channel] = ndimage.gaussian_filter(features[..., channel], BLUR[scale])
+    return features
+
+
+def reach(scale: str) -> int:
+    """How far around a window the image has to be known, in pixels.
+
+    The blurs end there. A thing that goes on beyond is measured as far as it is seen.
+    """
+    return 128 + round(4 * BLUR[scale])
+
+
+def _size_bands(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.int8]:
+    """In how many levels a pixel belongs to a thing of each band: (bands, rows, cols).
+
+    A thing is a connected component of the pixels that reach a level; it is measured by its runs,
+    the pieces of rows that it consists of, of which there are far fewer than pixels.
+    """
+    n_rows, n_cols = values.shape
+    changes = np.zeros((_N_BANDS, n_rows, n_cols + 1), np.int8)
+    padded = np.zeros((n_rows, n_cols + 2), bool)
+    for threshold in thresholds:
+        np.greater_equal(values, threshold, out=padded[:, 1:-1])
+        components, n = ndimage.label(padded[:, 1:-1])
+        edges = np.flatnonzero(padded.ravel()[1:] != padded.ravel()[:-1])
+        row, start = np.divmod(edges[::2], n_cols + 2)
+        stop = edges[1::2] - row * (n_cols + 2)
+        component = components[row, start]
+        band = _bands_of(component, row, start, stop, n)[component]
+        kept = band < _N_BANDS
+        changes[band[kept], row[kept], start[kept]] += 1
+        changes[band[kept], row[kept], stop[kept]] -= 1
+    return changes.cumsum(axis=2, dtype=np.int8)[..., :-1]
+
+
+def _bands_of(
+    component: NDArray[np.int32],
+    row: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    n: int,
+) -> NDArray[np.int64]:
+    """The band of components 0 to n, from their runs; `_N_BANDS` for those too large for any.
+
+    How long they are for their width follows from the larger of the two principal moments: of a
+    rectangle, its length over its width.
+    """
+    length = (stop - start).astype(float)
+    col = (start + stop - 1) / 2
+    area = np.bincount(component, length, n + 1)
+    size = np.maximum(area, 1)
+    mean_row = np.bincount(component, length * row, n + 1) / size
+    mean_col = np.bincount(component, length * col, n + 1) / size
+    down, along = row - mean_row[component], col - mean_col[component]
+    # A pixel is a square, so its own moment is 1/12; that of a run in its row, length^2 / 12.
+    of_rows = np.bincount(component, length * (down**2 + 1 / 12), n + 1) / size
+    of_cols = np.bincount(component, length * (along**2 + length**2 / 12), n + 1) / size
+    mixed = np.bincount(component, length * down * along, n + 1) / size
+    largest = (of_rows + of_cols) / 2 + np.hypot((of_rows - of_cols) / 2, mixed)
+    band = np.digitize(area, AREAS)
+    large = band == len(AREAS)
+    band[(area >= AREAS[0]) & (12 * largest >= LONG * area)] = len(AREAS)
+    band[large] = _N_BANDS
+    return band
