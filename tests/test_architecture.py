@@ -23,6 +23,7 @@ ORDER = (
     "criteria",
     "classes",
     "agreement",
+    "consensus",
     "features",
     "sampling",
     "clustering",
@@ -94,3 +95,9 @@ def test_importing_nital_is_light() -> None:
 
 def test_help_loads_no_torch() -> None:
     assert not loaded_after("import nital.cli") & {"torch", "skimage", "scipy", "matplotlib"}
+
+
+def test_fast_mode_loads_no_torch() -> None:
+    statement = "import numpy, nital; nital.segment(numpy.arange(64.0).reshape(8, 8))"
+    assert not loaded_after(statement) & {"torch", "skimage", "matplotlib"}
+    assert not loaded_after("import nital.console, nital.jobs") & {"torch", "skimage"}

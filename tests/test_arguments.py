@@ -47,20 +47,18 @@ def test_bad_numbers(text: str) -> None:
 @pytest.mark.parametrize("text", ["1.5", "1e3", "0", "-4"])
 def test_bad_whole_numbers(text: str) -> None:
     with pytest.raises(SettingError, match="--superpixels"):
-        superpixel_numbers(text, (100, 100), "fast", shares=(1,))
+        superpixel_numbers(text, (100, 100), shares=(1,))
 
 
-@pytest.mark.parametrize("mode", ["fast", "paper"])
-def test_numbers_of_superpixels(mode: str) -> None:
-    preset = preset_n_superpixels((400, 400), mode)
-    assert superpixel_numbers(None, (400, 400), mode, shares=(1, 1 / 4)) == [preset // 4, preset]
-    assert superpixel_numbers(None, (5, 5), mode, shares=(1 / 8, 1)) == [1]
-    assert superpixel_numbers("70,7", (5, 5), mode, shares=()) == [7, 70]
+def test_numbers_of_superpixels_are_shares_of_the_preset() -> None:
+    preset = preset_n_superpixels((400, 400))
+    assert superpixel_numbers(None, (400, 400), shares=(1, 1 / 4)) == [preset // 4, preset]
+    assert superpixel_numbers(None, (2000, 2000), shares=(1,)) == [50_000]
+    assert superpixel_numbers(None, (5, 5), shares=(1 / 8, 1)) == [1]
 
 
-def test_shares_are_those_of_the_modes_own_preset() -> None:
-    assert superpixel_numbers(None, (2000, 2000), "fast", shares=(1,)) == [200_000]
-    assert superpixel_numbers(None, (2000, 2000), "paper", shares=(1,)) == [50_000]
+def test_numbers_of_superpixels_may_be_named() -> None:
+    assert superpixel_numbers("70,7", (5, 5), shares=()) == [7, 70]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Classes: joined by F, numbered from the darkest to the brightest, and their table."""
+"""Classes: joined by what is close, numbered from the darkest to the brightest, and their table."""
 
 from itertools import combinations, pairwise
 
@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from nital.classes import join_classes, order_labels, tabulate_classes
-from nital.criteria import RegionStatistics, evaluate, measure_regions
-from nital.micrograph import LUMINANCE
+from nital.classes import (
+    AREA_POWER,
+    from_dark_to_bright,
+    join_classes,
+    order_labels,
+    tabulate_classes,
+)
+from nital.criteria import RegionStatistics, measure_regions
 
 RAW = hnp.arrays(np.int64, (6, 7), elements=st.integers(0, 9))
 GREY = hnp.arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32))
@@ -75,92 +80,89 @@ def test_table_by_hand() -> None:
 N_FINE = 7
 
 
-def fine_map(seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """An image and a label map of up to seven classes, some without a pixel."""
+def fine_classes(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres and areas of seven classes, some without a pixel."""
     rng = np.random.default_rng(seed)
-    labels = rng.choice(rng.permutation(N_FINE + 1)[:6], size=(6, 8))
-    labels[0, 0] = labels.max() or 1
-    colours = rng.random((N_FINE + 1, 3))
-    image = 0.7 * colours[labels] + 0.3 * rng.random((6, 8, 3))
-    return image, labels
+    areas = rng.integers(50, 1000, N_FINE) * (rng.random(N_FINE) < 0.8)
+    areas[0] = 100
+    return rng.random((N_FINE, 3)), areas.astype(float)
 
 
-def joined_by_brute_force(
-    image: NDArray[np.float64], labels: NDArray[np.int64], k: int
-) -> NDArray[np.int64]:
-    """Of all maps with one class fewer the one with the lowest F, again and again."""
-    while len(found := np.unique(labels[labels > 0])) > k:
-        maps = [np.where(labels == b, a, labels) for a, b in combinations(found, 2)]
-        labels = min(maps, key=lambda each: evaluate(image, each).F)
-    return labels
+def joined_naively(
+    centres: NDArray[np.float64], areas: NDArray[np.float64], k: int
+) -> set[frozenset[int]]:
+    """Every pair is tried, from the members, again and again."""
+    groups = [[int(i)] for i in np.flatnonzero(areas)]
 
+    def cost(pair: tuple[list[int], list[int]]) -> float:
+        sizes = [areas[members].sum() for members in pair]
+        means = [areas[members] @ centres[members] / areas[members].sum() for members in pair]
+        a, b = (size**AREA_POWER for size in sizes)
+        return float(a * b / (a + b) * ((means[0] - means[1]) ** 2).sum())
 
-def partition(labels: NDArray[np.integer]) -> set[bytes]:
-    return {(labels == label).tobytes() for label in np.unique(labels[labels > 0])}
+    while len(groups) > k:
+        first, second = min(combinations(groups, 2), key=cost)
+        groups = [each for each in groups if each not in (first, second)] + [first + second]
+    return {frozenset(members) for members in groups}
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
 def test_classes_are_joined_as_by_trying_every_pair(seed: int, k: int) -> None:
-    image, labels = fine_map(seed)
-    number = join_classes(measure_regions(image, labels, N_FINE), k)
-    assert number.shape == (N_FINE + 1,)
-    assert partition(number[labels]) == partition(joined_by_brute_force(image, labels, k))
+    centres, areas = fine_classes(seed)
+    group = join_classes(centres, areas, k)
+    found = {frozenset(np.flatnonzero(group == each).tolist()) for each in range(1, max(group) + 1)}
+    assert found == joined_naively(centres, areas, k)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
 def test_as_many_classes_as_asked_for_or_as_there_are(seed: int, k: int) -> None:
-    image, labels = fine_map(seed)
-    number = join_classes(measure_regions(image, labels, N_FINE), k)
-    in_use = np.unique(labels[labels > 0])
-    assert np.unique(number[in_use]).tolist() == list(range(1, 1 + min(k, len(in_use))))
-    unused = np.setdiff1d(np.arange(N_FINE + 1), in_use)
-    assert (number[unused] == 0).all()
+    centres, areas = fine_classes(seed)
+    group = join_classes(centres, areas, k)
+    in_use = areas > 0
+    assert np.unique(group[in_use]).tolist() == list(range(1, 1 + min(k, in_use.sum())))
+    assert (group[~in_use] == 0).all()
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
-def test_joined_classes_rise_from_dark_to_bright(seed: int, k: int) -> None:
-    image, labels = fine_map(seed)
-    joined = join_classes(measure_regions(image, labels, N_FINE), k)[labels]
-    grey = image @ np.array(LUMINANCE)
-    means = [grey[joined == label].mean() for label in range(1, joined.max() + 1)]
-    assert means == sorted(means)
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE - 1))
+def test_fewer_classes_are_more_of_them_joined(seed: int, k: int) -> None:
+    centres, areas = fine_classes(seed)
+    few, many = (join_classes(centres, areas, n) for n in (k, k + 1))
+    assert all(len(set(few[many == each])) == 1 for each in np.unique(many))
 
 
-def of_greys(*regions: tuple[float, float, float]) -> RegionStatistics:
-    """Statistics of regions of these areas, grey levels and errors."""
-    areas, greys, errors = (np.array(each, float) for each in zip(*regions, strict=True))
-    return RegionStatistics(areas, np.repeat(greys[:, np.newaxis], 3, axis=1), errors)
+def joined(k: int, *classes: tuple[float, float]) -> list[int]:
+    """Groups of classes of these areas and centres."""
+    areas, centres = np.array(classes, float).T
+    return join_classes(centres[:, np.newaxis], areas, k).tolist()
 
 
 def test_the_nearest_are_joined_by_hand() -> None:
-    fine = of_greys((10, 200, 5), (10, 50, 5), (0, 0, 0), (10, 203, 5), (10, 120, 5))
-    assert join_classes(fine, 4).tolist() == [0, 3, 1, 0, 4, 2]
-    assert join_classes(fine, 3).tolist() == [0, 3, 1, 0, 3, 2]
-    assert join_classes(fine, 2).tolist() == [0, 2, 1, 0, 2, 1]
+    fine = (10, 200), (10, 50), (0, 0), (10, 203), (10, 120)
+    assert joined(4, *fine) == [1, 2, 0, 3, 4]
+    assert joined(3, *fine) == [1, 2, 0, 1, 3]
+    assert joined(2, *fine) == [1, 2, 0, 1, 2]
 
 
 def test_a_class_of_a_few_odd_pixels_is_given_up_first() -> None:
-    # F alone would join the two large ones.
-    fine = of_greys((5000, 100, 9), (4000, 104, 9), (3, 250, 0), (2000, 180, 9))
-    assert join_classes(fine, 3).tolist() == [0, 1, 2, 3, 3]
-    assert join_classes(fine, 2).tolist() == [0, 1, 1, 2, 2]
-    large_enough = of_greys((5000, 100, 9), (4000, 104, 9), (12, 250, 0), (2000, 180, 9))
-    assert join_classes(large_enough, 3).tolist() == [0, 1, 1, 3, 2]
+    # By the error alone the two large ones would be joined.
+    assert joined(3, (5000, 1.0), (4000, 1.1), (3, 9.0), (2000, 5.0)) == [1, 2, 3, 3]
+    assert joined(3, (5000, 1.0), (4000, 1.1), (300, 9.0), (2000, 5.0)) == [1, 1, 2, 3]
 
 
 def test_fewer_classes_than_asked_for_are_left_alone() -> None:
-    fine = of_greys((0, 7, 0), (5, 90, 3), (0, 7, 0), (5, 80, 3))
-    assert join_classes(fine, 3).tolist() == [0, 0, 2, 0, 1]
+    assert joined(3, (0, 7), (5, 90), (0, 7), (5, 80)) == [0, 1, 0, 2]
 
 
-def test_classes_of_equal_grey_keep_the_order_of_their_numbers() -> None:
-    fine = of_greys((5, 90, 0), (9, 90, 0), (7, 90, 0))
-    assert join_classes(fine, 3).tolist() == [0, 1, 2, 3]
+def test_joining_leaves_its_input_as_it_was() -> None:
+    centres, areas = fine_classes(0)
+    kept = centres.copy(), areas.copy()
+    join_classes(centres, areas, 2)
+    assert (centres == kept[0]).all()
+    assert (areas == kept[1]).all()
 
 
-def test_joining_leaves_the_statistics_as_they_were() -> None:
-    fine = measure_regions(*fine_map(0), N_FINE)
-    kept = [values.copy() for values in (fine.areas, fine.means, fine.errors)]
-    join_classes(fine, 2)
-    for values, before in zip((fine.areas, fine.means, fine.errors), kept, strict=True):
-        assert (values == before).all()
+def test_numbers_rise_from_dark_to_bright_and_equal_ones_keep_their_order() -> None:
+    areas = np.array([4.0, 0, 2, 1, 3])
+    greys = np.array([90.0, 10, 20, 90, 30])
+    classes = RegionStatistics(areas, np.repeat(greys[:, np.newaxis], 3, axis=1), np.zeros(5))
+    assert from_dark_to_bright(classes).tolist() == [0, 3, 0, 1, 4, 2]

@@ -12,7 +12,7 @@ from nital import console
 from nital.agreement import compare
 from nital.segmentation import Segmentation
 from nital.segmenter import segment
-from nital.settings import PAPER
+from nital.settings import PAPER, Settings
 from nital.studies import Run, study_classes, study_superpixels
 from nital.training import Step
 
@@ -36,6 +36,20 @@ def test_names_appear_as_they_are(
 ) -> None:
     console.print_segmentation(name, result, None)
     assert capsys.readouterr().out.startswith(f"{name}: ")
+
+
+def test_paper_mode_tells_its_iterations(
+    result: Segmentation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.print_segmentation("a.png", replace(result, seconds={"training": 1.5}), None)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"a.png: {result.n_classes} classes, 3 iterations, 1.5 s on cpu"
+
+
+def test_fast_mode_has_no_iterations_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    found = segment(halves(), settings=Settings(n_classes=2))
+    console.print_segmentation("a.png", replace(found, seconds={"labels": 0.2}), None)
+    assert capsys.readouterr().out.startswith("a.png: 2 classes, 0.2 s\n")
 
 
 @pytest.mark.parametrize("name", NAMES)

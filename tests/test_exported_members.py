@@ -20,6 +20,11 @@ def test_modules_are_reached_through_the_package() -> None:
     assert "studies" in dir(nital)
 
 
+@pytest.mark.parametrize("name", sorted(set(dir(nital)) - {*nital.__all__, "__version__"}))
+def test_every_module_that_is_listed_is_there(name: str) -> None:
+    assert getattr(nital, name).__name__ == f"nital.{name}"
+
+
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'quick'"):
         _ = nital.quick

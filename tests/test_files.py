@@ -15,7 +15,15 @@ from PIL import Image
 
 from conftest import halves
 from nital.errors import InputError
-from nital.files import read_labels, read_micrograph, write_json, write_labels, write_table
+from nital.files import (
+    read_columns,
+    read_json,
+    read_labels,
+    read_micrograph,
+    write_json,
+    write_labels,
+    write_table,
+)
 from nital.render import class_colours
 
 # Real micrographs lie beside the project, where there are any.
@@ -471,6 +479,36 @@ def test_tables_and_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text()) == {"µ": [1, None]}
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "b.json", {"F": float("nan")})
+
+
+def test_columns_come_back_as_they_were_written(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((3, 2)) ** 9
+    rows = [{"dark": a, "name": "x", "rest": b} for a, b in values.tolist()]
+    write_table(tmp_path / "a.csv", rows)
+    found = read_columns(tmp_path / "a.csv", ("rest", "dark"))
+    np.testing.assert_array_equal(found, values[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,c\n1,2\n", b"a,b\n1\n", b"a,b\n1,x\n", b"a,b\n1,\n", b"a,b\n1,\xff\n"]
+)
+def test_columns_that_are_not_as_they_were_written(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.csv: not as it was written"):
+        read_columns(tmp_path / "a.csv", ("a", "b"))
+
+
+def test_columns_of_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: not as it was written"):
+        read_columns(tmp_path / "a.csv", ("a", "b"))
+
+
+def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"µ": [1, None]})
+    assert read_json(tmp_path / "a.json") == {"µ": [1, None]}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json: damaged"):
+        read_json(tmp_path / "a.json")
 
 
 # --- real micrographs ---------------------------------------------------------------------------

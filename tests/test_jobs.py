@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,32 +11,32 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import halves
-from nital import fast, sampling
+from nital import jobs, sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
-from nital.jobs import Study, draw_superpixels, open_result, segment_file, side_by_side
+from nital.jobs import Study, draw_superpixels, open_result, segment_file
 from nital.large import open_micrograph
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
 from nital.settings import FAST, PAPER, Settings
-from nital.studies import Run, execute, plan
+from nital.studies import Run
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu", threads=1)
-FAST_QUICK = replace(QUICK, mode="fast", learning_rate=FAST.learning_rate)
+BOTH = pytest.mark.parametrize("settings", [QUICK, FAST], ids=["paper", "fast"])
 
 
 def study(image: Path, folder: Path = Path("s"), *, page: int | None = None, **how: Any) -> Study:
-    """A study of 2 and 3 classes, each twice, unless told otherwise."""
+    """A study of 2 and 3 classes, each twice, in paper mode, unless told otherwise."""
     micrograph = read_micrograph(image, page=page)
-    settings = how.pop("settings", QUICK)
+    settings: Settings = how.pop("settings", QUICK)
     wanted: dict[str, Any] = {
         "n_classes": [2, 3],
         "compactness": [20.0],
-        "n_superpixels": [12],
+        "n_superpixels": [12 if settings.mode == "paper" else None],
         "repeats": 2,
     }
     return Study("classes", micrograph, folder, settings, **(wanted | how))
@@ -73,25 +72,62 @@ def test_a_file_becomes_a_folder(image: Path) -> None:
     }
 
 
-def test_a_reference_is_compared(image: Path) -> None:
+def test_a_file_becomes_a_folder_with_fine_classes_in_fast_mode(image: Path) -> None:
+    rows: list[tuple[int, int]] = []
+    done = segment_file(image, Path("o"), FAST, on_rows=lambda *each: rows.append(each))
+    assert rows == [(16, 16)]
+    assert done.segmentation.fine is not None
+    assert {path.name for path in Path("o").iterdir()} == {
+        "labels.tif",
+        "overlay.png",
+        "classes.csv",
+        "summary.json",
+        "fine.tif",
+        "fine.csv",
+    }
+
+
+@BOTH
+def test_a_reference_is_compared(image: Path, settings: Settings) -> None:
     Image.fromarray((halves() > 120).astype(np.uint8)).save("r.png")
-    done = segment_file(image, Path("o"), QUICK, reference=Path("r.png"))
+    done = segment_file(image, Path("o"), settings, reference=Path("r.png"))
     assert done.agreement is not None
     assert done.summary["agreement"]["accuracy"] == done.agreement.accuracy
     assert Path("o/comparison.png").exists()
     # without a reference, the comparison of the old result must not stay behind
-    segment_file(image, Path("o"), QUICK, force=True)
+    segment_file(image, Path("o"), settings, force=True)
     assert not Path("o/comparison.png").exists()
 
 
-def never(step: object) -> None:
-    """What must not be reached."""
-    raise AssertionError("training has started")
+def test_fine_classes_of_an_older_result_do_not_stay_behind(image: Path) -> None:
+    segment_file(image, Path("o"), FAST)
+    segment_file(image, Path("o"), QUICK, force=True)
+    assert not {"fine.tif", "fine.csv"} & {path.name for path in Path("o").iterdir()}
 
 
-@pytest.mark.parametrize("trouble", ["reference", "ignore", "exists", "small", "superpixels"])
-def test_trouble_is_told_before_the_training_and_leaves_nothing(image: Path, trouble: str) -> None:
-    settings, how, folder = QUICK, {}, Path("out/a")
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work itself must not be reached."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the work has started")
+
+    monkeypatch.setattr(jobs, "segment", never)
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(
+    ("settings", "trouble"),
+    [
+        *((QUICK, each) for each in ("reference", "ignore", "exists", "small", "superpixels")),
+        *((FAST, each) for each in ("reference", "ignore", "exists", "small")),
+    ],
+)
+def test_trouble_is_told_before_the_work_and_leaves_nothing(
+    image: Path, settings: Settings, trouble: str
+) -> None:
+    how: dict[str, Any] = {}
+    folder = Path("out/a")
     Image.fromarray(np.zeros((16, 16), np.uint8)).save("other.png")
     Image.fromarray(np.zeros((16, 20), np.uint8)).save("zero.png")
     Image.fromarray(halves(2, 2)).save("small.png")
@@ -109,7 +145,7 @@ def test_trouble_is_told_before_the_training_and_leaves_nothing(image: Path, tro
         settings = replace(QUICK, n_superpixels=1000)
     before = sorted(Path().rglob("*"))
     with pytest.raises(NitalError):
-        segment_file(image, folder, settings, on_step=never, **how)  # type: ignore[arg-type]
+        segment_file(image, folder, settings, **how)
     assert sorted(Path().rglob("*")) == before
 
 
@@ -138,7 +174,7 @@ def test_superpixels_are_drawn(image: Path) -> None:
 SHAPE = (300, 90)
 
 
-def grains(shape: tuple[int, int] = SHAPE) -> np.ndarray:
+def grains(shape: tuple[int, int] = SHAPE) -> NDArray[np.uint8]:
     """Dark and bright squares with noise: grey, 8 bit."""
     rows, cols = np.indices(shape) // 20
     level = np.where((rows + cols) % 2, 60, 180)
@@ -146,7 +182,7 @@ def grains(shape: tuple[int, int] = SHAPE) -> np.ndarray:
     return (level + noise).astype(np.uint8)
 
 
-@pytest.mark.parametrize("sample_pixels", [2**18, 2**13])
+@pytest.mark.parametrize("n_blocks", [1, 3])
 @pytest.mark.parametrize(
     "options", [{}, {"compression": "zlib", "tile": (64, 64)}], ids=["as it is", "tiles"]
 )
@@ -154,21 +190,21 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
     image: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
-    sample_pixels: int,
+    n_blocks: int,
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", sample_pixels)
-    monkeypatch.setattr(fast, "BAND_PIXELS", 1)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 300 // n_blocks)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
     tifffile.imwrite("g.tif", grains(), **options)
-    small = segment_file(Path("g.tif"), Path("small"), FAST_QUICK, pixel_size=0.5)
+    small = segment_file(Path("g.tif"), Path("small"), FAST, pixel_size=0.5)
     request.getfixturevalue("everything_is_large")
     rows: list[tuple[int, int]] = []
     done = segment_file(
-        *(Path("g.tif"), Path("large"), FAST_QUICK),
+        *(Path("g.tif"), Path("large"), FAST),
         pixel_size=0.5,
         on_rows=lambda done, n_rows: rows.append((done, n_rows)),
     )
-    assert rows == [(128, 300), (256, 300), (300, 300)]
+    assert rows == [(300 * (i + 1) // n_blocks, 300) for i in range(n_blocks)]
     np.testing.assert_array_equal(done.segmentation.labels, small.segmentation.labels)
     np.testing.assert_array_equal(
         read_labels(Path("large/labels.tif")), read_labels(Path("small/labels.tif"))
@@ -194,14 +230,14 @@ def timeless_summary(summary: dict[str, Any]) -> dict[str, Any]:
 def test_a_large_file_gives_the_same_bytes_twice(image: Path, everything_is_large: None) -> None:
     tifffile.imwrite("g.tif", grains())
     for folder in ("o1", "o2"):
-        segment_file(Path("g.tif"), Path(folder), FAST_QUICK)
+        segment_file(Path("g.tif"), Path(folder), FAST)
     for name in ("labels.tif", "overlay.png", "classes.csv"):
         assert Path("o1", name).read_bytes() == Path("o2", name).read_bytes()
 
 
 def test_labels_of_a_large_file_lie_on_the_disk(image: Path, everything_is_large: None) -> None:
     tifffile.imwrite("g.tif", grains())
-    done = segment_file(Path("g.tif"), Path("o"), FAST_QUICK)
+    done = segment_file(Path("g.tif"), Path("o"), FAST)
     assert isinstance(done.segmentation.labels, np.memmap)
     assert sorted(path.name for path in Path().rglob("*.part")) == []
 
@@ -209,8 +245,8 @@ def test_labels_of_a_large_file_lie_on_the_disk(image: Path, everything_is_large
 def test_an_ome_zarr_becomes_an_ome_zarr(image: Path, everything_is_large: None) -> None:
     write_ome_zarr_labels(Path("g.zarr"), grains(), np.zeros((0, 3), np.uint8), 0.25)
     tifffile.imwrite("g.tif", grains())
-    done = segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
-    expected = segment_file(Path("g.tif"), Path("t"), FAST_QUICK)
+    done = segment_file(Path("g.zarr"), Path("o"), FAST)
+    expected = segment_file(Path("g.tif"), Path("t"), FAST)
     assert {path.name for path in Path("o").iterdir()} == {
         "labels.zarr",
         "overlay.png",
@@ -227,10 +263,10 @@ def test_an_ome_zarr_becomes_an_ome_zarr(image: Path, everything_is_large: None)
 
 def test_an_ome_zarr_is_replaced_with_force(image: Path, everything_is_large: None) -> None:
     write_ome_zarr_labels(Path("g.zarr"), grains(), class_colours(3), 0.25)
-    segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
+    segment_file(Path("g.zarr"), Path("o"), FAST)
     with pytest.raises(OutputError, match="--force"):
-        segment_file(Path("g.zarr"), Path("o"), FAST_QUICK)
-    again = segment_file(Path("g.zarr"), Path("o"), replace(FAST_QUICK, seed=1), force=True)
+        segment_file(Path("g.zarr"), Path("o"), FAST)
+    again = segment_file(Path("g.zarr"), Path("o"), replace(FAST, seed=1), force=True)
     levels = open_micrograph(Path("o/labels.zarr")).read(slice(0, 300), slice(0, 90))[..., 0]
     np.testing.assert_array_equal(np.rint(255 * levels), again.segmentation.labels)
 
@@ -252,7 +288,7 @@ def test_what_is_stopped_while_labelling_leaves_no_file(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment_file(path, Path("o"), FAST_QUICK, on_rows=stop)
+        segment_file(path, Path("o"), FAST, on_rows=stop)
     assert sorted(Path().rglob("*")) == before
 
 
@@ -261,24 +297,24 @@ def test_what_is_stopped_while_labelling_leaves_no_file(
     [
         ({"mode": "paper"}, "mode 'paper': needs the whole of g.tif"),
         ({"regions": "components"}, "regions 'components': needs the whole of g.tif"),
-        ({"n_superpixels": 10**6}, "n_superpixels 1000000"),
-        ({"n_layers": 60}, "121 x 121 at once"),
     ],
 )
+@pytest.mark.usefixtures("everything_is_large", "no_work")
 def test_settings_not_for_a_large_file_are_refused_at_once(
-    image: Path, everything_is_large: None, change: dict[str, Any], said: str
+    image: Path, change: dict[str, Any], said: str
 ) -> None:
     tifffile.imwrite("g.tif", grains())
     before = sorted(Path().rglob("*"))
     with pytest.raises(NitalError, match=said):
-        segment_file(Path("g.tif"), Path("o"), replace(FAST_QUICK, **change), on_step=never)
+        segment_file(Path("g.tif"), Path("o"), replace(FAST, **change))
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_large_file_is_not_compared(image: Path, everything_is_large: None) -> None:
+@pytest.mark.usefixtures("everything_is_large", "no_work")
+def test_a_large_file_is_not_compared(image: Path) -> None:
     tifffile.imwrite("g.tif", grains())
     with pytest.raises(InputError, match=r"^a\.png: g\.tif is too large to be compared"):
-        segment_file(Path("g.tif"), Path("o"), FAST_QUICK, reference=image, on_step=never)
+        segment_file(Path("g.tif"), Path("o"), FAST, reference=image)
     assert not Path("o").exists()
 
 
@@ -286,16 +322,63 @@ def test_a_result_of_a_large_file_is_replaced_with_force_only(
     image: Path, everything_is_large: None
 ) -> None:
     tifffile.imwrite("g.tif", grains())
-    segment_file(Path("g.tif"), Path("o"), FAST_QUICK)
+    segment_file(Path("g.tif"), Path("o"), FAST)
     before = Path("o/labels.tif").read_bytes()
-    other = replace(FAST_QUICK, n_classes=2)
+    other = replace(FAST, n_classes=2)
     with pytest.raises(OutputError, match="--force"):
-        segment_file(Path("g.tif"), Path("o"), other, on_step=never)
+        segment_file(Path("g.tif"), Path("o"), other)
     assert Path("o/labels.tif").read_bytes() == before
     done = segment_file(Path("g.tif"), Path("o"), other, force=True)
     np.testing.assert_array_equal(
         read_labels(Path("o/labels.tif")), np.asarray(done.segmentation.labels)
     )
+
+
+# --- a result read back -------------------------------------------------------------------------
+
+
+def test_fine_classes_are_read_back_as_they_were(image: Path) -> None:
+    result = segment_file(image, Path("r"), FAST, pixel_size=0.5).segmentation
+    assert result.fine is not None
+    opened = open_result(Path("r"))
+    np.testing.assert_array_equal(opened.labels, result.labels)
+    np.testing.assert_array_equal(opened.fine.labels, result.fine.labels)
+    np.testing.assert_array_equal(opened.fine.centres, result.fine.centres)
+    np.testing.assert_array_equal(opened.fine.statistics.areas, result.fine.statistics.areas)
+    assert opened.micrograph.pixel_size == 0.5
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_result_read_back_is_cut_as_before(image: Path, k: int) -> None:
+    result = segment_file(image, Path("r"), FAST).segmentation
+    fine = open_result(Path("r")).fine
+    labels = np.empty_like(fine.labels)
+    fine.join(k, labels)
+    np.testing.assert_array_equal(labels, result.at(k).labels)
+
+
+@pytest.mark.parametrize("name", ["fine.tif", "labels.tif", "fine.csv"])
+def test_a_result_that_was_altered(image: Path, name: str) -> None:
+    segment_file(image, Path("r"), FAST)
+    path = Path("r") / name
+    if name == "fine.csv":
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    else:
+        altered = read_labels(path).astype(np.uint8)
+        altered = np.where(altered == 2, 1, altered) if name == "fine.tif" else altered[:-1]
+        tifffile.imwrite(path, altered)
+    said = r"r: fine\.tif, fine\.csv and labels\.tif are not as they were written"
+    with pytest.raises(InputError, match=said):
+        open_result(Path("r"))
+
+
+def test_a_table_of_an_older_version_is_refused(image: Path) -> None:
+    segment_file(image, Path("r"), FAST)
+    table = Path("r/fine.csv")
+    lines = [line.split(",")[:7] for line in table.read_text().splitlines()]
+    table.write_text("".join(",".join(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match=r"fine\.csv: not as it was written.*segment"):
+        open_result(Path("r"))
 
 
 # --- studies ------------------------------------------------------------------------------------
@@ -308,7 +391,7 @@ def test_a_study_keeps_each_run_at_once(image: Path) -> None:
     assert [(run.n_classes, run.seed) for run in runs] == [(2, 0), (2, 1), (3, 0), (3, 1)]
 
 
-@pytest.mark.parametrize("settings", [QUICK, FAST_QUICK], ids=["paper", "fast"])
+@BOTH
 def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> None:
     whole = study(image, Path("whole"), settings=settings).finish()
 
@@ -326,47 +409,6 @@ def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> No
     assert timeless(again.finish()) == timeless(whole)
     assert sorted(keys()) == sorted(keys(Path("whole")))
     assert study(image, settings=settings).missing == []
-
-
-def test_fast_runs_side_by_side_are_those_one_after_the_other(
-    image: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    micrograph, settings = read_micrograph(image), replace(FAST_QUICK, max_iterations=30)
-    runs = plan(settings, n_classes=[2, 3], compactness=[20.0], n_superpixels=[12], repeats=4)
-    expected = {run.key: run for run in timeless(list(execute(micrograph, runs)))}
-    before = torch.get_num_threads()
-    for _ in range(3):
-        with side_by_side(settings) as pool:
-            assert pool is not None
-            assert torch.get_num_threads() == 1
-            found = timeless(list(execute(micrograph, runs, executor=pool)))
-        assert {run.key: run for run in found} == expected
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [QUICK, replace(FAST_QUICK, device="cuda"), replace(FAST_QUICK, threads=2)],
-    ids=["paper", "cuda", "two threads of three"],
-)
-def test_runs_that_leave_no_core_idle_go_one_after_the_other(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    with side_by_side(settings) as pool:
-        assert pool is None
-
-
-@pytest.mark.parametrize("name", ["fine.tif", "labels.tif"])
-def test_a_result_that_was_altered(image: Path, name: str) -> None:
-    segment_file(image, Path("r"), FAST_QUICK)
-    assert open_result(Path("r")).fine.labels.shape == (16, 20)
-    altered = read_labels(Path("r") / name).astype(np.uint8)
-    altered = np.where(altered == 2, 1, altered) if name == "fine.tif" else altered[:-1]
-    tifffile.imwrite(Path("r") / name, altered)
-    with pytest.raises(InputError, match=r"r: fine\.tif and labels\.tif are not as they were"):
-        open_result(Path("r"))
 
 
 def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:
@@ -389,10 +431,11 @@ def test_a_larger_study_only_adds_runs(image: Path) -> None:
     assert len(study(image, n_classes=[3], repeats=1).finish()) == 1
 
 
-def test_an_executor_gives_the_same_runs(image: Path) -> None:
-    alone = study(image, Path("alone")).finish()
+@BOTH
+def test_an_executor_gives_the_same_runs(image: Path, settings: Settings) -> None:
+    alone = study(image, Path("alone"), settings=settings).finish()
     with ThreadPoolExecutor(2) as executor:
-        together = study(image).finish(executor=executor)
+        together = study(image, settings=settings).finish(executor=executor)
     assert timeless(together) == timeless(alone)
 
 
@@ -403,13 +446,23 @@ def test_an_executor_gives_the_same_runs(image: Path) -> None:
         {"n_filters": 9},
         {"regions": "components"},
         {"momentum": 0.5},
-        {"mode": "fast"},
     ],
 )
 def test_other_settings_are_refused(image: Path, change: dict[str, Any]) -> None:
     study(image)
     with pytest.raises(OutputError, match="another study"):
         study(image, settings=replace(QUICK, **change))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [QUICK, replace(FAST, scale="medium"), replace(FAST, regions="components")],
+    ids=["mode", "scale", "regions"],
+)
+def test_other_settings_are_refused_of_a_fast_study(image: Path, settings: Settings) -> None:
+    study(image, settings=FAST)
+    with pytest.raises(OutputError, match="another study"):
+        study(image, settings=settings)
 
 
 def test_another_image_is_refused(image: Path) -> None:
@@ -438,6 +491,22 @@ def test_another_page_is_refused(image: Path) -> None:
 def test_a_study_that_can_not_be_is_refused_at_once(image: Path, how: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         study(image, **how)
+    assert not Path("s").exists()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"n_classes": [2, 25]}, "n_classes 25"),
+        ({"compactness": [5.0]}, "compactness 5.0: fast mode has no such setting"),
+        ({"n_superpixels": [12]}, "n_superpixels 12: fast mode has no such setting"),
+    ],
+)
+def test_a_fast_study_that_can_not_be_is_refused_at_once(
+    image: Path, how: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        study(image, settings=FAST, **how)
     assert not Path("s").exists()
 
 

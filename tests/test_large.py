@@ -78,7 +78,10 @@ TIFFS: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
     ),
     "palette": (
         GREY,
-        {"photometric": "palette", "colormap": np.arange(768, 0, -1, "u2").reshape(3, 256) * 80},
+        {
+            "photometric": "palette",
+            "colormap": np.arange(768, 0, -1).astype("u2").reshape(3, 256) * 80,
+        },
     ),
     "palette, tiles": (
         GREY,
@@ -294,7 +297,8 @@ def test_a_pyramid_is_tiled_compressed_and_big(tmp_path: Path, dtype: type) -> N
         (series,) = file.series
         assert len(series.levels) == 3
         for number, level in enumerate(series.levels):
-            page = level.pages[0].aspage()
+            (page,) = level.pages
+            assert isinstance(page, tifffile.TiffPage)
             assert page.is_tiled
             assert (page.tilelength, page.tilewidth) == (512, 512)
             assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE

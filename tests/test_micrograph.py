@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.micrograph import LargeMicrograph, Micrograph, parse_length, read_padded
+from nital.micrograph import LargeMicrograph, Micrograph, parse_length
 
 
 def ramp(dtype: str, top: float, channels: int | None = None) -> NDArray[np.generic]:
@@ -264,29 +264,3 @@ def test_one_colour_everywhere_is_constant_where_it_lies() -> None:
     image[:] = 10, 20, 30
     with pytest.raises(InputError, match="constant"):
         scan(image)
-
-
-# --- windows with what is around them -----------------------------------------------------------
-
-
-@given(st.data(), st.integers(2, 9), st.integers(2, 9), st.integers(1, 4))
-def test_a_window_with_its_surroundings(
-    data: st.DataObject, rows: int, cols: int, halo: int
-) -> None:
-    image = np.random.default_rng(rows).integers(0, 256, (rows, cols, 4), dtype=np.uint8)
-    image[..., 3] //= 128  # half of it transparent
-    image[0, 0], image[-1, -1] = (9, 9, 9, 1), (8, 8, 8, 1)
-    window = []
-    for length in (rows, cols):
-        start = data.draw(st.integers(0, length - 1))
-        window.append(slice(start, data.draw(st.integers(start + 1, length))))
-    whole = Micrograph.from_array(image)
-    margin = (halo, halo)
-    around = tuple(slice(each.start, each.stop + 2 * halo) for each in window)
-    wanted = np.pad(whole.pixels, [margin, margin, (0, 0)], mode="reflect")[around]
-    mask = np.pad(whole.excluded, [margin, margin], mode="reflect")[around]
-    for source in (whole, scan(image)):
-        pixels, excluded = read_padded(source, window[0], window[1], halo)
-        assert pixels.dtype == np.float32
-        assert (pixels == wanted).all()
-        assert (excluded == mask).all()

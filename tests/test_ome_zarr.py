@@ -47,11 +47,11 @@ def ome_zarr(
     chunks = (1,) * (array.ndim - 2) + (32, 32)
     made = group.create_array("s0", shape=array.shape, dtype=array.dtype, chunks=chunks)
     made[:] = array
-    level = {
+    level: dict[str, Any] = {
         "path": "s0",
         "coordinateTransformations": [{"type": "scale", "scale": scale or [1.0] * array.ndim}],
     }
-    described = {"axes": axes(names, unit), "datasets": [level]}
+    described: dict[str, Any] = {"axes": axes(names, unit), "datasets": [level]}
     if version == 3:
         group.attrs["ome"] = {"version": "0.5", "multiscales": [described]}
     else:
@@ -200,7 +200,7 @@ def test_ome_zarr_labels_come_back_as_they_were(tmp_path: Path, pixel_size: floa
 def test_ome_zarr_labels_have_overviews_and_colours(tmp_path: Path, dtype: type) -> None:
     path = tmp_path / "labels.zarr"
     write_ome_zarr_labels(path, LABELS.astype(dtype), class_colours(3), 0.25)
-    group = zarr.open_group(path, mode="r")
+    group: Any = zarr.open_group(path, mode="r")
     assert group.metadata.zarr_format == 2
     (described,) = group.attrs["multiscales"]
     assert described["version"] == "0.4"
@@ -226,7 +226,7 @@ def test_levels_are_added_until_one_tile_holds_all(
     tmp_path: Path, shape: tuple[int, int], n_levels: int
 ) -> None:
     write_ome_zarr_labels(tmp_path / "a.zarr", np.ones(shape, np.uint8), class_colours(1), None)
-    group = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    group: Any = zarr.open_group(tmp_path / "a.zarr", mode="r")
     assert len(group.attrs["multiscales"][0]["datasets"]) == n_levels
 
 

@@ -15,7 +15,7 @@ def fine_classes() -> tuple[FineClasses, np.ndarray]:
     labels = np.array([[1, 1, 2, 3], [0, 4, 4, 3]], np.uint8)
     pixels = np.repeat(np.array([[0.1, 0.1, 0.4, 0.6], [0, 0.9, 0.9, 0.6]])[..., None], 3, axis=2)
     pixels = pixels.astype(np.float32)
-    return FineClasses(labels, measure_regions(pixels, labels)), pixels
+    return FineClasses(labels, measure_regions(pixels, labels), np.eye(4)), pixels
 
 
 def test_phases_by_hand() -> None:

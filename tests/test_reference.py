@@ -6,6 +6,7 @@ in double precision, where the order of sums can't tip a label in so few steps.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nital.network import Network
+from nital.paper import predict
 from nital.superpixels import find_superpixels
-from nital.training import Batch, train
+from nital.training import train
 
 N_RESPONSES = 9
 LEARNING_RATE = 0.1
@@ -53,28 +55,31 @@ def naive_labels(responses: Tensor) -> list[list[int]]:
 def naive_train(
     image: NDArray[np.float64],
     superpixels: NDArray[np.int64],
+    excluded: NDArray[np.bool_],
     weights: list[Tensor],
     n_iterations: int,
     n_classes: int,
 ) -> tuple[list[list[int]], list[int]]:
     """Labels after training, and the count of every iteration."""
+    included = [(int(r), int(c)) for r, c in np.argwhere(~excluded)]
     velocity = [torch.zeros_like(weight) for weight in weights]
     counts = []
     for _ in range(n_iterations):
         responses = naive_forward(image, weights)
         labels = naive_labels(responses)
-        counts.append(len({label for row in labels for label in row}))
+        counts.append(len({labels[r][c] for r, c in included}))
         for superpixel in np.unique(superpixels).tolist():
-            members = [(int(r), int(c)) for r, c in np.argwhere(superpixels == superpixel)]
+            members = [(r, c) for r, c in included if superpixels[r, c] == superpixel]
             votes = Counter(labels[r][c] for r, c in members)
+            if not members:
+                continue
             winner = min(votes, key=lambda label: (-votes[label], label))
             for r, c in members:
                 labels[r][c] = winner
         log_share = responses - torch.logsumexp(responses, dim=2, keepdim=True)
         loss = torch.zeros((), dtype=torch.float64)
-        for r, row in enumerate(labels):
-            for c, label in enumerate(row):
-                loss = loss - log_share[r, c, label] / superpixels.size
+        for r, c in included:
+            loss = loss - log_share[r, c, labels[r][c]] / len(included)
         for weight, gradient, speed in zip(
             weights, torch.autograd.grad(loss, weights), velocity, strict=True
         ):
@@ -91,30 +96,42 @@ def striped_image(seed: int) -> NDArray[np.float64]:
     rng = np.random.default_rng(seed)
     level = np.repeat([0.2, 0.5, 0.9], [5, 6, 6])[np.newaxis, :, np.newaxis]
     noise = 0.08 * rng.standard_normal((13, 17, 3))
-    return np.clip(level * np.array([1.0, 0.9, 0.8]) + noise, 0, 1)
+    image: NDArray[np.float64] = np.clip(level * np.array([1.0, 0.9, 0.8]) + noise, 0, 1)
+    return image
 
 
+def frame() -> NDArray[np.bool_]:
+    """A frame around the image, and a hole in it, are excluded."""
+    excluded = np.ones((13, 17), bool)
+    excluded[2:, 1:-3] = False
+    excluded[6:8, 7:10] = True
+    return excluded
+
+
+@pytest.mark.parametrize("excluded", [np.zeros((13, 17), bool), frame()], ids=["whole", "frame"])
 @pytest.mark.parametrize(("seed", "n_layers", "n_classes"), [(0, 2, 2), (1, 2, 2), (2, 1, 4)])
-def test_same_labels_as_the_naive_transcription(seed: int, n_layers: int, n_classes: int) -> None:
+def test_same_labels_as_the_naive_transcription(
+    seed: int, n_layers: int, n_classes: int, excluded: NDArray[np.bool_]
+) -> None:
     image = striped_image(seed)
     superpixels = find_superpixels(image.astype(np.float32), n_superpixels=12)
     network = Network(n_filters=7, n_layers=n_layers, n_responses=N_RESPONSES, seed=seed).double()
     weights = [weight.detach().clone().requires_grad_() for weight in network.parameters()]
 
-    pixels = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
-    batch = Batch(pixels, torch.from_numpy(superpixels.ravel()), int(superpixels.max()) + 1)
-    (training,) = train(
-        [network],
-        [batch] * 12,
+    pixels: NDArray[Any] = image  # double, as the network is here
+    training = train(
+        network,
+        pixels,
+        superpixels,
+        excluded,
         n_classes=n_classes,
         max_iterations=12,
         learning_rate=LEARNING_RATE,
         momentum=MOMENTUM,
     )
-    with torch.no_grad():
-        labels = network(pixels).argmax(dim=1)[0].tolist()
+    labels = predict(network, pixels).tolist()
 
-    naive, counts = naive_train(image, superpixels, weights, 12, n_classes)
+    naive, counts = naive_train(image, superpixels, excluded, weights, 12, n_classes)
     assert labels == naive
     assert [step.n_classes for step in training.steps] == counts
     assert len({label for row in naive for label in row}) > 1  # not won by a trivial map

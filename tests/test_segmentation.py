@@ -1,4 +1,4 @@
-"""The result: one tree of classes, cut at any number without another training."""
+"""The result: one tree of classes, cut at any number without finding them again."""
 
 from dataclasses import replace
 
@@ -7,13 +7,13 @@ import pytest
 
 from nital.criteria import evaluate, measure_regions
 from nital.errors import InputError, SettingError
+from nital.features import CHANNELS
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.sampling import Sample
 from nital.segmentation import Segmentation
-from nital.segmenter import segment
-from nital.settings import FAST, PAPER
+from nital.segmenter import prepare, segment
+from nital.settings import FAST, MAX_CLASSES, PAPER
 from nital.synthetic import synthesize
-
-QUICK = replace(FAST, n_filters=8, n_responses=8, max_iterations=40, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +27,30 @@ def micrograph() -> Micrograph:
 
 @pytest.fixture(scope="module")
 def result(micrograph: Micrograph) -> Segmentation:
-    return segment(micrograph, 3, settings=QUICK)
+    return segment(micrograph, 3)
 
 
-@pytest.mark.parametrize("k", [2, 3, 5, 8])
+@pytest.mark.parametrize("k", [2, 3, 5, 8, MAX_CLASSES])
 def test_another_number_is_what_segment_gives_for_it(
     micrograph: Micrograph, result: Segmentation, k: int
 ) -> None:
-    found, expected = result.at(k), segment(micrograph, k, settings=QUICK)
+    found, expected = result.at(k), segment(micrograph, k)
     assert (found.labels == expected.labels).all()
     assert found == replace(expected, labels=found.labels)
     assert found.labels is not result.labels
 
 
 def test_numbers_are_cuts_of_one_tree(result: Segmentation) -> None:
-    for k in range(8, 2, -1):
+    for k in range(MAX_CLASSES, 2, -1):
         finer, coarser = result.at(k), result.at(k - 1)
         pairs = np.unique(np.stack([finer.labels.ravel(), coarser.labels.ravel()]), axis=1)
         assert pairs.shape[1] == finer.n_classes + 1  # each of them, and 0, has one parent
+
+
+def test_as_many_classes_as_there_are_fine_ones_are_the_fine_ones(result: Segmentation) -> None:
+    assert result.fine is not None
+    assert len(result.fine.classes) == MAX_CLASSES
+    assert (result.at(MAX_CLASSES).labels == result.fine.labels).all()
 
 
 def test_fine_classes_are_numbered_and_measured(
@@ -61,6 +67,19 @@ def test_fine_classes_are_numbered_and_measured(
     assert greys == sorted(greys)
 
 
+def test_the_centre_of_a_fine_class_is_near_the_mean_of_its_features(
+    micrograph: Micrograph, result: Segmentation
+) -> None:
+    sample = prepare(micrograph, FAST)
+    assert isinstance(sample, Sample)
+    assert result.fine is not None
+    centres, labels = result.fine.centres, result.fine.labels
+    assert centres.shape == (len(result.fine.classes), len(CHANNELS))
+    features = sample.features(micrograph, np.s_[0:96, 0:120])
+    means = np.stack([features[labels == i + 1].mean(axis=0) for i in range(len(centres))])
+    np.testing.assert_allclose(centres, means, atol=0.05 * features.std())
+
+
 def test_each_fine_class_is_in_one_class(result: Segmentation) -> None:
     assert result.fine is not None
     for number, label in enumerate(result.fine.classes_in(result.labels), start=1):
@@ -68,28 +87,34 @@ def test_each_fine_class_is_in_one_class(result: Segmentation) -> None:
 
 
 def test_criteria_of_components_are_those_of_the_map(micrograph: Micrograph) -> None:
-    found = segment(micrograph, 3, settings=replace(QUICK, regions="components")).at(2)
+    found = segment(micrograph, 3, settings=replace(FAST, regions="components")).at(2)
     expected = evaluate(micrograph.pixels, found.labels, regions="components")
     assert found.criteria == expected
 
 
-def test_where_there_are_no_fine_classes(micrograph: Micrograph) -> None:
-    paper = segment(micrograph, settings=replace(PAPER, n_filters=6, max_iterations=2))
+def test_paper_mode_has_no_fine_classes(micrograph: Micrograph) -> None:
+    found = segment(micrograph, settings=replace(PAPER, n_filters=6, max_iterations=2))
+    assert found.fine is None
+    with pytest.raises(InputError, match=r"at\(2\): .*segment again with n_classes=2"):
+        found.at(2)
+
+
+@pytest.mark.parametrize("kind", ["large", "out"])
+def test_labels_that_were_written_over_have_no_fine_classes(
+    micrograph: Micrograph, kind: str
+) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
-    large = LargeMicrograph.scan(lambda rows, cols: image[rows, cols], image.shape)
-    out = np.empty(micrograph.shape, np.uint8)
-    for found in (
-        paper,
-        segment(large, settings=QUICK),
-        segment(micrograph, settings=QUICK, out=out),
-    ):
-        assert found.fine is None
-        with pytest.raises(InputError, match=r"at\(2\): .*segment again with n_classes=2"):
-            found.at(2)
+    if kind == "large":
+        large = LargeMicrograph.scan(lambda rows, cols: image[rows, cols], image.shape)
+        found = segment(large)
+    else:
+        found = segment(image, out=np.empty(image.shape, np.uint8))
+    assert found.fine is None
+    with pytest.raises(InputError, match=r"at\(2\): .*segment again with n_classes=2"):
+        found.at(2)
 
 
-def test_a_number_out_of_range(result: Segmentation) -> None:
-    with pytest.raises(SettingError, match="n_classes 9"):
-        result.at(9)
-    with pytest.raises(SettingError, match="n_classes 1"):
-        result.at(1)
+@pytest.mark.parametrize("k", [1, MAX_CLASSES + 1])
+def test_a_number_out_of_range(result: Segmentation, k: int) -> None:
+    with pytest.raises(SettingError, match=f"n_classes {k}"):
+        result.at(k)

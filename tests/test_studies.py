@@ -1,7 +1,7 @@
 """Studies: the plan, any executor, means and ranks by hand."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nital import fast, studies
+from nital import sampling, segmenter, studies
 from nital.errors import InputError, SettingError
+from nital.fast import find_fine_classes
 from nital.micrograph import Micrograph
-from nital.network import Network
 from nital.sampling import Sample
+from nital.segmentation import FineClasses
 from nital.segmenter import prepare, segment
 from nital.settings import FAST, PAPER, Settings
 from nital.studies import (
@@ -28,13 +29,11 @@ from nital.studies import (
     study_classes,
     study_superpixels,
 )
-from nital.training import train
 
 SMALL = replace(
     PAPER, n_filters=6, n_responses=5, max_iterations=3, device="cpu", threads=1, n_superpixels=20
 )
-QUICK = replace(SMALL, mode="fast", learning_rate=FAST.learning_rate)
-MODES = pytest.mark.parametrize("settings", [SMALL, QUICK], ids=["paper", "fast"])
+MODES = pytest.mark.parametrize("settings", [SMALL, FAST], ids=["paper", "fast"])
 
 
 def micrograph() -> Micrograph:
@@ -45,6 +44,23 @@ def micrograph() -> Micrograph:
 def run(n_classes: int = 2, seed: int = 0, f: float = 1.0, **change: object) -> Run:
     made = Run(n_classes, 20.0, 100, seed, n_classes, 5, "n_classes", f, 2 * f, 3 * f, 0.1)
     return replace(made, **change)  # type: ignore[arg-type]
+
+
+def plan_of(settings: Settings, n_classes: Sequence[int], repeats: int) -> list[Settings]:
+    """A plan for either mode; in paper mode with superpixels of two kinds."""
+    paper = settings.mode == "paper"
+    return plan(
+        settings,
+        n_classes=n_classes,
+        compactness=[5.0, 9.0] if paper else [settings.compactness],
+        n_superpixels=[20 if paper else None],
+        repeats=repeats,
+    )
+
+
+def untimed(runs: Iterable[Run]) -> dict[studies.Key, Run]:
+    """Runs by their keys, without the seconds that they took."""
+    return {each.key: replace(each, seconds=0) for each in runs}
 
 
 def test_the_plan_has_every_combination_and_seed_once() -> None:
@@ -62,6 +78,28 @@ def test_the_plan_has_every_combination_and_seed_once() -> None:
         pair for pair, _ in groupby((each.compactness, each.n_superpixels) for each in runs)
     ]
     assert len(together) == len(set(together)) == 6  # superpixels are found once for each pair
+
+
+def test_a_plan_of_fast_mode_has_numbers_of_classes_and_seeds() -> None:
+    runs = plan_of(replace(FAST, seed=7, scale="coarse"), [2, 3], repeats=3)
+    assert [key_of(each) for each in runs] == [
+        (k, 20.0, 0, seed) for k in (2, 3) for seed in (7, 8, 9)
+    ]
+    assert {each.scale for each in runs} == {"coarse"}
+
+
+@pytest.mark.parametrize(("compactness", "n_superpixels"), [(5.0, None), (20.0, 10)])
+def test_fast_mode_has_no_superpixels_to_plan(
+    compactness: float, n_superpixels: int | None
+) -> None:
+    with pytest.raises(SettingError, match="fast mode has no such setting"):
+        plan(
+            FAST,
+            n_classes=[2],
+            compactness=[compactness],
+            n_superpixels=[n_superpixels],
+            repeats=1,
+        )
 
 
 @pytest.mark.parametrize(
@@ -86,25 +124,38 @@ def spawned() -> Executor:
 @MODES
 @pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), spawned])
 def test_any_executor_gives_the_same_runs(make: Callable[[], Executor], settings: Settings) -> None:
-    runs = plan(settings, n_classes=[2, 3], compactness=[20.0], n_superpixels=[15, 20], repeats=1)
-    here = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
+    runs = plan_of(settings, [2, 3], repeats=2)
+    here = untimed(execute(micrograph(), runs))
     with make() as executor:
-        there = {
-            each.key: replace(each, seconds=0)
-            for each in execute(micrograph(), runs, executor=executor)
-        }
-    assert len(here) == 4
+        there = untimed(execute(micrograph(), runs, executor=executor))
+    assert here.keys() == {key_of(each) for each in runs}
     assert there == here
 
 
-@MODES
-def test_a_run_is_the_segmentation_with_its_settings(settings: Settings) -> None:
-    (settings,) = plan(settings, n_classes=[3], compactness=[9.0], n_superpixels=[20], repeats=1)
+def test_a_run_of_paper_mode_is_the_segmentation_with_its_settings() -> None:
+    (settings,) = plan(SMALL, n_classes=[3], compactness=[9.0], n_superpixels=[20], repeats=1)
     (found,) = execute(micrograph(), [settings])
     result = segment(micrograph(), settings=settings)
-    assert (found.n_classes, found.compactness, found.n_superpixels, found.seed) == (3, 9, 20, 0)
+    assert found.key == key_of(settings) == (3, 9, 20, 0)
     assert found.n_found == result.n_classes
-    assert found.iterations == len(result.history)
+    assert result.training is not None
+    assert found.iterations == len(result.training.steps)
+    assert found.stop_reason == result.training.stop_reason
+    assert (found.F, found.F_prime, found.Q) == (
+        result.criteria.F,
+        result.criteria.F_prime,
+        result.criteria.Q,
+    )
+
+
+@pytest.mark.parametrize("regions", ["classes", "components"])
+def test_a_run_of_fast_mode_has_neither_superpixels_nor_iterations(regions: str) -> None:
+    (settings,) = plan_of(replace(FAST, seed=3, regions=regions), [4], repeats=1)
+    (found,) = execute(micrograph(), [settings])
+    result = segment(micrograph(), settings=settings)
+    assert found.key == key_of(settings) == (4, 20, 0, 3)
+    assert (found.n_superpixels, found.iterations, found.stop_reason) == (0, 0, "")
+    assert found.n_found == result.n_classes
     assert (found.F, found.F_prime, found.Q) == (
         result.criteria.F,
         result.criteria.F_prime,
@@ -123,51 +174,81 @@ def test_what_repeats_can_share_is_found_once(
         return found[-1]
 
     monkeypatch.setattr(studies, "prepare", counted)
-    runs = plan(settings, n_classes=[2, 3], compactness=[5.0, 9.0], n_superpixels=[20], repeats=2)
-    together = [replace(each, seconds=0) for each in execute(micrograph(), runs)]
-    assert len(found) == 2
+    runs = plan_of(settings, [2, 3], repeats=2)
+    together = list(execute(micrograph(), runs))
+    pairs = {(each.compactness, each.n_superpixels) for each in runs}
+    assert len(found) == len(pairs) == (1 if settings.mode == "fast" else 2)
     assert all(isinstance(each, Sample) == (settings.mode == "fast") for each in found)
-    alone = [replace(each, seconds=0) for one in runs for each in execute(micrograph(), [one])]
-    assert {each.key: each for each in together} == {each.key: each for each in alone}
-    assert len(together) == len(alone) == 8
+    alone = [run for one in runs for run in execute(micrograph(), [one])]
+    assert untimed(together) == untimed(alone)
+    assert len(together) == len(alone) == len(runs)
 
 
-def test_fast_mode_trains_once_for_all_numbers_of_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[int] = []
+# --- what is done together ----------------------------------------------------------------------
 
-    def counted(*positional: object, **named: object) -> object:
-        trained.append(1)
-        return train(*positional, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fast, "train", counted)
-    runs = plan(FAST, n_classes=[2, 3, 5], compactness=[20.0], n_superpixels=[20], repeats=2)
-    runs = [replace(each, max_iterations=3, threads=1) for each in runs]
-    found = list(execute(micrograph(), runs))
-    assert len(trained) == 2
+def seeds_clustered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The seeds of each labelling of fast mode, from now on."""
+    clustered: list[list[int]] = []
+
+    def counted(
+        source: Micrograph, sample: Sample, seeds: Sequence[int], *rest: None
+    ) -> list[FineClasses]:
+        clustered.append(list(seeds))
+        return find_fine_classes(source, sample, seeds, *rest)
+
+    monkeypatch.setattr(segmenter, "find_fine_classes", counted)
+    return clustered
+
+
+def test_fast_mode_clusters_once_for_all_numbers_of_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clustered = seeds_clustered(monkeypatch)
+    found = list(execute(micrograph(), plan_of(FAST, [2, 3, 5], repeats=2)))
+    assert clustered == [[0], [1]]
     assert [(each.seed, each.n_classes) for each in found] == [
         (seed, k) for seed in (0, 1) for k in (2, 3, 5)
     ]
 
 
-def test_seeds_that_make_a_batch_are_trained_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once: list[int] = []
+def test_features_that_are_not_kept_are_found_once_for_several_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 10)  # so the image has several blocks
+    monkeypatch.setattr(studies, "SEEDS_AT_ONCE", 3)
+    clustered = seeds_clustered(monkeypatch)
+    runs = plan_of(replace(FAST, seed=4), [2, 5], repeats=5)
+    together = list(execute(micrograph(), runs))
+    assert clustered == [[4, 5, 6], [7, 8]]
+    assert [(each.seed, each.n_classes) for each in together] == [
+        (seed, k) for seed in range(4, 9) for k in (2, 5)
+    ]
+    alone = [run for one in runs for run in execute(micrograph(), [one])]
+    assert untimed(together) == untimed(alone)
 
-    def counted(networks: Sequence[Network], *positional: object, **named: object) -> object:
-        at_once.append(len(networks))
-        return train(networks, *positional, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fast, "train", counted)
-    runs = plan(QUICK, n_classes=[2, 3], compactness=[20.0], n_superpixels=[20], repeats=5)
-    alone = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
-    monkeypatch.setitem(studies.NETWORKS_AT_ONCE, "cpu", 3)
-    together = {each.key: replace(each, seconds=0) for each in execute(micrograph(), runs)}
-    assert at_once == [1] * 5 + [3, 2]
-    assert together.keys() == alone.keys()
-    for key, run in together.items():
-        assert run.n_found == alone[key].n_found
-        assert (run.F, run.F_prime, run.Q) == pytest.approx(
-            (alone[key].F, alone[key].F_prime, alone[key].Q), rel=0.02
+def test_groups_of_runs_are_all_runs_of_a_seed_or_of_several() -> None:
+    runs = plan_of(FAST, [2, 3], repeats=12)
+    sample = prepare(micrograph(), FAST)
+    assert isinstance(sample, Sample)
+    kept, not_kept = (
+        [[(each.seed, each.n_classes) for each in group] for group in groups]
+        for groups in (
+            studies._done_together(runs, sample),
+            studies._done_together(runs, replace(sample, whole=None)),
         )
+    )
+    assert kept == [[(seed, 2), (seed, 3)] for seed in range(12)]
+    assert [{seed for seed, _ in group} for group in not_kept] == [{*range(10)}, {10, 11}]
+    assert sorted(run for group in not_kept for run in group) == sorted(
+        run for group in kept for run in group
+    )
+
+
+def test_a_group_of_paper_mode_is_a_single_run() -> None:
+    runs = plan(SMALL, n_classes=[2, 3], compactness=[5.0], n_superpixels=[20], repeats=2)
+    assert studies._done_together(runs, prepare(micrograph(), SMALL)) == [[each] for each in runs]
 
 
 def test_runs_come_one_by_one() -> None:
@@ -182,11 +263,11 @@ def test_runs_come_one_by_one() -> None:
         Run,
         n_classes=st.integers(2, 50),
         compactness=st.floats(0.001, 1000),
-        n_superpixels=st.integers(1, 10**6),
+        n_superpixels=st.integers(0, 10**6),
         seed=st.integers(0, 2**32 - 1),
         n_found=st.integers(1, 50),
-        iterations=st.integers(1, 500),
-        stop_reason=st.sampled_from(["n_classes", "settled", "max_iterations"]),
+        iterations=st.integers(0, 500),
+        stop_reason=st.sampled_from(["n_classes", "max_iterations", ""]),
         F=st.floats(0, 1e9),
         F_prime=st.floats(0, 1e9),
         Q=st.floats(0, 1e9),

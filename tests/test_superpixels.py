@@ -36,22 +36,13 @@ def test_the_frozen_map() -> None:
         ((1000, 1000), 50_000),
         ((999, 1000), 49_950),
         ((360, 360), 6_480),
+        ((10_000, 10_000), 50_000),
         ((256, 256), 3_276),
         ((3, 4), 1),
     ],
 )
 def test_the_preset(shape: tuple[int, int], expected: int) -> None:
-    assert preset_n_superpixels(shape) == preset_n_superpixels(shape, "paper") == expected
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"),
-    [((10_000, 10_000), 5_000_000), ((1440, 1920), 138_240), ((256, 256), 3_276), ((3, 4), 1)],
-)
-def test_the_preset_of_fast_mode_is_one_per_20_pixels(
-    shape: tuple[int, int], expected: int
-) -> None:
-    assert preset_n_superpixels(shape, "fast") == expected
+    assert preset_n_superpixels(shape) == expected
 
 
 @settings(max_examples=25, deadline=None)

@@ -100,11 +100,9 @@ def compare(
 
     found, label_index = np.unique(labels[valid], return_inverse=True)
     known, reference_index = np.unique(reference[valid], return_inverse=True)
-    table = np.bincount(
-        reference_index * len(found) + label_index, minlength=len(known) * len(found)
-    ).reshape(len(known), len(found))  # pixels of each reference class in each class
-    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
-    iou = table / union
+    n = max(len(known), len(found))
+    table = table_of(reference_index, label_index, n)[: len(known), : len(found)]
+    iou = iou_of(table)
     partner = dict(zip(*linear_sum_assignment(iou, maximize=True), strict=True))
     total = int(table.sum())
     rows = tuple(
@@ -129,6 +127,19 @@ def compare(
             if j not in partner.values()
         },
     )
+
+
+def table_of(first: NDArray[np.integer], second: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """(n, n): pixels that have the number i in the first map and j in the second, below n."""
+    pair = first.ravel().astype(np.intp) * n + second.ravel()
+    return np.bincount(pair, minlength=n * n).reshape(n, n)
+
+
+def iou_of(table: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Intersection over union of each pair of classes; 0 where neither has a pixel."""
+    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
+    iou: NDArray[np.float64] = table / np.maximum(union, 1)
+    return iou
 
 
 def _adjusted_rand_index(table: NDArray[np.int64]) -> float:

@@ -7,12 +7,15 @@ import typer
 
 from nital.errors import InputError, SettingError
 from nital.micrograph import parse_length
+from nital.settings import AUTO
 
 Image = Annotated[Path, typer.Argument(help="A micrograph: TIFF, PNG, JPEG, ...", metavar="IMAGE")]
 Out = Annotated[Path, typer.Option(help="Folder for the results; one folder an image.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")]
-NClasses = Annotated[int, typer.Option(help="How many classes to tell apart.")]
+NClasses = Annotated[
+    str, typer.Option(help="How many classes to tell apart; auto: as many as F prefers.")
+]
 Mode = Annotated[
     str, typer.Option(help="fast, or paper: the method as published, on the whole image.")
 ]
@@ -63,6 +66,14 @@ PixelSize = Annotated[
 Reference = Annotated[Path | None, typer.Option(help="Label map made by a person.")]
 Ignore = Annotated[int | None, typer.Option(help="Value of reference pixels nobody labelled.")]
 Repeats = Annotated[int, typer.Option(help="Runs of each, with seeds SEED, SEED + 1, ...")]
+ConsensusRepeats = Annotated[
+    int | None,
+    typer.Option(
+        "--repeats",
+        help="Seeds SEED, SEED + 1, ... that are brought to a consensus.",
+        show_default="1; of auto: 10",
+    ),
+]
 
 
 def check_names(images: list[Path]) -> None:
@@ -75,6 +86,15 @@ def check_names(images: list[Path]) -> None:
                 f" {seen[image.stem]}; segment it in another call with another --out"
             )
         seen[image.stem] = image
+
+
+def parse_n_classes(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise SettingError(f"--n-classes {text}: neither a whole number nor {AUTO}") from error
 
 
 def parse_pixel_size(text: str | None) -> float | None:

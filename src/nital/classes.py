@@ -29,6 +29,10 @@ class ClassRow:
     mean_grey: float
     """Mean luminance, 0 (black) to 255 (white)."""
 
+    spread: float | None = None
+    """Standard deviation of the area fraction over repeats with other seeds, where there are
+    several."""
+
 
 def order_labels(
     raw: NDArray[np.int64], grey: NDArray[np.float32], excluded: NDArray[np.bool_]

@@ -43,11 +43,12 @@ def _root(
 @app.command()
 def segment(
     images: Annotated[list[Path], typer.Argument(help="Micrographs.", metavar="IMAGE...")],
-    n_classes: arg.NClasses = FAST.n_classes,
+    n_classes: arg.NClasses = str(FAST.n_classes),
     mode: arg.Mode = FAST.mode,
     seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
     scale: arg.Scale = FAST.scale,
+    repeats: arg.ConsensusRepeats = None,
     reference: arg.Reference = None,
     ignore: arg.Ignore = None,
     superpixels: arg.Superpixels = None,
@@ -74,7 +75,8 @@ def segment(
 
     settings = Settings.of(
         mode=mode,
-        n_classes=n_classes,
+        n_classes=arg.parse_n_classes(n_classes),
+        repeats=repeats,
         scale=scale,
         n_superpixels=superpixels,
         compactness=compactness,

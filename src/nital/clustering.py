@@ -57,7 +57,7 @@ def _closeness(values: Floats, centres: Floats) -> Floats:
 
 def _spread_out(values: Floats, rng: np.random.Generator) -> Floats:
     """First centres (Arthur and Vassilvitskii 2007): each far from those before, by chance."""
-    centres = values[rng.integers(len(values))][np.newaxis]
+    centres: Floats = values[[rng.integers(len(values))]]
     distance = ((values - centres[0]) ** 2).sum(axis=1)
     while len(centres) < N_CLUSTERS and distance.any():
         reached = np.cumsum(distance, dtype=np.float64)

@@ -101,6 +101,15 @@ def print_segmentation(
     out.print(f"{escape(name)}: {result.n_classes} classes, {how}")
     print_classes(result.classes, result.excluded_fraction)
     print_criteria(result.criteria, result.settings.regions)
+    if result.agreement is not None:
+        sure = float(result.agreement[result.labels > 0].mean(dtype="float64"))
+        out.print(
+            f"{result.settings.n_repeats} repeats agree on {percent(sure)} of the area; ± is the"
+            " standard deviation over them"
+        )
+    if result.curve is not None:
+        values = "   ".join(f"{k}: {mean:.4g}" for k, (mean, _) in result.curve.items())
+        out.print(f"mean F by number of classes: {values}")
     if agreement is not None:
         print_agreement(agreement, names)
 
@@ -133,7 +142,10 @@ def print_phases(phases: "PhaseMap") -> None:
 def _cells(row: "ClassRow", colour: NDArray[np.uint8]) -> tuple[Text | str, ...]:
     """What tables tell of a class: its colour, area fraction, mean grey and pixels."""
     swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
-    return swatch, percent(row.area_fraction), f"{row.mean_grey:.1f}", f"{row.n_pixels:,}"
+    share = percent(row.area_fraction)
+    if row.spread is not None:
+        share += f" ± {percent(row.spread)}"
+    return swatch, share, f"{row.mean_grey:.1f}", f"{row.n_pixels:,}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

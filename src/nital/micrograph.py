@@ -69,25 +69,6 @@ class Source(Protocol):
         """(rows, cols)."""
 
 
-def read_padded(
-    source: Source, rows: slice, cols: slice, halo: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A window with `halo` pixels around it; beyond the border the image is reflected.
-
-    Returns
-    -------
-    pixels : (rows + 2 halo, cols + 2 halo, 3)
-    excluded : (rows + 2 halo, cols + 2 halo)
-    """
-    inside, margins = [], []
-    for window, length in zip((rows, cols), source.shape, strict=True):
-        start, stop = max(0, window.start - halo), min(length, window.stop + halo)
-        inside.append(slice(start, stop))
-        margins.append((start - (window.start - halo), window.stop + halo - stop))
-    pixels = np.pad(source.read(*inside), [*margins, (0, 0)], mode="reflect")
-    return pixels, np.pad(source.read_excluded(*inside), margins, mode="reflect")
-
-
 @dataclass(frozen=True)
 class Micrograph:
     """One image, with its pixel size and excluded area."""

@@ -47,7 +47,7 @@ def train_and_label(
             micrograph.pixels,
             superpixels,
             micrograph.excluded,
-            n_classes=settings.n_classes,
+            n_classes=int(settings.n_classes),
             max_iterations=settings.max_iterations,
             learning_rate=settings.learning_rate,
             momentum=settings.momentum,

@@ -39,15 +39,24 @@ def percent(share: float) -> str:
     return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
-def overlay(pixels: NDArray[np.float32], labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+def overlay(
+    pixels: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    agreement: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """The micrograph, tinted with the colours of its classes; excluded pixels keep their own.
 
-    Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k. Returns (rows, cols, 3), uint8.
+    Where repeats do not agree the tint fades: half of them leave none of it.
+
+    Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k; (rows, cols) in [0, 1].
+    Returns (rows, cols, 3), uint8.
     """
     colours = np.vstack([np.zeros((1, 3)), class_colours(int(labels.max())) / 255])
     tinted = np.empty(pixels.shape, np.uint8)
-    for picture, row, of_row in zip(tinted, pixels, labels, strict=True):  # row by row: it is large
+    for i, (picture, row, of_row) in enumerate(zip(tinted, pixels, labels, strict=True)):
         opacity = np.where(of_row > 0, OVERLAY_OPACITY, 0)[:, np.newaxis]
+        if agreement is not None:
+            opacity = opacity * np.clip(2 * agreement[i] - 1, 0, 1)[:, np.newaxis]
         blended: NDArray[np.float64] = (1 - opacity) * row + opacity * colours[of_row]
         picture[:] = np.round(255 * blended)
     return tinted

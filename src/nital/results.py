@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -47,6 +48,8 @@ RESULT_FILES = (
     "summary.json",
     "fine.tif",
     "fine.csv",
+    "agreement.tif",
+    "n_classes.csv",
 )
 FINE_FILES = ("fine.png",)
 PHASE_FILES = ("phases.tif", "phases.png", "phases.csv", "phases.json")
@@ -86,6 +89,11 @@ def summarise(
         "seconds": segmentation.seconds,
         "versions": versions(),
     }
+    if segmentation.agreement is not None:
+        included = segmentation.labels > 0
+        summary["mean_agreement"] = float(segmentation.agreement[included].mean(dtype=np.float64))
+    if segmentation.curve is not None:
+        summary["n_classes_by_F"] = curve_summary(segmentation.curve)
     if segmentation.training is not None:
         summary |= {
             "n_superpixels": segmentation.n_superpixels,
@@ -134,7 +142,12 @@ def write_result(
         write_label_pyramid(folder / "labels.tif", labels, colours, size)
     else:
         write_labels(folder / "labels.tif", labels, colours, size)
-    _write_overlay(folder / "overlay.png", micrograph, labels)
+    _write_overlay(folder / "overlay.png", micrograph, labels, segmentation.agreement)
+    if segmentation.agreement is not None:
+        per_cent = np.round(100 * segmentation.agreement).astype(np.uint8)
+        tifffile.imwrite(folder / "agreement.tif", per_cent)
+    if segmentation.curve is not None:
+        write_table(folder / "n_classes.csv", curve_summary(segmentation.curve))
     write_table(folder / "classes.csv", class_rows(segmentation.classes, colours, size))
     if segmentation.fine is not None:
         fine = segmentation.fine
@@ -190,9 +203,15 @@ def _renumber(labels: NDArray[np.integer], order: Sequence[int | None]) -> NDArr
 
 
 def _write_overlay(
-    path: Path, micrograph: Micrograph | LargeMicrograph, labels: NDArray[np.unsignedinteger]
+    path: Path,
+    micrograph: Micrograph | LargeMicrograph,
+    labels: NDArray[np.unsignedinteger],
+    agreement: NDArray[np.float32] | None = None,
 ) -> None:
-    Image.fromarray(overlay(*_reduced(micrograph, labels, OVERLAY_SIDE))).save(path)
+    pixels, shown = _reduced(micrograph, labels, OVERLAY_SIDE)
+    step = -(-max(labels.shape) // OVERLAY_SIDE)
+    sure = None if agreement is None else agreement[::step, ::step]
+    Image.fromarray(overlay(pixels, shown, sure)).save(path)
 
 
 def _reduced(
@@ -211,6 +230,7 @@ def class_rows(
         {
             "class": row.label,
             "area_fraction": f"{row.area_fraction:.6f}",
+            **({} if row.spread is None else {"spread": f"{row.spread:.6f}"}),
             "n_pixels": row.n_pixels,
             "area_um2": None if pixel_size is None else f"{row.n_pixels * pixel_size**2:.6g}",
             "mean_grey": f"{row.mean_grey:.3f}",
@@ -288,10 +308,19 @@ def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
         {
             "class": row.label,
             "area_fraction": row.area_fraction,
+            **({} if row.spread is None else {"spread": row.spread}),
             "mean_grey": row.mean_grey,
             "n_pixels": row.n_pixels,
         }
         for row in classes
+    ]
+
+
+def curve_summary(curve: dict[int, tuple[float, float]]) -> list[dict[str, Any]]:
+    """F over the number of classes, ready for JSON and CSV."""
+    return [
+        {"n_classes": k, "F": mean, "F_std": None if math.isnan(spread) else spread}
+        for k, (mean, spread) in curve.items()
     ]
 
 

@@ -115,8 +115,10 @@ def _choose_tiles(source: Source) -> Iterator[Window]:
         if not (source.has_excluded and source.read_excluded(*tile).all())
     ]
     rng = np.random.default_rng(0)
-    for group in np.array_split(np.arange(len(tiles)), min(N_TILES, len(tiles))):
-        yield tiles[rng.choice(group)] if len(group) else (slice(0, 0), slice(0, 0))
+    n_groups = max(1, min(N_TILES, len(tiles)))
+    for group in np.array_split(np.arange(len(tiles)), n_groups):
+        if len(group):  # else everything is excluded
+            yield tiles[rng.choice(group)]
 
 
 def _features(source: Source, window: Window, levels: GreyLevels, scale: str) -> Floats:

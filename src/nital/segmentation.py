@@ -1,11 +1,14 @@
 """The result: labels, classes and criteria of a micrograph, and what a reader has to know."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nital.agreement import table_of
 from nital.classes import (
     TINY_FRACTION,
     ClassRow,
@@ -13,12 +16,16 @@ from nital.classes import (
     join_classes,
     tabulate_classes,
 )
-from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate
+from nital.consensus import find_consensus
+from nital.criteria import Criteria, RegionStatistics, criteria_of, evaluate, measure_regions
 from nital.errors import InputError
-from nital.settings import Settings
+from nital.settings import AUTO, Settings
 
 if TYPE_CHECKING:
     from nital.training import Training
+
+AUTO_NUMBERS = range(2, 11)
+"""Numbers of classes that `auto` chooses from: those that the paper compares."""
 
 FEW_PIXELS = 4
 """Superpixels smaller than this on average hold no texture; results with such carry a note."""
@@ -43,21 +50,30 @@ class FineClasses:
         return tabulate_classes(self.statistics)
 
     def classes_in(self, labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
-        """The class, in a map that was joined from these, of each fine class."""
-        number = np.zeros(len(self.statistics.areas) + 1, np.int64)
-        for fine, joined in zip(self.labels, labels, strict=True):
-            number[fine] = joined
-        return tuple(number[1:].tolist())
+        """The class, in another map, that most pixels of each fine class have; never 0."""
+        n = max(len(self.statistics.areas), int(labels.max())) + 1
+        table = np.zeros((n, n), np.int64)
+        for fine, joined in zip(self.labels, labels, strict=True):  # row by row: they may be large
+            table += table_of(fine, joined, n)
+        return tuple((table[1 : len(self.statistics.areas) + 1, 1:].argmax(axis=1) + 1).tolist())
+
+    def numbers(self, n_classes: int) -> NDArray[np.int64]:
+        """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
+        group = join_classes(self.centres, self.statistics.areas, n_classes)
+        return from_dark_to_bright(self.statistics.joined(group))[group]
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
 
         Where there are fewer fine classes than asked for, each is a class.
         """
-        group = join_classes(self.centres, self.statistics.areas, n_classes)
-        number = from_dark_to_bright(self.statistics.joined(group))[group]
+        number = self.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
+
+    def criterion(self, n_classes: int) -> float:
+        """F of the map with so many classes, each of them a region."""
+        return criteria_of(self.statistics.joined(self.numbers(n_classes))).F
 
 
 def criteria_with(
@@ -108,18 +124,99 @@ class Segmentation:
     n_superpixels: int | None = None
     """Paper mode: how many superpixels SLIC gave."""
 
-    fine: FineClasses | None = field(default=None, compare=False, repr=False)
-    """What the classes were joined from; None in paper mode, which joins nothing, and where the
-    labels of a large micrograph were written over them."""
+    members: tuple[FineClasses, ...] = field(default=(), compare=False, repr=False)
+    """What the classes were joined from, for each repeat; none in paper mode, which joins nothing,
+    and where the labels of a large micrograph were written over them."""
 
     pixels: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """(rows, cols, 3): the micrograph, where there are fine classes; not a copy."""
 
-    def at(self, n_classes: int) -> "Segmentation":
-        """The same segmentation with another number of classes; nothing is trained again.
+    agreement: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(rows, cols): share of the repeats that give a pixel its class; None for a single one."""
 
-        Two numbers of classes are two cuts of one tree: the classes of the smaller are those of the
-        larger, some of them joined.
+    curve: dict[int, tuple[float, float]] | None = None
+    """Where the number of classes was `auto`: mean F of each number over the repeats, and its
+    standard deviation (n - 1), NaN for a single one."""
+
+    @classmethod
+    def of_fine(
+        cls,
+        members: Sequence[FineClasses],
+        pixels: NDArray[np.float32],
+        settings: Settings,
+        seconds: dict[str, float],
+    ) -> "Segmentation":
+        """Join the fine classes of each repeat, and bring the maps to a consensus.
+
+        Parameters
+        ----------
+        members : sequence of FineClasses
+            Of one micrograph; one or more.
+        pixels : (rows, cols, 3), float32 in [0, 1]
+        settings : Settings
+            `n_classes` may be `auto`.
+        seconds : dict
+            Of what was done before.
+        """
+        curve = None if settings.n_classes != AUTO else _curve(members)
+        n_classes = settings.n_classes if curve is None else min(curve, key=lambda k: curve[k][0])
+        maps = []
+        for fine in members:
+            labels = np.empty_like(fine.labels)
+            classes = fine.join(int(n_classes), labels)
+            maps.append(labels)
+        if len(maps) == 1:
+            return cls(
+                labels=labels,
+                classes=tabulate_classes(classes),
+                criteria=criteria_with(settings.regions, classes, pixels, labels),
+                settings=settings,
+                seconds=seconds,
+                members=tuple(members),
+                pixels=pixels,
+                curve=curve,
+            )
+        return replace(
+            cls.of_maps(maps, pixels, settings, seconds), members=tuple(members), curve=curve
+        )
+
+    @classmethod
+    def of_maps(
+        cls,
+        maps: Sequence[NDArray[np.unsignedinteger]],
+        pixels: NDArray[np.float32],
+        settings: Settings,
+        seconds: dict[str, float],
+    ) -> "Segmentation":
+        """The consensus of several label maps of one micrograph."""
+        found = find_consensus(maps)
+        number = from_dark_to_bright(measure_regions(pixels, found.labels, found.labels.max()))
+        labels = np.empty_like(found.labels)
+        renumber(found.labels, number, labels)
+        classes = measure_regions(pixels, labels)
+        spread = dict(zip(number[1:].tolist(), found.fractions.std(axis=0, ddof=1), strict=False))
+        return cls(
+            labels=labels,
+            classes=tuple(
+                replace(row, spread=float(spread[row.label])) for row in tabulate_classes(classes)
+            ),
+            criteria=criteria_with(settings.regions, classes, pixels, labels),
+            settings=settings,
+            seconds=seconds,
+            pixels=pixels,
+            agreement=found.agreement,
+        )
+
+    @property
+    def fine(self) -> FineClasses | None:
+        """The fine classes of the first repeat, where there are any."""
+        return self.members[0] if self.members else None
+
+    def at(self, n_classes: int) -> "Segmentation":
+        """The same segmentation with another number of classes; nothing is clustered again.
+
+        Two numbers of classes are two cuts of one tree: of a single repeat, the classes of the
+        smaller are those of the larger, some of them joined.
 
         Raises
         ------
@@ -128,21 +225,14 @@ class Segmentation:
         SettingError
             If `n_classes` is out of its range.
         """
-        if self.fine is None or self.pixels is None:
+        if self.pixels is None or not self.members:
             raise InputError(
                 f"at({n_classes}): there are no fine classes in paper mode and of large"
                 f" micrographs; segment again with n_classes={n_classes}"
             )
-        settings = replace(self.settings, n_classes=n_classes)
-        labels = np.empty_like(self.fine.labels)
-        classes = self.fine.join(n_classes, labels)
-        return replace(
-            self,
-            labels=labels,
-            classes=tabulate_classes(classes),
-            criteria=criteria_with(settings.regions, classes, self.pixels, labels),
-            settings=settings,
-        )
+        settings = replace(self.settings, n_classes=n_classes, repeats=len(self.members))
+        found = Segmentation.of_fine(self.members, self.pixels, settings, self.seconds)
+        return replace(found, curve=found.curve or self.curve)
 
     @property
     def excluded_fraction(self) -> float:
@@ -170,15 +260,25 @@ class Segmentation:
         return tuple(notes)
 
 
+def _curve(members: Sequence[FineClasses]) -> dict[int, tuple[float, float]]:
+    """Mean and standard deviation of F over the repeats, for each number of classes."""
+    values = {k: [fine.criterion(k) for fine in members] for k in AUTO_NUMBERS}
+    several = len(members) > 1
+    return {
+        k: (float(np.mean(f)), float(np.std(f, ddof=1)) if several else math.nan)
+        for k, f in values.items()
+    }
+
+
 def _notes_on_number(result: Segmentation) -> list[str]:
     """What to know where other classes came out than were asked for."""
     asked, found = result.settings.n_classes, result.n_classes
-    if found == asked:
+    if found == asked or asked == AUTO:
         return []
     said = f"{found} classes instead of the {asked} asked for"
     if result.settings.mode == "fast":
         return [f"{said}: nothing else could be told apart"]
-    if found < asked or result.training is None:
+    if result.training is None or found < int(asked):
         return [f"{said}: the paper's rule stops at that many or fewer"]
     if result.training.stop_reason == "n_classes":
         counted = result.training.steps[-1].n_classes

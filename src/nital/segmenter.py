@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nital.classes import order_labels, tabulate_classes
-from nital.criteria import measure_regions
+from nital.criteria import criteria_of, measure_regions
 from nital.errors import InputError, SettingError
 from nital.fast import find_fine_classes
 from nital.micrograph import LargeMicrograph, Micrograph, Source
@@ -31,7 +31,7 @@ LEAST_SIDE = 5
 
 def segment(
     image: ArrayLike | Micrograph | LargeMicrograph,
-    n_classes: int | None = None,
+    n_classes: int | str | None = None,
     *,
     seed: int | None = None,
     settings: Settings = FAST,
@@ -97,13 +97,28 @@ def segment(
         prepared = prepare(micrograph, settings)
     _check_prepared(prepared, micrograph, settings)
     clock.lap("preparation")
+    seeds = range(settings.seed, settings.seed + settings.n_repeats)
     if isinstance(prepared, Sample):
-        (fine,) = find_fine_classes(micrograph, prepared, [settings.seed], out, on_rows)
+        members = find_fine_classes(micrograph, prepared, seeds, out, on_rows)
         clock.lap("labels")
-        return _join(fine, micrograph, settings, clock, out)
-    if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
-        raise TypeError
-    return _segment_as_paper(micrograph, prepared, settings, clock, on_step)
+        if isinstance(micrograph, Micrograph) and out is None:
+            found = Segmentation.of_fine(members, micrograph.pixels, settings, clock.seconds)
+        else:
+            found = _join_in_place(members[0], settings, clock.seconds)
+    else:
+        if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
+            raise TypeError
+        each = [
+            _segment_as_paper(micrograph, prepared, replace(settings, seed=seed), on_step)
+            for seed in seeds
+        ]
+        clock.lap("training")
+        found = replace(each[0], seconds=clock.seconds)
+        if len(each) > 1:
+            maps = [one.labels for one in each]
+            found = Segmentation.of_maps(maps, micrograph.pixels, settings, clock.seconds)
+    clock.lap("classes")
+    return found
 
 
 def segment_each(
@@ -129,7 +144,10 @@ def segment_each(
     for seed, fine in zip(seeds, found, strict=True):
         for settings in wanted:
             if settings.seed == seed:
-                yield _join(fine, micrograph, resolve(settings, micrograph), clock)
+                used = resolve(settings, micrograph)
+                result = Segmentation.of_fine([fine], micrograph.pixels, used, clock.seconds)
+                clock.lap("classes")
+                yield result
                 clock = _Clock()
 
 
@@ -158,29 +176,17 @@ def prepare(source: Source, settings: Settings) -> Prepared:
     )
 
 
-def _join(
-    fine: FineClasses,
-    micrograph: Micrograph | LargeMicrograph,
-    settings: Settings,
-    clock: "_Clock",
-    out: NDArray[np.uint8] | None = None,
+def _join_in_place(
+    fine: FineClasses, settings: Settings, seconds: dict[str, float]
 ) -> Segmentation:
-    """Join fine classes; into `out` where it is given, which already holds the fine labels."""
-    pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
-    kept = pixels is not None and out is None  # else two maps might not fit
-    labels = np.empty_like(fine.labels) if kept else fine.labels
-    classes = fine.join(settings.n_classes, labels)
-    clock.lap("classes")
-    criteria = criteria_with(settings.regions, classes, pixels, labels)
-    clock.lap("criteria")
+    """Write the classes over the fine labels: two maps of a large image might not fit."""
+    classes = fine.join(int(settings.n_classes), fine.labels)
     return Segmentation(
-        labels=labels,
+        labels=fine.labels,
         classes=tabulate_classes(classes),
-        criteria=criteria,
+        criteria=criteria_of(classes),
         settings=settings,
-        seconds=clock.seconds,
-        fine=fine if kept else None,
-        pixels=pixels if kept else None,
+        seconds=seconds,
     )
 
 
@@ -188,24 +194,19 @@ def _segment_as_paper(
     micrograph: Micrograph,
     superpixels: NDArray[np.int64],
     settings: Settings,
-    clock: "_Clock",
     on_step: "Callable[[Step], None] | None",
 ) -> Segmentation:
     from nital.paper import train_and_label
 
     training, raw = train_and_label(micrograph, superpixels, settings, on_step)
-    clock.lap("training")
     labels = order_labels(raw, micrograph.grey, micrograph.excluded)
     classes = measure_regions(micrograph.pixels, labels)
-    clock.lap("classes")
-    criteria = criteria_with(settings.regions, classes, micrograph.pixels, labels)
-    clock.lap("criteria")
     return Segmentation(
         labels=labels,
         classes=tabulate_classes(classes),
-        criteria=criteria,
+        criteria=criteria_with(settings.regions, classes, micrograph.pixels, labels),
         settings=settings,
-        seconds=clock.seconds,
+        seconds={},
         training=training,
         n_superpixels=int(superpixels.max()) + 1,
     )
@@ -231,8 +232,10 @@ def _check_prepared(
 def _check_out(
     out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: Settings
 ) -> None:
-    if settings.mode != "fast":
-        raise InputError(f"out: mode {settings.mode} makes an array of its own; leave it away")
+    if settings.mode != "fast" or settings.n_repeats > 1 or settings.regions != "classes":
+        raise InputError(
+            f"out: only for a single repeat in fast mode with regions 'classes', not for {settings}"
+        )
     if out.shape != micrograph.shape or out.dtype != np.uint8:
         raise InputError(
             f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and uint8"
@@ -257,6 +260,7 @@ def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Set
         for name, value, needed in (
             ("mode", settings.mode, "fast"),
             ("regions", settings.regions, "classes"),
+            ("repeats", settings.n_repeats, 1),
         ):
             if value != needed:
                 raise SettingError(
@@ -264,6 +268,7 @@ def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Set
                     f" ({micrograph.shape[0]} x {micrograph.shape[1]} pixels) in memory; use"
                     f" {needed!r}, or a part of the image"
                 )
+    settings = replace(settings, repeats=settings.n_repeats)
     if settings.mode == "fast":
         return settings
     import torch

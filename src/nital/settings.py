@@ -8,6 +8,13 @@ from nital.errors import SettingError
 
 MAX_SEED = 2**32 - 1
 MAX_THREADS = 1024
+MAX_REPEATS = 255
+
+AUTO = "auto"
+"""In place of a number of classes."""
+
+AUTO_REPEATS = 10
+"""As many as the paper averages its criteria over."""
 
 MAX_CLASSES = 24
 """Fast mode keeps at most so many fine classes: as many as a person would look through."""
@@ -30,9 +37,14 @@ class Settings:
     the clusters joined to `n_classes`. `paper`: Kim, Inoue and Kasuya (2020), a network trained on
     the whole image."""
 
-    n_classes: int = 3
+    n_classes: int | str = 3
     """How many classes are asked for: 2 to 24, in paper mode 2 to `n_responses`. Paper mode stops
-    training as soon as this many, or fewer, are left."""
+    training as soon as this many, or fewer, are left. Fast mode finds the number itself if this is
+    `auto`: of 2 to 10, the one with the lowest mean F over the repeats."""
+
+    repeats: int | None = None
+    """With how many seeds, from `seed` on, the micrograph is segmented; more than one are brought
+    to a consensus. 1 to 255. None: 1, or 10 where the number of classes is `auto`."""
 
     seed: int = 0
     """The one source of randomness: where clustering starts, in paper mode the network's first
@@ -87,24 +99,35 @@ class Settings:
                 )
         for name, least in _LEAST_WHOLE.items():
             _check_whole(name, getattr(self, name), least)
-        for name in ("n_superpixels", "threads"):
+        if self.n_classes != AUTO:
+            _check_whole("n_classes", self.n_classes, 2, f", or {AUTO!r}")
+        elif self.mode == "paper":
+            raise SettingError(
+                f"n_classes {AUTO!r}: paper mode needs a number; `nital classes` compares them"
+            )
+        for name in ("n_superpixels", "threads", "repeats"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name), 1)
         for name in ("compactness", "learning_rate"):
             _check_positive(name, getattr(self, name))
         if not 0 <= self.momentum < 1:
             raise SettingError(f"momentum {self.momentum}: must be at least 0 and below 1")
-        if self.mode == "fast" and self.n_classes > MAX_CLASSES:
+        wanted = self.n_classes if isinstance(self.n_classes, int) else 2
+        if self.mode == "fast" and wanted > MAX_CLASSES:
             raise SettingError(f"n_classes {self.n_classes}: ask for at most {MAX_CLASSES}")
-        if self.mode == "paper" and self.n_classes > self.n_responses:
+        if self.mode == "paper" and wanted > self.n_responses:
             raise SettingError(
                 f"n_classes {self.n_classes}: more than the network's {self.n_responses} responses"
                 f" can tell apart; ask for at most {self.n_responses}, or raise n_responses"
             )
         if self.threads is not None and self.threads > MAX_THREADS:
             raise SettingError(f"threads {self.threads}: too many; use 1 to {MAX_THREADS}")
-        if self.seed > MAX_SEED:
-            raise SettingError(f"seed {self.seed}: too large; use 0 to {MAX_SEED}")
+        if self.n_repeats > MAX_REPEATS:
+            raise SettingError(f"repeats {self.repeats}: too many; use 1 to {MAX_REPEATS}")
+        if self.seed > (last := MAX_SEED - self.n_repeats + 1):
+            raise SettingError(
+                f"seed {self.seed}: too large for {self.n_repeats} repeats; use 0 to {last}"
+            )
         for f in fields(self):
             mode = _ONLY_IN.get(f.name, self.mode)
             if mode != self.mode and getattr(self, f.name) != f.default:
@@ -112,6 +135,11 @@ class Settings:
                     f"{f.name} {getattr(self, f.name)!r}: {self.mode} mode has no such setting;"
                     f" leave it out, or use mode {mode}"
                 )
+
+    @property
+    def n_repeats(self) -> int:
+        """Repeats, with nothing left to a default."""
+        return self.repeats or (AUTO_REPEATS if self.n_classes == AUTO else 1)
 
     @property
     def in_use(self) -> dict[str, Any]:
@@ -127,7 +155,7 @@ class Settings:
         """The defaults with changes; a change of None leaves the default.
 
         >>> Settings.of(n_classes=4, seed=None)
-        Settings(mode='fast', n_classes=4, seed=0, regions='classes', scale='fine')
+        Settings(mode='fast', n_classes=4, repeats=None, seed=0, regions='classes', scale='fine')
         """
         return cls(**{name: value for name, value in changes.items() if value is not None})
 
@@ -164,7 +192,6 @@ _ONLY_IN = {"scale": "fast"} | dict.fromkeys(
 """The mode to which a setting belongs, where it is not both."""
 
 _LEAST_WHOLE = {
-    "n_classes": 2,
     "n_layers": 1,
     "n_filters": 1,
     "n_responses": 2,
@@ -173,11 +200,11 @@ _LEAST_WHOLE = {
 }
 
 
-def _check_whole(name: str, value: object, least: int) -> None:
+def _check_whole(name: str, value: object, least: int, otherwise: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise SettingError(f"{name} {value!r}: not a whole number; use {least} or more")
+        raise SettingError(f"{name} {value!r}: not a whole number; use {least} or more{otherwise}")
     if value < least:
-        raise SettingError(f"{name} {value}: too small; use {least} or more")
+        raise SettingError(f"{name} {value}: too small; use {least} or more{otherwise}")
 
 
 def _check_positive(name: str, value: float) -> None:

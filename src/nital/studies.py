@@ -106,7 +106,14 @@ def plan(
     if settings.seed + repeats - 1 > MAX_SEED:
         raise SettingError(f"seed {settings.seed}: leaves no room for {repeats} repeats")
     return [
-        replace(settings, n_classes=k, compactness=m, n_superpixels=n, seed=settings.seed + repeat)
+        replace(
+            settings,
+            n_classes=k,
+            compactness=m,
+            n_superpixels=n,
+            seed=settings.seed + repeat,
+            repeats=1,
+        )
         for m in compactness
         for n in n_superpixels
         for k in n_classes
@@ -116,7 +123,7 @@ def plan(
 
 def key_of(settings: Settings) -> Key:
     """The key that a run with these settings will have."""
-    return settings.n_classes, settings.compactness, settings.n_superpixels or 0, settings.seed
+    return int(settings.n_classes), settings.compactness, settings.n_superpixels or 0, settings.seed
 
 
 def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Settings]) -> list[Run]:
@@ -127,7 +134,7 @@ def run_together(micrograph: Micrograph, prepared: Prepared, runs: Sequence[Sett
     results = segment_each(micrograph, runs, prepared=prepared)
     return [
         Run(
-            n_classes=result.settings.n_classes,
+            n_classes=int(result.settings.n_classes),
             compactness=result.settings.compactness,
             n_superpixels=result.settings.n_superpixels or 0,
             seed=result.settings.seed,

@@ -111,7 +111,7 @@ def map_(
         typer.Option(help="Values, as 500,5000.", show_default="1/8 to 2 times the preset"),
     ] = None,
     repeats: arg.Repeats = 10,
-    n_classes: arg.NClasses = FAST.n_classes,
+    n_classes: arg.NClasses = str(FAST.n_classes),
     seed: arg.Seed = FAST.seed,
     out: arg.Out = Path("nital-results"),
     max_iterations: arg.MaxIterations = None,
@@ -132,9 +132,10 @@ def map_(
     from nital.results import superpixel_study_summary, write_superpixel_study
     from nital.studies import study_superpixels
 
+    wanted = arg.parse_n_classes(n_classes)
     settings = Settings.of(
         mode="paper",
-        n_classes=n_classes,
+        n_classes=wanted,
         seed=seed,
         max_iterations=max_iterations,
         regions=regions,
@@ -154,7 +155,7 @@ def map_(
         micrograph,
         folder,
         settings,
-        n_classes=[n_classes],
+        n_classes=[int(wanted)],
         compactness=weights,
         n_superpixels=sizes,
         repeats=repeats,

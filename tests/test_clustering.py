@@ -1,0 +1,59 @@
+"""Clustering: k-means and the nearest centre."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nital import clustering
+from nital.clustering import DRAWN, N_CLUSTERS, find_centres, nearest
+
+
+def test_clouds_far_apart_get_their_centres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clustering, "N_CLUSTERS", 5)
+    rng = np.random.default_rng(0)
+    true = 10 * np.array([[0, 0], [0, 1], [1, 0], [2, 3], [5, 1]], np.float32)
+    values = np.concatenate([centre + rng.normal(0, 0.1, (300, 2)) for centre in true])
+    found = find_centres(values.astype(np.float32), seed=3)
+    assert sorted(found.tolist()) == pytest.approx(np.array(sorted(true.tolist())), abs=0.05)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_the_nearest_is_that_of_all_distances(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random((4, 9, 3)).astype(np.float32)
+    centres = rng.random((k, 3)).astype(np.float32)
+    distance = ((values[..., np.newaxis, :] - centres.astype(float)) ** 2).sum(axis=-1)
+    chosen = np.take_along_axis(distance, nearest(values, centres)[..., np.newaxis].astype(int), -1)
+    assert chosen[..., 0] == pytest.approx(distance.min(axis=-1), abs=1e-6)
+
+
+def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values, centres = rng.random((1000, 4), np.float32), rng.random((7, 4), np.float32)
+    whole = nearest(values, centres)
+    monkeypatch.setattr(clustering, "_ROWS_AT_ONCE", 64)
+    assert (nearest(values, centres) == whole).all()
+
+
+def test_each_centre_is_the_mean_of_what_is_nearest_to_it() -> None:
+    values = np.random.default_rng(0).random((3000, 3)).astype(np.float32)
+    centres = find_centres(values, seed=1)
+    assert centres.shape == (N_CLUSTERS, 3)
+    cluster = nearest(values, centres)
+    means = np.stack([values[cluster == i].mean(axis=0) for i in range(N_CLUSTERS)])
+    assert np.abs(means - centres).max() < 0.02  # after 40 rounds nearly settled
+
+
+def test_fewer_different_values_than_clusters_give_as_many_centres() -> None:
+    values = np.array([[0, 1], [2, 3], [0, 1], [5, 5]], np.float32).repeat(20, axis=0)
+    assert sorted(find_centres(values, seed=0).tolist()) == [[0, 1], [2, 3], [5, 5]]
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    values = np.random.default_rng(0).random((DRAWN + 500, 2)).astype(np.float32)
+    first = find_centres(values, seed=5)
+    np.random.seed(1)  # noqa: NPY002 - the global generator is not used
+    assert (find_centres(values, seed=5) == first).all()
+    other = find_centres(values, seed=6)
+    assert other.shape != first.shape or (other != first).any()

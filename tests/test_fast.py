@@ -1,0 +1,96 @@
+"""Fast mode: fine classes of every pixel."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nital import sampling
+from nital.clustering import find_centres, nearest
+from nital.criteria import measure_regions
+from nital.fast import find_fine_classes
+from nital.micrograph import Micrograph
+from nital.sampling import take_sample
+from nital.settings import MAX_CLASSES
+
+
+def micrograph(excluded: NDArray[np.bool_] | None = None) -> Micrograph:
+    grey = ndimage.gaussian_filter(np.random.default_rng(0).random((120, 100)), 2)
+    return Micrograph.from_array((grey - grey.min()) / np.ptp(grey), excluded=excluded)
+
+
+def test_fine_classes_are_clusters_joined() -> None:
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [4])
+    cluster = nearest(
+        sample.features(image, (slice(0, 120), slice(0, 100))), find_centres(sample.values, 4)
+    )
+    for each in np.unique(cluster):
+        assert len(np.unique(fine.labels[cluster == each])) == 1
+    assert fine.labels.max() == MAX_CLASSES == len(fine.centres)
+
+
+def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [0])
+    expected = measure_regions(image.pixels, fine.labels)
+    assert fine.statistics.areas == pytest.approx(expected.areas)
+    assert fine.statistics.means == pytest.approx(expected.means)
+    assert fine.statistics.errors == pytest.approx(expected.errors, rel=1e-6)
+    assert sample.whole is not None
+    means = [sample.whole[fine.labels == i + 1].mean(axis=0) for i in range(MAX_CLASSES)]
+    assert np.abs(np.array(means) - fine.centres).max() < 0.05  # of centres, not of pixels
+
+
+def test_they_rise_from_dark_to_bright() -> None:
+    image = micrograph()
+    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    greys = [row.mean_grey for row in fine.classes]
+    assert greys == sorted(greys)
+
+
+def test_several_seeds_come_out_as_each_alone() -> None:
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    together = find_fine_classes(image, sample, [3, 8])
+    alone = [find_fine_classes(image, sample, [seed])[0] for seed in (3, 8)]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.labels == other.labels).all()
+        assert (one.centres == other.centres).all()
+    assert (together[0].labels != together[1].labels).any()
+
+
+def test_excluded_pixels_get_no_class() -> None:
+    excluded = np.zeros((120, 100), bool)
+    excluded[:40] = True
+    image = micrograph(excluded)
+    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    assert ((fine.labels == 0) == excluded).all()
+
+
+def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    out, rows = np.zeros(image.shape, np.uint8), []
+    (fine,) = find_fine_classes(image, sample, [0], out, rows.append)
+    assert fine.labels is out
+    assert rows == [60, 60, 120, 120]
+    # Blocks with all of a small image around them have its features.
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 2048)
+    (whole,) = find_fine_classes(image, sample, [0])
+    assert (whole.labels == fine.labels).mean() > 0.999
+
+
+def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
+    grey = np.repeat([0.1, 0.5, 0.9], 40)[np.newaxis].repeat(90, axis=0)
+    image = Micrograph.from_array(grey)
+    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    labels = np.empty_like(fine.labels)
+    fine.join(3, labels)
+    assert (labels[:, 5:35] == 1).all()
+    assert (labels[:, 45:75] == 2).all()
+    assert (labels[:, 85:] == 3).all()

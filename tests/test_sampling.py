@@ -1,0 +1,151 @@
+"""Sampling: blocks, tiles from all over an image, weighted features."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nital import sampling
+from nital.errors import InputError
+from nital.features import CHANNELS, MODE_WEIGHT, find_features, smooth
+from nital.micrograph import Micrograph
+from nital.sampling import Window, blocks, take_sample
+
+
+def micrograph(rows: int = 96, cols: int = 128, seed: int = 0) -> Micrograph:
+    grey = ndimage.gaussian_filter(np.random.default_rng(seed).random((rows, cols)), 2)
+    return Micrograph.from_array((grey - grey.min()) / np.ptp(grey))
+
+
+@pytest.fixture
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 16)
+    monkeypatch.setattr(sampling, "N_TILES", 6)
+
+
+@dataclass
+class Watched:
+    """A micrograph that takes note of the windows that are read."""
+
+    of: Micrograph
+    read_windows: list[Window] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.of.shape
+
+    @property
+    def has_excluded(self) -> bool:
+        return self.of.has_excluded
+
+    def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
+        self.read_windows.append((rows, cols))
+        return self.of.read(rows, cols)
+
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        return self.of.read_excluded(rows, cols)
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000))
+def test_blocks_cover_every_pixel_once_and_are_small(rows: int, cols: int) -> None:
+    found = blocks((rows, cols))
+    area = 0
+    for window in found:
+        height, width = (part.stop - part.start for part in window)
+        assert 0 < height <= sampling.BLOCK_SIDE
+        assert 0 < width <= sampling.BLOCK_SIDE
+        area += height * width
+    assert area == rows * cols
+    assert len({(window[0].start, window[1].start) for window in found}) == len(found)
+
+
+def test_of_a_single_block_every_feature_is_kept() -> None:
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    assert sample.whole is not None
+    expected = find_features(image.grey, sample.levels, "fine") * sample.weights
+    assert (sample.whole == expected).all()
+    window = slice(10, 20), slice(30, 70)
+    assert (sample.features(image, window) == expected[window]).all()
+    assert sorted(map(tuple, sample.values)) == sorted(map(tuple, expected.reshape(-1, 12)))
+
+
+def test_channels_are_divided_by_the_root_of_their_spread() -> None:
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    found = find_features(image.grey, sample.levels, "fine").reshape(-1, len(CHANNELS))
+    spread = found.std(axis=0)
+    used = spread > 0
+    assert sample.weights[:-1] == pytest.approx((1 / np.sqrt(spread))[:-1], rel=1e-4)
+    assert used[:-1].all()
+    of_mode = MODE_WEIGHT / np.sqrt(smooth(image.grey).std())
+    assert sample.weights[-1] == pytest.approx(of_mode, rel=1e-4)
+
+
+def test_a_channel_that_is_the_same_everywhere_counts_for_nothing() -> None:
+    grey = np.repeat([0.2, 0.8], 30).repeat(60).reshape(60, 60)
+    sample = take_sample(Micrograph.from_array(grey), "fine")
+    assert sample.weights[CHANNELS.index("bright_below_32")] == 0
+    assert np.isfinite(sample.weights).all()
+
+
+def test_excluded_pixels_are_no_part_of_the_sample() -> None:
+    image = micrograph()
+    excluded = np.zeros(image.shape, bool)
+    excluded[:50] = True
+    part = Micrograph.from_array(image.pixels, excluded=excluded)
+    sample = take_sample(part, "fine")
+    assert len(sample.values) == (~excluded).sum()
+    bright = part.pixels.copy()
+    bright[:30] = 1  # far from what is included, but for the contrast
+    again = take_sample(Micrograph.from_array(bright, excluded=excluded), "fine")
+    assert again.levels == sample.levels
+
+
+def test_all_excluded_is_an_error() -> None:
+    image = micrograph(8, 9)
+    nothing = Micrograph(image.pixels, np.ones(image.shape, bool), (0, 1))
+    with pytest.raises(InputError, match="every pixel is excluded"):
+        take_sample(nothing, "fine")
+
+
+@pytest.mark.usefixtures("several_blocks")
+def test_of_several_blocks_tiles_from_all_over_are_read() -> None:
+    watched = Watched(micrograph(256, 320))
+    sample = take_sample(watched, "fine")
+    assert sample.whole is None
+    read = {(rows.start, cols.start) for rows, cols in watched.read_windows[: sampling.N_TILES]}
+    assert len(read) == sampling.N_TILES
+    assert {row // 128 for row, _ in read} == {0, 1}
+    assert len(sample.values) == sampling.N_TILES * 16 * 16
+
+
+@pytest.mark.usefixtures("several_blocks")
+def test_tiles_lie_where_anything_is_included() -> None:
+    image = micrograph(256, 320)
+    excluded = np.ones(image.shape, bool)
+    excluded[200:210, 40:90] = False
+    sample = take_sample(Micrograph.from_array(image.pixels, excluded=excluded), "fine")
+    assert 0 < len(sample.values) <= 500
+
+
+@pytest.mark.usefixtures("several_blocks")
+def test_a_window_of_several_blocks_has_the_features_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = micrograph(256, 320)
+    sample = take_sample(image, "fine")
+    found = sample.features(image, (slice(128, 192), slice(64, 128)))
+    whole = find_features(image.grey, sample.levels, "fine") * sample.weights
+    assert found == pytest.approx(whole[128:192, 64:128], abs=1e-4)
+
+
+def test_the_same_image_gives_the_same_sample() -> None:
+    first, second = (take_sample(micrograph(300, 300), "medium") for _ in range(2))
+    assert (first.values == second.values).all()
+    assert len(first.values) == sampling.SAMPLE_PIXELS
