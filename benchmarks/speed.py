@@ -37,11 +37,10 @@ from nital.criteria import evaluate
 from nital.micrograph import Micrograph
 from nital.network import Network
 from nital.ome_zarr import write_ome_zarr_labels
-from nital.sampling import PIXELS_A_SUPERPIXEL, STEP_SUPERPIXELS
-from nital.settings import FAST, PAPER, Settings
+from nital.settings import PAPER
 from nital.superpixels import find_superpixels
 from nital.synthetic import synthesize
-from nital.training import train, whole_image
+from nital.training import train
 
 SIDES = (500, 1000, 2000, 4000)
 HUGE_SIDE = 20_000
@@ -49,6 +48,7 @@ ITERATION_SIDES = (256, 512, 1000)
 WARM_UP, ITERATIONS = 2, 3
 ROUNDS = 3
 REPEATS = 10
+STAGES = ("preparation", "clustering", "labels")
 
 console = Console(width=140)
 
@@ -98,18 +98,6 @@ def nital(*arguments: str) -> tuple[float, float, dict[str, Any]]:
     return seconds, peak, json.loads(out)
 
 
-def gflops(settings: Settings) -> tuple[float, float]:
-    """Multiplications and additions, in 1e9, of a pixel's prediction; of a step of fast training.
-
-    A step goes forward and twice as far back, but for the first layer, whose inputs need no
-    gradient.
-    """
-    p, q = settings.n_filters, settings.n_responses
-    first, later = 2 * 27 * p, 2 * (9 * p * p * (settings.n_layers - 1) + p * q)
-    patch = 2 * 9 * first + 3 * later  # the first layer at nine places
-    return (first + later) / 1e9, STEP_SUPERPIXELS * PIXELS_A_SUPERPIXEL * patch / 1e9
-
-
 def sgemm_rate() -> float:
     """GFLOP/s of the machine's own product of two 2048 x 2048 matrices; median of nine."""
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
@@ -137,32 +125,18 @@ def side_by_side(calls: dict[str, Callable[[], object]], rounds: int = ROUNDS) -
 def whole_runs(folder: Path) -> Table:
     """Fast mode over sizes, in processes of their own."""
     table = Table(
-        *("pixels", "whole, s", "superpixels", "training", "prediction", "iterations", "peak, GB"),
-        *("training, of sgemm", "prediction, of sgemm"),
+        *("pixels", "whole, s", *STAGES, "peak, GB"),
         title="Fast mode, n_classes = 3, file to files",
     )
-    of_pixel, of_step = gflops(FAST)
     for side in SIDES:
         image = folder / f"{side}.tif"
         tifffile.imwrite(image, micrograph(side))
         command = ("segment", str(image), "--n-classes", "3", "--out", str(folder / "out"))
         nital(*command)
-        rate = sgemm_rate()
         runs = sorted((nital(*command) for _ in range(ROUNDS)), key=lambda run: run[0])
         whole, peak, summary = runs[ROUNDS // 2]
-        stage = summary["seconds"]
-        rates = (
-            summary["iterations"] * of_step / stage["training"],
-            side**2 * of_pixel / stage["prediction"],
-        )
-        table.add_row(
-            f"{side} x {side}",
-            f"{whole:.1f}",
-            *(f"{stage[name]:.2f}" for name in ("superpixels", "training", "prediction")),
-            str(summary["iterations"]),
-            f"{peak:.2f}",
-            *(f"{each:.0f} GFLOP/s, {each / rate:.0%}" for each in rates),
-        )
+        stages = (f"{summary['seconds'][name]:.2f}" for name in STAGES)
+        table.add_row(f"{side} x {side}", f"{whole:.1f}", *stages, f"{peak:.2f}")
     return table
 
 
@@ -178,8 +152,10 @@ def paper_iterations(
     image: NDArray[np.float32], superpixels: NDArray[np.int64], on_step: Callable[..., None]
 ) -> None:
     train(
-        [Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0)],
-        whole_image(image, superpixels, np.zeros(superpixels.shape, bool), torch.device("cpu")),
+        Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0),
+        image,
+        superpixels,
+        np.zeros(superpixels.shape, bool),
         n_classes=0,
         max_iterations=WARM_UP + ITERATIONS,
         learning_rate=PAPER.learning_rate,
@@ -286,9 +262,7 @@ def to_its_stop(folder: Path, images: list[Path], limit: int) -> Table:
 
 def huge(folder: Path) -> Table:
     """400 megapixels, file to files, once each."""
-    table = Table(
-        "kind", "whole, s", "training, s", "prediction, s", "peak, GB", title="20,000 x 20,000"
-    )
+    table = Table(*("kind", "whole, s", *STAGES, "peak, GB"), title="20,000 x 20,000")
     pixels = micrograph(HUGE_SIDE)
     image = folder / "huge.tif"
     for kind, options in (
@@ -307,8 +281,7 @@ def huge(folder: Path) -> Table:
         table.add_row(
             kind,
             f"{whole:.0f}",
-            f"{stage['training']:.1f}",
-            f"{stage['prediction']:.0f}",
+            *(f"{stage[each]:.1f}" for each in STAGES),
             f"{peak:.2f}",
         )
     return table

@@ -44,7 +44,7 @@ def test_agreement_and_fractions_are_those_of_the_aligned_maps(seed: int, k: int
     found = find_consensus(maps)
     assert found.fractions.sum(axis=1) == pytest.approx(np.ones(n))
     assert (found.agreement >= 1 / n - 1e-6).all()
-    assert (found.agreement * n == pytest.approx(np.round(found.agreement * n), abs=1e-4))
+    assert found.agreement * n == pytest.approx(np.round(found.agreement * n), abs=1e-4)
     # Each vote lies in the area of its class in some repeat.
     votes = found.agreement.sum(dtype=float) * n
     assert votes <= n * maps[0].size + 1e-6

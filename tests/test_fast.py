@@ -22,7 +22,7 @@ def micrograph(excluded: NDArray[np.bool_] | None = None) -> Micrograph:
 def test_fine_classes_are_clusters_joined() -> None:
     image = micrograph()
     sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [4])
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 4)])
     cluster = nearest(
         sample.features(image, (slice(0, 120), slice(0, 100))), find_centres(sample.values, 4)
     )
@@ -34,7 +34,7 @@ def test_fine_classes_are_clusters_joined() -> None:
 def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
     image = micrograph()
     sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [0])
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     expected = measure_regions(image.pixels, fine.labels)
     assert fine.statistics.areas == pytest.approx(expected.areas)
     assert fine.statistics.means == pytest.approx(expected.means)
@@ -46,7 +46,8 @@ def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
 
 def test_they_rise_from_dark_to_bright() -> None:
     image = micrograph()
-    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     greys = [row.mean_grey for row in fine.classes]
     assert greys == sorted(greys)
 
@@ -54,8 +55,9 @@ def test_they_rise_from_dark_to_bright() -> None:
 def test_several_seeds_come_out_as_each_alone() -> None:
     image = micrograph()
     sample = take_sample(image, "fine")
-    together = find_fine_classes(image, sample, [3, 8])
-    alone = [find_fine_classes(image, sample, [seed])[0] for seed in (3, 8)]
+    centres = [find_centres(sample.values, seed) for seed in (3, 8)]
+    together = find_fine_classes(image, sample, centres)
+    alone = [find_fine_classes(image, sample, [own])[0] for own in centres]
     for one, other in zip(together, alone, strict=True):
         assert (one.labels == other.labels).all()
         assert (one.centres == other.centres).all()
@@ -66,7 +68,8 @@ def test_excluded_pixels_get_no_class() -> None:
     excluded = np.zeros((120, 100), bool)
     excluded[:40] = True
     image = micrograph(excluded)
-    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     assert ((fine.labels == 0) == excluded).all()
 
 
@@ -76,19 +79,20 @@ def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) ->
     image = micrograph()
     sample = take_sample(image, "fine")
     out, rows = np.zeros(image.shape, np.uint8), []
-    (fine,) = find_fine_classes(image, sample, [0], out, rows.append)
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)], out, rows.append)
     assert fine.labels is out
     assert rows == [60, 60, 120, 120]
     # Blocks with all of a small image around them have its features.
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 2048)
-    (whole,) = find_fine_classes(image, sample, [0])
+    (whole,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     assert (whole.labels == fine.labels).mean() > 0.999
 
 
 def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
     grey = np.repeat([0.1, 0.5, 0.9], 40)[np.newaxis].repeat(90, axis=0)
     image = Micrograph.from_array(grey)
-    (fine,) = find_fine_classes(image, take_sample(image, "fine"), [0])
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     labels = np.empty_like(fine.labels)
     fine.join(3, labels)
     assert (labels[:, 5:35] == 1).all()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 from nital import features
 from nital.features import AREAS, BLUR, CHANNELS, GreyLevels, find_features, reach, smooth
@@ -63,7 +64,7 @@ def test_things_of_one_grey_lie_in_the_bands_of_their_size(monkeypatch: pytest.M
     above, below = 0.5, 0.3
     for name, place, height in (
         ("bright_below_32", (12, 12), above),
-        ("bright_below_256", (36, 16), above),
+        ("bright_below_1000", (36, 16), above),
         ("bright_long", (12, 100), above),
         ("dark_long", (100, 101), below),
     ):
@@ -105,7 +106,7 @@ def test_contrast_is_high_where_the_grey_changes_from_pixel_to_pixel() -> None:
 
 
 @pytest.mark.parametrize(("parts", "n_modes"), [((0.5,), 1), ((0.2, 0.8), 2), ((0.1, 0.5, 0.9), 3)])
-def test_modes_are_the_peaks_of_the_histogram(parts: tuple[float, ...], n_modes: int) -> None:
+def test_modes_are_the_groups_of_the_histogram(parts: tuple[float, ...], n_modes: int) -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(part, 0.03, 4000) for part in parts]).astype(np.float32)
     levels = GreyLevels.of(values)
@@ -115,12 +116,33 @@ def test_modes_are_the_peaks_of_the_histogram(parts: tuple[float, ...], n_modes:
     assert all(low < cut < high for low, cut, high in pairs)
 
 
-def test_a_shallow_valley_parts_no_modes() -> None:
-    height = np.array([0.0, 5, 10, 9.5, 12, 3, 1, 6, 0])
-    assert features._peaks(height) == [4, 7]
+@given(st.integers(0, 2**32 - 1))
+def test_two_groups_are_parted_in_the_valley_between_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.concatenate(
+        [rng.normal(part, 0.03, rng.integers(500, 5000)) for part in (0.3, 0.7)]
+    ).astype(np.float32)
+    levels = GreyLevels.of(values)
+    assert all(0.38 < cut < 0.62 for cut in levels.cuts)
+    assert levels.modes == pytest.approx((0.3, 0.7), abs=0.01)
 
 
-def test_the_mode_of_a_pixel_is_that_of_its_side_of_the_valley() -> None:
+def test_a_shoulder_is_parted_where_otsu_parts_it() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0.7, 0.05, 8000), 0.1 + 0.6 * np.sqrt(rng.random(4000))])
+    levels = GreyLevels.of(values.astype(np.float32))
+    clipped = np.clip(values, levels.low, levels.high)
+    otsu = threshold_otsu(clipped, nbins=features.N_BINS)
+    assert min(abs(cut - otsu) for cut in levels.cuts) < 0.01
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_bell_curve_is_a_single_group(seed: int) -> None:
+    values = np.random.default_rng(seed).normal(0.5, 0.1, 20_000).astype(np.float32)
+    assert GreyLevels.of(values).cuts == ()
+
+
+def test_the_mode_of_a_pixel_is_that_of_its_side_of_the_cut() -> None:
     grey = np.repeat([0.1, 0.3, 0.6, 0.9], 10).astype(np.float32).reshape(1, 40).repeat(20, axis=0)
     levels = GreyLevels(0.0, 1.0, (0.2, 0.8), (0.5,))
     mode = find_features(grey, levels, "fine")[..., -1]

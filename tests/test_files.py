@@ -490,7 +490,17 @@ def test_columns_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"a,c\n1,2\n", b"a,b\n1\n", b"a,b\n1,x\n", b"a,b\n1,\n", b"a,b\n1,\xff\n"]
+    "content",
+    [
+        b"a,c\n1,2\n",
+        b"a,b\n1\n",
+        b"a,b\n1,x\n",
+        b"a,b\n1,\n",
+        b"a,b\n1,\xff\n",
+        b"a,b\n1,nan\n",
+        b"a,b\n1,-inf\n",
+        b"a,b\n1," + b"9" * 200_000 + b"\n",
+    ],
 )
 def test_columns_that_are_not_as_they_were_written(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)

@@ -570,3 +570,78 @@ def test_other_checks_are_made_of_a_large_one_too() -> None:
         segment(where_it_lies(stripes()[:4]), settings=TWO)
     with pytest.raises(InputError, match="excluded area of its own"):
         segment(where_it_lies(stripes()), excluded=np.zeros((32, 40), bool))
+
+
+# --- repeats, automatic number, shading -----------------------------------------------------------
+
+
+def drawn(shading: float = 0.1, seed: int = 0) -> SyntheticMicrograph:
+    return synthesize((256, 256), {"ferrite": 0.65, "pearlite": 0.35}, shading=shading, seed=seed)
+
+
+def test_repeats_are_brought_to_a_consensus() -> None:
+    made = drawn()
+    single = [segment(made.image, 2, seed=seed) for seed in (4, 5, 6)]
+    found = segment(made.image, 2, settings=Settings(seed=4, repeats=3))
+    assert found.settings.repeats == 3
+    assert len(found.members) == 3
+    assert found.agreement is not None
+    votes = sum((each.labels == found.labels).astype(int) for each in single)
+    assert found.agreement == pytest.approx(votes / 3)
+    shares = [[row.area_fraction for row in each.classes] for each in single]
+    assert [row.spread for row in found.classes] == pytest.approx(np.std(shares, axis=0, ddof=1))
+
+
+def test_another_number_of_classes_is_the_consensus_of_the_same_repeats() -> None:
+    made = drawn()
+    found = segment(made.image, 2, settings=Settings(repeats=3)).at(4)
+    again = segment(made.image, 4, settings=Settings(repeats=3))
+    assert (found.labels == again.labels).all()
+    assert found.classes == again.classes
+
+
+def test_a_single_repeat_has_no_spread_and_no_agreement() -> None:
+    found = segment(drawn().image, 2)
+    assert found.agreement is None
+    assert [row.spread for row in found.classes] == [None, None]
+
+
+def test_auto_takes_the_number_with_the_lowest_mean_f() -> None:
+    made = drawn()
+    found = segment(made.image, "auto", settings=Settings(repeats=2))
+    single = [segment(made.image, 2, seed=seed) for seed in (0, 1)]
+    assert found.curve is not None
+    for k, (mean, spread) in found.curve.items():
+        values = [each.at(k).criteria.F for each in single]
+        assert mean == pytest.approx(np.mean(values))
+        assert spread == pytest.approx(np.std(values, ddof=1))
+    assert list(found.curve) == list(range(2, 11))
+    assert found.n_classes == min(found.curve, key=lambda k: found.curve[k][0])
+
+
+def test_auto_means_ten_repeats() -> None:
+    found = segment(drawn().image, "auto")
+    assert (found.settings.repeats, len(found.members)) == (10, 10)
+
+
+def test_paper_mode_repeats_as_well() -> None:
+    settings = Settings(
+        mode="paper", n_classes=2, repeats=2, n_filters=8, n_responses=6, max_iterations=3
+    )
+    image = drawn().image[:64, :64]
+    found = segment(image, settings=settings)
+    alone = [segment(image, settings=replace(settings, repeats=1, seed=i)) for i in (0, 1)]
+    assert found.agreement is not None
+    votes = sum((each.labels > 0).astype(int) for each in alone)
+    assert (votes == 2).all()
+    assert found.training is None
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_vignette_is_not_a_phase(seed: int) -> None:
+    even, shaded = drawn(0.0, seed), drawn(0.2, seed)
+    assert (even.truth == shaded.truth).all()
+    found = [compare(segment(made.image, 2).labels, made.truth) for made in (even, shaded)]
+    assert found[1].mean_iou > 0.95
+    assert found[1].mean_iou > found[0].mean_iou - 0.01
+    assert abs(found[1].classes[0].difference) < 0.015

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.classes import from_dark_to_bright, join_classes
-from nital.clustering import find_centres, nearest
+from nital.clustering import nearest
 from nital.criteria import RegionStatistics, measure_regions
 from nital.micrograph import Source
 from nital.sampling import Sample, blocks
@@ -20,21 +20,22 @@ from nital.settings import MAX_CLASSES
 def find_fine_classes(
     source: Source,
     sample: Sample,
-    seeds: Sequence[int],
+    centres: Sequence[NDArray[np.float32]],
     out: NDArray[np.uint8] | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> list[FineClasses]:
-    """Fine classes of an image for each seed; its features are found once, for all of them.
+    """Fine classes of an image for each clustering; its features are found once, for all of them.
 
     Parameters
     ----------
+    centres : sequence of (k, channels)
+        As from `find_centres`, one for each repeat.
     out : (rows, cols), uint8, optional
-        Where the labels go, for a single seed.
+        Where the labels go, of a single one.
     on_rows : callable, optional
         Called with the number of rows that are done.
     """
-    centres = [find_centres(sample.values, seed) for seed in seeds]
-    labels = [np.empty(source.shape, np.uint8) if out is None else out for _ in seeds]
+    labels = [np.empty(source.shape, np.uint8) if out is None else out for _ in centres]
     measured = [
         RegionStatistics(np.zeros(len(own)), np.zeros((len(own), 3)), np.zeros(len(own)))
         for own in centres

@@ -8,7 +8,6 @@ Averaged over a neighbourhood the bands are its granulometry, which tells textur
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +30,13 @@ CONTRAST_WINDOW = 12.0
 """Standard deviation in pixels of the window in which local contrast is measured."""
 
 MODE_WEIGHT = 2.0
-N_BINS = 128
-MODE_WIDTH = 0.03
-"""Standard deviation, as a share of the range of grey, by which the histogram is smoothed."""
+N_BINS = 256
+SEPARABLE = 0.7
+"""A group of grey levels is parted in two where this share of its variance lies between the two
+(Otsu 1979). For a single bell curve it is 0.64, for two well apart nearly 1."""
 
-MODE_DEPTH = 0.1
-"""A valley of the histogram parts two modes if it lies by this share below the lower of them."""
+VALLEY_WIDTH = 0.03
+"""Standard deviation, as a share of the range of grey, by which the histogram is smoothed."""
 
 BLUR = {"fine": 0.0, "medium": 4.0, "coarse": 16.0}
 """Standard deviation in pixels of the neighbourhood over which each scale averages."""
@@ -65,10 +65,10 @@ class GreyLevels:
     """Range of the smoothed grey level, without its tails."""
 
     modes: tuple[float, ...]
-    """Grey levels at which the histogram has its peaks, rising."""
+    """Means of the groups that the grey levels fall into, rising; of a single one mostly."""
 
     cuts: tuple[float, ...]
-    """The valleys between them."""
+    """What parts them."""
 
     @classmethod
     def of(cls, smoothed: NDArray[np.float32]) -> "GreyLevels":
@@ -76,29 +76,37 @@ class GreyLevels:
         low, high = (float(each) for each in np.percentile(smoothed, (TAILS, 100 - TAILS)))
         if low == high:  # nearly all pixels are equal
             low, high = float(smoothed.min()), float(smoothed.max())
-        counts, edges = np.histogram(smoothed, N_BINS, (low, high))
-        height = ndimage.gaussian_filter1d(
-            counts.astype(float), MODE_WIDTH * N_BINS, mode="constant"
-        )
-        peaks = _peaks(height)
-        valleys = [a + int(height[a : b + 1].argmin()) for a, b in pairwise(peaks)]
+        counts, edges = np.histogram(np.clip(smoothed, low, high), N_BINS, (low, high))
         centres = (edges[:-1] + edges[1:]) / 2
-        return cls(low, high, tuple(centres[peaks].tolist()), tuple(centres[valleys].tolist()))
+        places = _cuts(counts.astype(float), centres)
+        groups = zip(np.split(counts, places), np.split(centres, places), strict=True)
+        modes = tuple(float(np.average(levels, weights=share)) for share, levels in groups)
+        return cls(low, high, modes, tuple(edges[places].tolist()))
 
 
-def _peaks(height: NDArray[np.float64]) -> list[int]:
-    """Where a curve has peaks that valleys of `MODE_DEPTH` part; the lower one of a pair goes."""
-    padded = np.concatenate([[-1], height, [-1]])
-    peaks = np.flatnonzero((height > padded[:-2]) & (height >= padded[2:])).tolist()
-    while len(peaks) > 1:
-        pairs = list(pairwise(peaks))
-        depths = [1 - height[a : b + 1].min() / min(height[a], height[b]) for a, b in pairs]
-        shallowest = int(np.argmin(depths))
-        if depths[shallowest] >= MODE_DEPTH:
-            break
-        a, b = pairs[shallowest]
-        peaks.remove(a if height[a] < height[b] else b)
-    return peaks
+def _cuts(counts: NDArray[np.float64], levels: NDArray[np.float64], depth: int = 2) -> list[int]:
+    """Where a histogram is parted: in two, and each part once more, where they are separable.
+
+    At the lowest point between the means of the two parts; where there is no valley between them,
+    where Otsu's threshold lies.
+    """
+    if depth == 0 or np.count_nonzero(counts) < 2:
+        return []
+    share = counts / counts.sum()
+    below, means = np.cumsum(share)[:-1], np.cumsum(share * levels)
+    total, means = means[-1], means[:-1]
+    between = (total * below - means) ** 2 / np.maximum(below * (1 - below), 1e-12)
+    place = int(between.argmax())
+    if between[place] < SEPARABLE * (share @ (levels - total) ** 2):
+        return []
+    ends = means[place] / below[place], (total - means[place]) / (1 - below[place])
+    first, last = np.searchsorted(levels, ends)
+    height = ndimage.gaussian_filter1d(counts, VALLEY_WIDTH * N_BINS, mode="nearest")
+    valley = first + int(height[first : last + 1].argmin())
+    place = valley if first < valley < last else place + 1
+    lower = _cuts(counts[:place], levels[:place], depth - 1)
+    upper = _cuts(counts[place:], levels[place:], depth - 1)
+    return [*lower, place, *(place + each for each in upper)]
 
 
 def smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -156,11 +156,14 @@ def read_columns(path: Path, names: Sequence[str]) -> NDArray[np.float64]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return np.array([[float(row[name]) for name in names] for row in csv.DictReader(file)])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+            rows = [[float(row[name]) for name in names] for row in csv.DictReader(file)]
+        if not np.isfinite(rows).all():
+            raise ValueError("a value is not finite")
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         raise InputError(
             f"{path}: not as it was written ({error}); segment the micrograph again"
         ) from error
+    return np.array(rows)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from nital.errors import InputError
 from nital.features import MODE_WEIGHT, GreyLevels, find_features, reach, smooth
@@ -132,5 +133,12 @@ def _features(source: Source, window: Window, levels: GreyLevels, scale: str) ->
 
 
 def _grey(source: Source, window: Window) -> Floats:
+    """The grey level in a window; excluded pixels take that of the nearest that is not."""
     grey: Floats = source.read(*window) @ np.asarray(LUMINANCE, np.float32)
+    excluded = source.read_excluded(*window)
+    if excluded.any() and not excluded.all():
+        nearest = ndimage.distance_transform_edt(
+            excluded, return_distances=False, return_indices=True
+        )
+        grey = grey[tuple(nearest)]
     return grey

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nital.classes import order_labels, tabulate_classes
+from nital.clustering import find_centres
 from nital.criteria import criteria_of, measure_regions
 from nital.errors import InputError, SettingError
 from nital.fast import find_fine_classes
@@ -99,7 +100,9 @@ def segment(
     clock.lap("preparation")
     seeds = range(settings.seed, settings.seed + settings.n_repeats)
     if isinstance(prepared, Sample):
-        members = find_fine_classes(micrograph, prepared, seeds, out, on_rows)
+        centres = [find_centres(prepared.values, seed) for seed in seeds]
+        clock.lap("clustering")
+        members = find_fine_classes(micrograph, prepared, centres, out, on_rows)
         clock.lap("labels")
         if isinstance(micrograph, Micrograph) and out is None:
             found = Segmentation.of_fine(members, micrograph.pixels, settings, clock.seconds)
@@ -139,7 +142,9 @@ def segment_each(
     _check_prepared(prepared, micrograph, wanted[0])
     assert isinstance(prepared, Sample)
     seeds = list(dict.fromkeys(settings.seed for settings in wanted))
-    found = find_fine_classes(micrograph, prepared, seeds)
+    centres = [find_centres(prepared.values, seed) for seed in seeds]
+    clock.lap("clustering")
+    found = find_fine_classes(micrograph, prepared, centres)
     clock.lap("labels")
     for seed, fine in zip(seeds, found, strict=True):
         for settings in wanted:
