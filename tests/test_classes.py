@@ -149,6 +149,11 @@ def test_a_class_of_a_few_odd_pixels_is_given_up_first() -> None:
     assert joined(3, (5000, 1.0), (4000, 1.1), (300, 9.0), (2000, 5.0)) == [1, 1, 2, 3]
 
 
+def test_fewer_classes_are_left_where_one_would_be_tiny() -> None:
+    assert joined(3, (5000, 1.0), (3, 4.0), (4000, 9.0)) == [1, 1, 2]
+    assert joined(2, (5000, 1.0), (4, 9.0)) == [1, 1]
+
+
 def test_fewer_classes_than_asked_for_are_left_alone() -> None:
     assert joined(3, (0, 7), (5, 90), (0, 7), (5, 80)) == [0, 1, 0, 2]
 

@@ -445,7 +445,7 @@ def test_fewer_classes_than_asked_for_are_told() -> None:
     found = segment(np.tile(columns, (5, 1)), 24)
     assert 2 <= found.n_classes <= 8  # no two rows differ
     said = f"{found.n_classes} classes instead of the 24 asked for"
-    assert found.notes == (f"{said}: nothing else could be told apart",)
+    assert found.notes == (f"{said}: the image holds no more that have 0.1 % of the area",)
 
 
 def test_an_excluded_area_gives_no_note(steel: SyntheticMicrograph) -> None:

@@ -76,7 +76,7 @@ def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
 def join_classes(
     centres: NDArray[np.floating], areas: NDArray[np.floating], n_classes: int
 ) -> NDArray[np.int64]:
-    """Join classes, two at a time, until `n_classes` are left.
+    """Join classes, two at a time, until `n_classes` are left, and none of them is tiny.
 
     Each time the two are joined whose union adds least to the squared error of the features
     (Ward 1963), a class counting with the power `AREA_POWER` of its area. As long as a class has
@@ -90,7 +90,7 @@ def join_classes(
     areas : (n,), float
         In pixels; those without a pixel are passed over.
     n_classes : int
-        How many to leave; there may be fewer to begin with.
+        How many to leave. Fewer are, where there are fewer to begin with or one would be tiny.
 
     Returns
     -------
@@ -101,9 +101,11 @@ def join_classes(
     group = np.zeros(len(areas), np.int64)
     group[live] = np.arange(1, len(live) + 1)
     means, sizes = centres[live].astype(np.float64), areas[live].astype(np.float64)
-    while len(sizes) > n_classes:
+    while len(sizes) > 1:
         smallest = int(np.argmin(sizes))
         tiny = sizes[smallest] < TINY_FRACTION * sizes.sum()
+        if len(sizes) <= n_classes and not tiny:
+            break
         i, j = _cheapest_union(means, sizes, smallest if tiny else None)
         size = sizes[i] + sizes[j]
         means[i] = (sizes[i] * means[i] + sizes[j] * means[j]) / size

@@ -277,7 +277,8 @@ def _notes_on_number(result: Segmentation) -> list[str]:
         return []
     said = f"{found} classes instead of the {asked} asked for"
     if result.settings.mode == "fast":
-        return [f"{said}: nothing else could be told apart"]
+        least = f"{100 * TINY_FRACTION:g} %"
+        return [f"{said}: the image holds no more that have {least} of the area"]
     if result.training is None or found < int(asked):
         return [f"{said}: the paper's rule stops at that many or fewer"]
     if result.training.stop_reason == "n_classes":
