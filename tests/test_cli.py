@@ -1,7 +1,9 @@
 """The command line: what is written, what is printed where, and what is said of mistakes."""
 
+import csv
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -760,3 +762,67 @@ def test_a_full_disk_is_told_and_leaves_nothing(image: Path) -> None:
     assert (process.returncode, out) == (2, "")
     assert "error: o/a: can't be written (File too large)" in err
     assert files() == {"a.png"}
+
+
+# --- repeats and the automatic number -------------------------------------------------------------
+
+
+def test_repeats_write_how_sure_they_are(image: Path, nital: Nital) -> None:
+    call = ("segment", image, "--n-classes", 2, "--repeats", 3, "--out", "o")
+    done = nital(*call)
+    assert done.code == 0
+    assert re.search(r"3 repeats agree on [\d.]+ % of the area", done.out)
+    assert " ± " in done.out
+    agreement = tifffile.imread("o/a/agreement.tif")
+    assert set(np.unique(agreement)) <= {33, 67, 100}
+    summary = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))
+    assert summary["mean_agreement"] == pytest.approx(agreement.mean() / 100, abs=0.005)
+    assert summary["settings"]["repeats"] == 3
+    with Path("o/a/classes.csv").open(encoding="utf-8") as file:
+        spreads = [float(row["spread"]) for row in csv.DictReader(file)]
+    assert spreads == pytest.approx([row["spread"] for row in summary["classes"]], abs=1e-6)
+    # A single one after that leaves nothing of it.
+    assert nital(*call[:4], "--out", "o", "--force").code == 0
+    assert not Path("o/a/agreement.tif").exists()
+    assert "spread" not in Path("o/a/classes.csv").read_text(encoding="utf-8")
+
+
+def test_auto_keeps_the_curve(image: Path, nital: Nital) -> None:
+    done = nital("segment", image, "--n-classes", "auto", "--repeats", 2, "--out", "o", "--json")
+    summary = json.loads(done.out)
+    assert summary["n_classes_asked"] == "auto"
+    curve = {row["n_classes"]: row["F"] for row in summary["n_classes_by_F"]}
+    assert list(curve) == list(range(2, 11))
+    assert summary["n_classes"] == min(curve, key=lambda k: curve[k])
+    with Path("o/a/n_classes.csv").open(encoding="utf-8") as file:
+        rows = {int(row["n_classes"]): float(row["F"]) for row in csv.DictReader(file)}
+    assert rows == pytest.approx(curve)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--n-classes", "many"), "--n-classes many: neither a whole number nor auto"),
+        (("--n-classes", "2.5"), "--n-classes 2.5: neither a whole number nor auto"),
+        (("--n-classes", 25), "n_classes 25: ask for at most 24"),
+        (("--n-classes", 1), "n_classes 1: too small; use 2 or more, or 'auto'"),
+        (("--repeats", 0), "repeats 0: too small"),
+        (("--repeats", 256), "repeats 256: too many; use 1 to 255"),
+        (("--scale", "huge"), "scale 'huge': unknown; use one of fine, medium, coarse"),
+        (("--mode", "paper", "--n-classes", "auto"), "paper mode needs a number"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(
+    image: Path, nital: Nital, options: tuple[object, ...], says: str
+) -> None:
+    assert_refused(nital("segment", image, "--out", "o", *options), says)
+    assert not Path("o").exists()
+
+
+@pytest.mark.usefixtures("everything_is_large")
+@pytest.mark.parametrize("options", [("--repeats", 2), ("--n-classes", "auto")])
+def test_repeats_of_a_large_image_are_refused(nital: Nital, tmp_path: Path, options: Any) -> None:
+    image = tmp_path / "large.tif"
+    tifffile.imwrite(image, halves(40, 50))
+    done = nital("segment", image, "--out", tmp_path / "o", *options)
+    assert_refused(done, "needs the whole of large.tif")

@@ -13,7 +13,7 @@ from PIL import Image
 
 import nital
 from nital.jobs import segment_file
-from nital.settings import FAST, PAPER
+from nital.settings import PAPER
 from nital.synthetic import synthesize
 
 ROOT = Path(__file__).parent.parent
@@ -62,14 +62,6 @@ def test_the_readme_example_runs(
     small_micrograph: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(small_micrograph.parent.parent)
-    monkeypatch.setattr(
-        nital.segmenter.segment,
-        "__kwdefaults__",
-        {
-            **nital.segmenter.segment.__kwdefaults__,
-            "settings": replace(FAST, n_filters=8, max_iterations=5),
-        },
-    )
     (code,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S
     )

@@ -43,6 +43,16 @@ def test_overlay_tints_classes_and_leaves_the_excluded() -> None:
     assert found[1, 1].tolist() == pytest.approx(127.5 / 2 + colours[1] / 2, abs=0.51)
 
 
+def test_the_tint_fades_where_repeats_disagree() -> None:
+    pixels = np.full((1, 4, 3), 0.5, np.float32)
+    labels = np.ones((1, 4), np.uint8)
+    plain, full = np.full(3, 128), overlay(pixels, labels)[0, 0]
+    found = overlay(pixels, labels, np.array([[1.0, 0.75, 0.5, 0.3]], np.float32))[0]
+    assert found[0].tolist() == full.tolist()
+    assert found[1] == pytest.approx((full.astype(float) + plain) / 2, abs=1)
+    assert found[2].tolist() == found[3].tolist() == plain.tolist()
+
+
 def test_overlay_keeps_light_and_dark_apart() -> None:
     pixels = np.zeros((1, 2, 3), np.float32)
     pixels[0, 1] = 1

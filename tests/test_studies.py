@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nital import sampling, segmenter, studies
 from nital.errors import InputError, SettingError
@@ -187,26 +188,26 @@ def test_what_repeats_can_share_is_found_once(
 # --- what is done together ----------------------------------------------------------------------
 
 
-def seeds_clustered(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The seeds of each labelling of fast mode, from now on."""
-    clustered: list[list[int]] = []
+def labelled_together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many seeds each labelling of fast mode is for, from now on."""
+    numbers: list[int] = []
 
     def counted(
-        source: Micrograph, sample: Sample, seeds: Sequence[int], *rest: None
+        source: Micrograph, sample: Sample, centres: Sequence[NDArray[np.float32]], *rest: None
     ) -> list[FineClasses]:
-        clustered.append(list(seeds))
-        return find_fine_classes(source, sample, seeds, *rest)
+        numbers.append(len(centres))
+        return find_fine_classes(source, sample, centres, *rest)
 
     monkeypatch.setattr(segmenter, "find_fine_classes", counted)
-    return clustered
+    return numbers
 
 
 def test_fast_mode_clusters_once_for_all_numbers_of_classes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clustered = seeds_clustered(monkeypatch)
+    numbers = labelled_together(monkeypatch)
     found = list(execute(micrograph(), plan_of(FAST, [2, 3, 5], repeats=2)))
-    assert clustered == [[0], [1]]
+    assert numbers == [1, 1]
     assert [(each.seed, each.n_classes) for each in found] == [
         (seed, k) for seed in (0, 1) for k in (2, 3, 5)
     ]
@@ -217,10 +218,10 @@ def test_features_that_are_not_kept_are_found_once_for_several_seeds(
 ) -> None:
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 10)  # so the image has several blocks
     monkeypatch.setattr(studies, "SEEDS_AT_ONCE", 3)
-    clustered = seeds_clustered(monkeypatch)
+    numbers = labelled_together(monkeypatch)
     runs = plan_of(replace(FAST, seed=4), [2, 5], repeats=5)
     together = list(execute(micrograph(), runs))
-    assert clustered == [[4, 5, 6], [7, 8]]
+    assert numbers == [3, 2]
     assert [(each.seed, each.n_classes) for each in together] == [
         (seed, k) for seed in range(4, 9) for k in (2, 5)
     ]
