@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nital.errors import InputError
-from nital.features import MODE_WEIGHT, GreyLevels, find_features, reach, smooth
+from nital.features import CHANNELS, MODE_WEIGHT, GreyLevels, find_features, reach, smooth
 from nital.micrograph import LUMINANCE, Source
 
 BLOCK_SIDE = 2048
@@ -81,16 +81,24 @@ def take_sample(source: Source, scale: str) -> Sample:
     known = np.concatenate([each[kept] for each, kept in zip(smoothed, included, strict=True)])
     levels = GreyLevels.of(known)
     found = [_features(source, window, levels, scale) for window in windows]
-    values = np.concatenate(
-        [each.reshape(-1, each.shape[-1])[kept] for each, kept in zip(found, included, strict=True)]
-    )
-    spread = values.std(axis=0, dtype=np.float64)
+    drawn = np.arange(len(known))
+    if len(known) > SAMPLE_PIXELS:
+        drawn = np.random.default_rng(0).choice(len(known), SAMPLE_PIXELS, replace=False)
+    values = np.empty((len(drawn), len(CHANNELS)), np.float32)
+    spread = np.empty(len(CHANNELS))
+    for channel in range(len(CHANNELS)):  # one by one: all of them are many bytes
+        columns = [each[..., channel].ravel() for each in found]
+        column = np.concatenate([each[kept] for each, kept in zip(columns, included, strict=True)])
+        values[:, channel] = column[drawn]
+        spread[channel] = column.std(dtype=np.float64)
     spread[-1] = known.std(dtype=np.float64) / MODE_WEIGHT**2
     weights = np.where(spread > 0, 1 / np.sqrt(np.maximum(spread, 1e-12)), 0).astype(np.float32)
-    if len(values) > SAMPLE_PIXELS:
-        values = values[np.random.default_rng(0).choice(len(values), SAMPLE_PIXELS, replace=False)]
-    whole = found[0] * weights if len(blocks(source.shape)) == 1 else None
-    return Sample(values * weights, levels, weights, scale, source.shape, whole)
+    values *= weights
+    whole = None
+    if len(blocks(source.shape)) == 1:
+        whole = found[0]
+        whole *= weights
+    return Sample(values, levels, weights, scale, source.shape, whole)
 
 
 def blocks(shape: tuple[int, int]) -> list[Window]:

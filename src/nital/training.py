@@ -169,14 +169,15 @@ def train(
 
     for iteration in range(1, max_iterations + 1):
         responses: Tensor = network(image)
-        responses = responses[0].permute(1, 2, 0).flatten(0, 1)  # (rows * cols, q)
+        responses = responses.permute(0, 2, 3, 1).flatten(0, 2)  # (rows * cols, q)
         if included is not None:
             responses = responses[included]
         with torch.no_grad():
             in_use = responses.new_zeros(network.n_responses, dtype=torch.bool)
             in_use.scatter_(0, responses.argmax(dim=1), True)
             target = majority(responses, superpixel, n_superpixels)
-        loss = nn.functional.cross_entropy(responses, target)
+        # Pixel by pixel, then their mean: so the way back goes on all cores.
+        loss = nn.functional.cross_entropy(responses, target, reduction="none").mean()
         gradients = torch.autograd.grad(loss, weights)
         with torch.no_grad():  # torch's SGD, without the second that its first import takes
             for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
