@@ -50,7 +50,9 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     >>> import nital
     >>> image = np.repeat([[0.1, 0.5, 0.9]], 12, axis=1).repeat(36, axis=0)
     >>> fine = nital.segment(image).fine
-    >>> found = name_phases(fine, {"dark": [1], "bright": range(2, len(fine.classes) + 1)})
+    >>> dark = [row.label for row in fine.classes if row.mean_grey < 75]
+    >>> bright = [row.label for row in fine.classes if row.mean_grey >= 75]
+    >>> found = name_phases(fine, {"dark": dark, "bright": bright})
     >>> [round(row.area_fraction, 1) for row in found.classes]
     [0.3, 0.7]
     """
