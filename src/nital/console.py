@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
 
-out = Console(highlight=False, emoji=False, soft_wrap=True)
+_WIDE = 200
+"""Columns of a table in a file or a pipe, where nothing should be cut."""
+
+out = Console(
+    width=None if sys.stdout.isatty() else _WIDE, highlight=False, emoji=False, soft_wrap=True
+)
 err = Console(
     stderr=True,
     force_terminal=sys.stderr.isatty(),  # a wish for colour in the environment makes no terminal

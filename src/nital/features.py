@@ -7,6 +7,7 @@ large things. To these come what is left, the local contrast, and the mode of th
 Averaged over a neighbourhood the bands are its granulometry, which tells textures apart.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,24 +134,34 @@ def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> 
     """
     smoothed = smooth(grey)
     features = np.empty((*grey.shape, len(CHANNELS)), np.float32)
+    rest = features[..., 2 * _N_BANDS]
+    rest[:] = smoothed
+    thresholds = np.linspace(levels.low, levels.high, N_LEVELS + 1)
     step = (levels.high - levels.low) / N_LEVELS
-    rest = smoothed.copy()
-    for first, sign in ((0, 1), (_N_BANDS, -1)):
-        lowest, highest = sorted((sign * levels.low, sign * levels.high))
-        thresholds = np.linspace(lowest, highest, N_LEVELS + 1)[1:]
-        for band, count in enumerate(_size_bands(sign * smoothed, thresholds), start=first):
-            np.multiply(count, step, out=features[..., band], casting="unsafe")
-            rest -= sign * features[..., band]
-    features[..., 2 * _N_BANDS] = rest
-    blurred = [ndimage.gaussian_filter(grey, sigma) for sigma in (2, 4)]
-    for place, detail in enumerate((grey - blurred[0], smoothed - blurred[1])):
-        power = ndimage.gaussian_filter(np.square(detail), CONTRAST_WINDOW)
-        np.sqrt(np.maximum(power, 0), out=features[..., 2 * _N_BANDS + 1 + place])
+    with ThreadPoolExecutor() as pool:  # what they call leaves the interpreter to the others
+        contrast = pool.submit(_contrast, grey, smoothed)
+        bright = pool.submit(_size_bands, smoothed, thresholds[1:])
+        dark = pool.submit(_size_bands, -smoothed, -thresholds[-2::-1])
+        for first, sign, found in ((0, 1, bright), (_N_BANDS, -1, dark)):
+            for band, count in enumerate(found.result(), start=first):
+                np.multiply(count, step, out=features[..., band], casting="unsafe")
+                rest -= sign * features[..., band]
+        features[..., 2 * _N_BANDS + 1 : -1] = contrast.result()
     features[..., -1] = np.asarray(levels.modes)[np.digitize(smoothed, levels.cuts)]
     if BLUR[scale]:
         for channel in range(len(CHANNELS)):
             features[..., channel] = ndimage.gaussian_filter(features[..., channel], BLUR[scale])
     return features
+
+
+def _contrast(grey: NDArray[np.float32], smoothed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Root mean square of what two blurs take away, in a window around: (rows, cols, 2)."""
+    contrast = np.empty((*grey.shape, 2), np.float32)
+    for place, (image, sigma) in enumerate(((grey, 2), (smoothed, 4))):
+        detail = image - ndimage.gaussian_filter(grey, sigma)
+        power = ndimage.gaussian_filter(np.square(detail), CONTRAST_WINDOW)
+        np.sqrt(np.maximum(power, 0), out=contrast[..., place])
+    return contrast
 
 
 def reach(scale: str) -> int:
