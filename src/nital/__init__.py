@@ -16,9 +16,10 @@ The modules, in the order in which data flows:
     criteria     F, F', Q: no reference needed     storage       whole results, safe journals
     classes      joining, order and table          files         between the disk and arrays
     agreement    against a reference               ome_zarr      chunked images in folders
-    features     size bands, contrast, modes       large         images too large for the memory
+    consensus    of repeats                        large         images too large for the memory
+    features     size bands, contrast, groups      render        overlays and figures
 
-    render, results, jobs                          figures, files and folders of results
+    results and jobs write folders of results.
 
 The command line is `cli`, with `study_commands`.
 
@@ -92,7 +93,8 @@ _HOME = {
     "SyntheticMicrograph": "synthetic",
     "synthesize": "synthetic",
 }
-_MODULES = {*_HOME.values(), "classes", "clustering", "features", "network", "paper"} | {
+_MODULES = {*_HOME.values(), "classes", "clustering", "consensus", "features", "network"} | {
+    "paper",
     "render",
     "results",
     "sampling",
