@@ -189,14 +189,17 @@ def forest(item: Known, seed: int) -> Labels:
     return trees.predict(flat).reshape(item.reference.shape) + 1
 
 
-def by_nital(item: Known, seed: int, **changes: object) -> Labels:
+def segmented(item: Known, seed: int, **changes: object) -> nital.Segmentation:
     settings = nital.Settings.of(n_classes=item.n_classes, seed=seed, **changes)
-    return nital.segment(item.micrograph, settings=settings).labels
+    return nital.segment(item.micrograph, settings=settings)
+
+
+def by_nital(item: Known, seed: int, **changes: object) -> Labels:
+    return segmented(item, seed, **changes).labels
 
 
 def by_hand(item: Known, seed: int, **changes: object) -> Labels:
-    settings = nital.Settings.of(n_classes=item.n_classes, seed=seed, **changes)
-    fine = nital.segment(item.micrograph, settings=settings).fine
+    fine = segmented(item, seed, **changes).fine
     assert fine is not None
     votes = np.zeros((len(fine.classes) + 1, item.reference.max() + 1))
     np.add.at(votes, (fine.labels[item.kept], item.reference[item.kept]), 1)

@@ -116,6 +116,18 @@ def join_classes(
     return group
 
 
+def number_classes(
+    centres: NDArray[np.floating], statistics: RegionStatistics, n_classes: int
+) -> NDArray[np.int64]:
+    """Join classes as `join_classes`, and number them 1 to k from the darkest to the brightest.
+
+    (n,), int64; 0 for those without a pixel.
+    """
+    group = join_classes(centres, statistics.areas, n_classes)
+    joined = statistics.joined(np.maximum(group, 1))  # those without a pixel add nothing to 1
+    return from_dark_to_bright(joined)[group]
+
+
 def _cheapest_union(
     means: NDArray[np.float64], areas: NDArray[np.float64], of: int | None
 ) -> tuple[int, int]:

@@ -39,9 +39,9 @@ def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
         1..k, with k up to 255 and not the same for all; 0 is excluded, in all of them alike.
     """
     k = max(int(each.max()) for each in maps)
-    reference = max(maps, key=lambda one: sum(_shared(each, one, k) for each in maps))
+    reference = max(maps, key=lambda one: sum(_shared(table_of(each, one, k + 1)) for each in maps))
     for _ in range(MAX_ROUNDS):
-        aligned = [_matched(each, reference, k)[each] for each in maps]
+        aligned = [_match(table_of(each, reference, k + 1))[each] for each in maps]
         labels, votes = _vote(aligned, k)
         if (labels == reference).all():
             break
@@ -54,23 +54,17 @@ def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
     return Consensus(labels, agreement, counts / np.count_nonzero(~excluded))
 
 
-def _matched(
-    labels: NDArray[np.unsignedinteger], reference: NDArray[np.unsignedinteger], k: int
-) -> NDArray[np.uint8]:
-    """The number in the reference of each of the labels 0..k; each is given once."""
-    number = np.arange(k + 1, dtype=np.uint8)
-    iou = iou_of(table_of(labels, reference, k + 1)[1:, 1:])
-    rows, cols = linear_sum_assignment(iou, maximize=True)
+def _match(table: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The number in the reference of each of the labels 0..k, from their table; each once."""
+    number = np.arange(len(table), dtype=np.uint8)
+    rows, cols = linear_sum_assignment(iou_of(table[1:, 1:]), maximize=True)
     number[rows + 1] = cols + 1
     return number
 
 
-def _shared(
-    labels: NDArray[np.unsignedinteger], reference: NDArray[np.unsignedinteger], k: int
-) -> int:
+def _shared(table: NDArray[np.int64]) -> int:
     """Pixels of which two maps agree, matched."""
-    table = table_of(labels, reference, k + 1)
-    return int(table[np.arange(1, k + 1), _matched(labels, reference, k)[1:]].sum())
+    return int(table[np.arange(1, len(table)), _match(table)[1:]].sum())
 
 
 def _vote(

@@ -106,11 +106,10 @@ def print_segmentation(
     out.print(f"{escape(name)}: {result.n_classes} classes, {how}")
     print_classes(result.classes, result.excluded_fraction)
     print_criteria(result.criteria, result.settings.regions)
-    if result.agreement is not None:
-        sure = float(result.agreement[result.labels > 0].mean(dtype="float64"))
+    if result.mean_agreement is not None:
         out.print(
-            f"{result.settings.n_repeats} repeats agree on {percent(sure)} of the area; ± is the"
-            " standard deviation over them"
+            f"{result.settings.n_repeats} repeats agree on {percent(result.mean_agreement)} of the"
+            " area; ± is the standard deviation over them"
         )
     if result.curve is not None:
         values = "   ".join(f"{k}: {mean:.4g}" for k, (mean, _) in result.curve.items())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.classes import from_dark_to_bright, join_classes
+from nital.classes import number_classes
 from nital.clustering import nearest
 from nital.criteria import RegionStatistics, measure_regions
 from nital.micrograph import Source
@@ -57,15 +57,10 @@ def _join_clusters(
     labels: NDArray[np.uint8], clusters: RegionStatistics, centres: NDArray[np.float32]
 ) -> FineClasses:
     """Join clusters to fine classes, numbered from dark to bright, in place of the labels."""
-    group = join_classes(centres, clusters.areas, MAX_CLASSES)
-    used = group > 0
-    joined = clusters.joined(np.maximum(group, 1))  # those not in use add nothing to 1
-    number = from_dark_to_bright(joined)
-    place = number[group]
-    renumber(labels, np.append(0, place), labels)
-    weight = clusters.areas[used]
-    means = np.stack(
-        [np.bincount(place[used] - 1, weight * column) for column in centres[used].T], axis=1
-    )
-    areas = np.bincount(place[used] - 1, weight)
-    return FineClasses(labels, clusters.joined(np.maximum(place, 1)), means / areas[:, np.newaxis])
+    number = number_classes(centres, clusters, MAX_CLASSES)
+    renumber(labels, np.append(0, number), labels)
+    statistics = clusters.joined(np.maximum(number, 1))  # those without a pixel add nothing to 1
+    index = np.maximum(number, 1) - 1
+    sums = [np.bincount(index, clusters.areas * column) for column in centres.T]
+    means = np.stack(sums, axis=1) / statistics.areas[:, np.newaxis]
+    return FineClasses(labels, statistics, means)

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nital.settings import SCALES
+
 SMOOTHING = 1.0
 """Standard deviation in pixels of the Gaussian that takes the noise away first."""
 
@@ -31,6 +33,8 @@ CONTRAST_WINDOW = 12.0
 """Standard deviation in pixels of the window in which local contrast is measured."""
 
 MODE_WEIGHT = 2.0
+"""What the mode counts for, where the smoothed grey level would count 1."""
+
 N_BINS = 256
 SEPARABLE = 0.7
 """A group of grey levels is parted in two where this share of its variance lies between the two
@@ -39,7 +43,7 @@ SEPARABLE = 0.7
 VALLEY_WIDTH = 0.03
 """Standard deviation, as a share of the range of grey, by which the histogram is smoothed."""
 
-BLUR = {"fine": 0.0, "medium": 4.0, "coarse": 16.0}
+BLUR = dict(zip(SCALES, (0.0, 4.0, 16.0), strict=True))
 """Standard deviation in pixels of the neighbourhood over which each scale averages."""
 
 CHANNELS = (

@@ -69,6 +69,12 @@ class Source(Protocol):
         """(rows, cols)."""
 
 
+def luminance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, cols, 3) -> (rows, cols)."""
+    grey: NDArray[np.float32] = pixels @ np.asarray(LUMINANCE, np.float32)
+    return grey
+
+
 @dataclass(frozen=True)
 class Micrograph:
     """One image, with its pixel size and excluded area."""
@@ -99,7 +105,7 @@ class Micrograph:
     @property
     def grey(self) -> NDArray[np.float32]:
         """(rows, cols), float32 in [0, 1]: the luminance."""
-        return self.pixels @ np.asarray(LUMINANCE, np.float32)
+        return luminance(self.pixels)
 
     @property
     def has_excluded(self) -> bool:

@@ -89,9 +89,8 @@ def summarise(
         "seconds": segmentation.seconds,
         "versions": versions(),
     }
-    if segmentation.agreement is not None:
-        included = segmentation.labels > 0
-        summary["mean_agreement"] = float(segmentation.agreement[included].mean(dtype=np.float64))
+    if segmentation.mean_agreement is not None:
+        summary["mean_agreement"] = segmentation.mean_agreement
     if segmentation.curve is not None:
         summary["n_classes_by_F"] = curve_summary(segmentation.curve)
     if segmentation.training is not None:
@@ -208,18 +207,16 @@ def _write_overlay(
     labels: NDArray[np.unsignedinteger],
     agreement: NDArray[np.float32] | None = None,
 ) -> None:
-    pixels, shown = _reduced(micrograph, labels, OVERLAY_SIDE)
-    step = -(-max(labels.shape) // OVERLAY_SIDE)
-    sure = None if agreement is None else agreement[::step, ::step]
-    Image.fromarray(overlay(pixels, shown, sure)).save(path)
+    maps = (labels,) if agreement is None else (labels, agreement)
+    Image.fromarray(overlay(*_reduced(micrograph, OVERLAY_SIDE, *maps))).save(path)
 
 
 def _reduced(
-    micrograph: Micrograph | LargeMicrograph, labels: NDArray[np.unsignedinteger], side: int
-) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger]]:
-    """Every n-th pixel of both, so that neither is higher or wider than `side`."""
-    step = -(-max(labels.shape) // side)
-    return micrograph.reduced(step), labels[::step, ::step]
+    micrograph: Micrograph | LargeMicrograph, side: int, *maps: NDArray[Any]
+) -> tuple[NDArray[Any], ...]:
+    """Every n-th pixel of micrograph and maps, so that none is higher or wider than `side`."""
+    step = -(-max(micrograph.shape) // side)
+    return micrograph.reduced(step), *(each[::step, ::step] for each in maps)
 
 
 def class_rows(
@@ -255,7 +252,8 @@ def write_contact_sheet(
         for row, joined in zip(fine.classes, fine.classes_in(labels), strict=True)
     ]
     with staged(folder, FINE_FILES, force=True) as aside:
-        figure = contact_sheet(*_reduced(micrograph, fine.labels, SHEET_SIDE), titles)
+        pixels, shown = _reduced(micrograph, SHEET_SIDE, fine.labels)
+        figure = contact_sheet(pixels, shown, titles)
         save_figure(figure, aside / "fine.png")
 
 

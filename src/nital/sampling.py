@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from nital.errors import InputError
 from nital.features import CHANNELS, MODE_WEIGHT, GreyLevels, find_features, reach, smooth
-from nital.micrograph import LUMINANCE, Source
+from nital.micrograph import Source, luminance
 
 BLOCK_SIDE = 2048
 """Features are found block by block, of at most so many rows and columns."""
@@ -72,7 +72,8 @@ def take_sample(source: Source, scale: str) -> Sample:
         If every pixel is excluded.
     """
     windows = blocks(source.shape)
-    if len(windows) > 1:
+    single = len(windows) == 1
+    if not single:
         windows = list(_choose_tiles(source))
     included = [~source.read_excluded(*window).ravel() for window in windows]
     if not any(each.any() for each in included):
@@ -95,7 +96,7 @@ def take_sample(source: Source, scale: str) -> Sample:
     weights = np.where(spread > 0, 1 / np.sqrt(np.maximum(spread, 1e-12)), 0).astype(np.float32)
     values *= weights
     whole = None
-    if len(blocks(source.shape)) == 1:
+    if single:
         whole = found[0]
         whole *= weights
     return Sample(values, levels, weights, scale, source.shape, whole)
@@ -142,7 +143,7 @@ def _features(source: Source, window: Window, levels: GreyLevels, scale: str) ->
 
 def _grey(source: Source, window: Window) -> Floats:
     """The grey level in a window; excluded pixels take that of the nearest that is not."""
-    grey: Floats = source.read(*window) @ np.asarray(LUMINANCE, np.float32)
+    grey = luminance(source.read(*window))
     excluded = source.read_excluded(*window)
     if excluded.any() and not excluded.all():
         nearest = ndimage.distance_transform_edt(

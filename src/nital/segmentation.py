@@ -13,7 +13,7 @@ from nital.classes import (
     TINY_FRACTION,
     ClassRow,
     from_dark_to_bright,
-    join_classes,
+    number_classes,
     tabulate_classes,
 )
 from nital.consensus import find_consensus
@@ -59,8 +59,7 @@ class FineClasses:
 
     def numbers(self, n_classes: int) -> NDArray[np.int64]:
         """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
-        group = join_classes(self.centres, self.statistics.areas, n_classes)
-        return from_dark_to_bright(self.statistics.joined(group))[group]
+        return number_classes(self.centres, self.statistics, n_classes)
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
@@ -79,11 +78,11 @@ class FineClasses:
 def criteria_with(
     regions: str,
     classes: RegionStatistics,
-    pixels: NDArray[np.float32] | None,
+    pixels: NDArray[np.float32],
     labels: NDArray[np.unsignedinteger],
 ) -> Criteria:
-    """From the statistics of the classes where these are the regions; else `pixels` are needed."""
-    if regions == "classes" or pixels is None:
+    """From the statistics of the classes where these are the regions, else from the pixels."""
+    if regions == "classes":
         return criteria_of(classes)
     return evaluate(pixels, labels, regions=regions)
 
@@ -190,10 +189,11 @@ class Segmentation:
     ) -> "Segmentation":
         """The consensus of several label maps of one micrograph."""
         found = find_consensus(maps)
-        number = from_dark_to_bright(measure_regions(pixels, found.labels, found.labels.max()))
+        measured = measure_regions(pixels, found.labels)
+        number = from_dark_to_bright(measured)
         labels = np.empty_like(found.labels)
         renumber(found.labels, number, labels)
-        classes = measure_regions(pixels, labels)
+        classes = measured.joined(np.maximum(number[1:], 1))  # one without a pixel adds nothing
         spread = dict(zip(number[1:].tolist(), found.fractions.std(axis=0, ddof=1), strict=False))
         return cls(
             labels=labels,
@@ -233,6 +233,13 @@ class Segmentation:
         settings = replace(self.settings, n_classes=n_classes, repeats=len(self.members))
         found = Segmentation.of_fine(self.members, self.pixels, settings, self.seconds)
         return replace(found, curve=found.curve or self.curve)
+
+    @property
+    def mean_agreement(self) -> float | None:
+        """Mean of `agreement` over the included area."""
+        if self.agreement is None:
+            return None
+        return float(self.agreement[self.labels > 0].mean(dtype=np.float64))
 
     @property
     def excluded_fraction(self) -> float:
