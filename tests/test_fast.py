@@ -8,7 +8,8 @@ from scipy import ndimage
 from nital import sampling
 from nital.clustering import find_centres, nearest
 from nital.criteria import measure_regions
-from nital.fast import find_fine_classes
+from nital.fast import DISTANCE, SURROUNDINGS_WEIGHT, find_fine_classes
+from nital.features import CHANNELS
 from nital.micrograph import Micrograph
 from nital.sampling import take_sample
 from nital.settings import MAX_CLASSES
@@ -41,7 +42,9 @@ def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
     assert fine.statistics.errors == pytest.approx(expected.errors, rel=1e-6)
     assert sample.whole is not None
     means = [sample.whole[fine.labels == i + 1].mean(axis=0) for i in range(MAX_CLASSES)]
-    assert np.abs(np.array(means) - fine.centres).max() < 0.05  # of centres, not of pixels
+    assert (
+        np.abs(np.array(means) - fine.centres[:, : len(CHANNELS)]).max() < 0.05
+    )  # of centres, not of pixels
 
 
 def test_they_rise_from_dark_to_bright() -> None:
@@ -98,3 +101,36 @@ def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
     assert (labels[:, 5:35] == 1).all()
     assert (labels[:, 45:75] == 2).all()
     assert (labels[:, 85:] == 3).all()
+
+
+def test_the_surroundings_of_a_fine_class_are_the_features_some_pixels_away() -> None:
+    """Pixel by pixel; a fine class is a few clusters, so it has their weighted mean."""
+    image = micrograph()
+    sample = take_sample(image, "fine")
+    own = find_centres(sample.values, 0)
+    (fine,) = find_fine_classes(image, sample, [own])
+    cluster = nearest(sample.features(image, np.s_[0:120, 0:100]), own)
+    padded = np.full((120 + 2 * DISTANCE, 100 + 2 * DISTANCE, len(CHANNELS)), np.nan)
+    padded[DISTANCE:-DISTANCE, DISTANCE:-DISTANCE] = own[cluster]
+    inside = (slice(DISTANCE, -DISTANCE),) * 2
+    shifted = [
+        np.roll(padded, shift, axis)[inside] for axis in (0, 1) for shift in (-DISTANCE, DISTANCE)
+    ]
+    clusters = range(len(own))
+    around = np.array(
+        [np.nanmean([s[cluster == c] for s in shifted], axis=(0, 1)) for c in clusters]
+    )
+    areas = np.bincount(cluster.ravel(), minlength=len(own))
+    for number, centre in enumerate(fine.centres, start=1):
+        members = np.unique(cluster[fine.labels == number])
+        expected = np.average(around[members], axis=0, weights=areas[members])
+        assert centre[len(CHANNELS) :] == pytest.approx(SURROUNDINGS_WEIGHT * expected, abs=1e-4)
+
+
+def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> None:
+    grey = np.repeat([0.1, 0.9], 5)[np.newaxis].repeat(9, axis=0)
+    image = Micrograph.from_array(grey)
+    sample = take_sample(image, "fine")
+    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    own, around = np.split(fine.centres, 2, axis=1)
+    assert around == pytest.approx(SURROUNDINGS_WEIGHT * own)

@@ -47,11 +47,12 @@ def test_bands_are_those_of_every_thing_by_itself(seed: int) -> None:
 
 
 def scene() -> Floats:
-    """On grey: a bright square of 5, of 12 and of 60 pixels a side, a bright and a dark rod."""
+    """On grey: bright squares of 5, 12, 25 and 60 pixels a side, a bright and a dark rod."""
     image = np.full((120, 160), 0.4, np.float32)
     image[10:15, 10:15] = 0.9
     image[30:42, 10:22] = 0.9
     image[50:110, 10:70] = 0.9
+    image[55:80, 110:135] = 0.9
     image[10:14, 80:140] = 0.9
     image[90:150, 100:103] = 0.1
     return image
@@ -64,7 +65,8 @@ def test_things_of_one_grey_lie_in_the_bands_of_their_size(monkeypatch: pytest.M
     above, below = 0.5, 0.3
     for name, place, height in (
         ("bright_below_32", (12, 12), above),
-        ("bright_below_1000", (36, 16), above),
+        ("bright_below_200", (36, 16), above),
+        ("bright_below_1000", (70, 122), above),
         ("bright_long", (12, 100), above),
         ("dark_long", (100, 101), below),
     ):

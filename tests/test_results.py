@@ -16,7 +16,7 @@ from nital import results
 from nital.agreement import compare
 from nital.criteria import measure_regions
 from nital.errors import OutputError
-from nital.features import CHANNELS
+from nital.fast import CENTRE_COLUMNS
 from nital.files import read_labels, read_micrograph
 from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
@@ -170,7 +170,7 @@ def test_fine_classes_are_written_with_the_class_of_each(
         inside = labels == int(row["class"])
         assert int(row["n_pixels"]) == inside.sum()
         assert set(found.labels[inside]) == {int(row["in_class"])}
-    centres = [[float(row[name]) for name in CHANNELS] for row in rows]
+    centres = [[float(row[name]) for name in CENTRE_COLUMNS] for row in rows]
     np.testing.assert_array_equal(centres, found.fine.centres)  # no digit is lost
 
 

@@ -11,7 +11,7 @@ from nital.micrograph import LUMINANCE
 TINY_FRACTION = 0.001
 """A class with a smaller share of the area is hardly a constituent."""
 
-AREA_POWER = 0.8
+AREA_POWER = 0.7
 """Below 1: rare constituents keep a class for longer than by their squared error alone."""
 
 

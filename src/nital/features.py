@@ -23,7 +23,7 @@ N_LEVELS = 32
 TAILS = 0.5
 """Per cent of the grey levels that lie below the lowest level, and above the highest."""
 
-AREAS = (32, 1000)
+AREAS = (32, 200, 1000)
 """In pixels: a band holds things smaller than its area, and not smaller than the one before."""
 
 LONG = 5.0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nital.agreement import Agreement, compare
 from nital.criteria import measure_regions
 from nital.errors import InputError
-from nital.features import CHANNELS
+from nital.fast import CENTRE_COLUMNS
 from nital.files import read_columns, read_json, read_labels, read_micrograph, write_table
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
@@ -187,7 +187,7 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
             " segment again"
         )
     statistics = measure_regions(micrograph.pixels, fine)
-    centres = read_columns(folder / "fine.csv", CHANNELS)
+    centres = read_columns(folder / "fine.csv", CENTRE_COLUMNS)
     if labels.shape != fine.shape or not statistics.areas.all() or len(centres) != fine.max():
         raise InputError(
             f"{folder}: fine.tif, fine.csv and {joined} are not as they were written; segment again"

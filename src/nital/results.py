@@ -15,7 +15,7 @@ from PIL import Image
 
 from nital.agreement import Agreement
 from nital.classes import ClassRow
-from nital.features import CHANNELS
+from nital.fast import CENTRE_COLUMNS
 from nital.files import write_json, write_labels, write_table
 from nital.large import LARGE_PIXELS, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
@@ -157,7 +157,7 @@ def write_result(
         write_table(
             folder / "fine.csv",
             [
-                row | {"in_class": label} | dict(zip(CHANNELS, centre, strict=True))
+                row | {"in_class": label} | dict(zip(CENTRE_COLUMNS, centre, strict=True))
                 for row, label, centre in joined
             ],
         )

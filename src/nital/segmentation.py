@@ -42,7 +42,8 @@ class FineClasses:
     """Of each fine class, 1..n."""
 
     centres: NDArray[np.float64]
-    """(n, channels): mean weighted features (`features.CHANNELS`) of each fine class."""
+    """(n, 2 channels): mean weighted features of each fine class and of what lies around it
+    (`fast.CENTRE_COLUMNS`), by which they are joined."""
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
