@@ -210,7 +210,7 @@ SCALES = ("fine", "medium", "coarse")
 METHODS: dict[str, Callable[[Known, int], Labels]] = {
     "multi-otsu": multi_otsu,
     "k-means": k_means,
-    "paper": partial(by_nital, mode="paper"),
+    "paper": partial(by_nital, mode="paper", max_iterations=100),
     **{f"fast-{scale}": partial(by_nital, scale=scale) for scale in SCALES},
     "fast-fine-10": partial(by_nital, repeats=10),
     "forest": forest,

@@ -17,7 +17,10 @@ from PIL import Image
 # Before torch is loaded: on cores that others use as well, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from nital.classes import ClassTree
 from nital.cli import main
+from nital.criteria import measure_regions
+from nital.segmentation import FineClasses
 
 PAPER = ("--mode", "paper", "--n-filters", "8", "--n-responses", "6", "--max-iterations", "3")
 """Options that make paper mode a matter of milliseconds; fast mode needs none."""
@@ -33,6 +36,12 @@ class Outcome:
 
 
 Nital = Callable[..., Outcome]
+
+
+def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:
+    """Those of a label map; each as far from each other in their tree."""
+    statistics = measure_regions(pixels, labels)
+    return FineClasses(labels, statistics, ClassTree(np.eye(len(statistics.areas)), statistics))
 
 
 def halves(rows: int = 16, cols: int = 20) -> NDArray[np.uint8]:

@@ -8,10 +8,10 @@ from scipy import ndimage
 from nital import sampling
 from nital.clustering import find_centres, nearest
 from nital.criteria import measure_regions
-from nital.fast import DISTANCE, SURROUNDINGS_WEIGHT, find_fine_classes
+from nital.fast import SURROUNDINGS_WEIGHT, find_fine_classes
 from nital.features import CHANNELS
 from nital.micrograph import Micrograph
-from nital.sampling import take_sample
+from nital.sampling import DISTANCE, take_sample
 from nital.settings import MAX_CLASSES
 
 
@@ -29,7 +29,7 @@ def test_fine_classes_are_clusters_joined() -> None:
     )
     for each in np.unique(cluster):
         assert len(np.unique(fine.labels[cluster == each])) == 1
-    assert fine.labels.max() == MAX_CLASSES == len(fine.centres)
+    assert fine.labels.max() == MAX_CLASSES == len(fine.tree.centres)
 
 
 def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
@@ -43,7 +43,7 @@ def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
     assert sample.whole is not None
     means = [sample.whole[fine.labels == i + 1].mean(axis=0) for i in range(MAX_CLASSES)]
     assert (
-        np.abs(np.array(means) - fine.centres[:, : len(CHANNELS)]).max() < 0.05
+        np.abs(np.array(means) - fine.tree.centres[:, : len(CHANNELS)]).max() < 0.05
     )  # of centres, not of pixels
 
 
@@ -63,7 +63,7 @@ def test_several_seeds_come_out_as_each_alone() -> None:
     alone = [find_fine_classes(image, sample, [own])[0] for own in centres]
     for one, other in zip(together, alone, strict=True):
         assert (one.labels == other.labels).all()
-        assert (one.centres == other.centres).all()
+        assert (one.tree.centres == other.tree.centres).all()
     assert (together[0].labels != together[1].labels).any()
 
 
@@ -121,7 +121,7 @@ def test_the_surroundings_of_a_fine_class_are_the_features_some_pixels_away() ->
         [np.nanmean([s[cluster == c] for s in shifted], axis=(0, 1)) for c in clusters]
     )
     areas = np.bincount(cluster.ravel(), minlength=len(own))
-    for number, centre in enumerate(fine.centres, start=1):
+    for number, centre in enumerate(fine.tree.centres, start=1):
         members = np.unique(cluster[fine.labels == number])
         expected = np.average(around[members], axis=0, weights=areas[members])
         assert centre[len(CHANNELS) :] == pytest.approx(SURROUNDINGS_WEIGHT * expected, abs=1e-4)
@@ -132,5 +132,5 @@ def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> 
     image = Micrograph.from_array(grey)
     sample = take_sample(image, "fine")
     (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
-    own, around = np.split(fine.centres, 2, axis=1)
+    own, around = np.split(fine.tree.centres, 2, axis=1)
     assert around == pytest.approx(SURROUNDINGS_WEIGHT * own)

@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.files import read_labels, read_micrograph, tiff_pixel_size
+from nital.files import read_labels, read_micrograph
 from nital.large import open_micrograph, write_label_pyramid
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import class_colours
@@ -334,8 +334,7 @@ def test_a_pyramid_shows_its_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [None, 0.25, 1.5])
 def test_a_pyramid_knows_its_pixel_size(tmp_path: Path, size: float | None) -> None:
-    with tifffile.TiffFile(pyramid(tmp_path, LABELS, size)) as file:
-        assert tiff_pixel_size(file) == size
+    assert opened(pyramid(tmp_path, LABELS, size)).pixel_size == size
 
 
 def test_the_same_labels_give_the_same_files(tmp_path: Path) -> None:

@@ -5,21 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nital.criteria import evaluate, measure_regions
+from conftest import fine_classes
+from nital.criteria import evaluate
 from nital.errors import InputError
 from nital.phases import name_phases
 from nital.segmentation import FineClasses
 
 
-def fine_classes() -> tuple[FineClasses, np.ndarray]:
+def some_fine_classes() -> tuple[FineClasses, np.ndarray]:
     labels = np.array([[1, 1, 2, 3], [0, 4, 4, 3]], np.uint8)
     pixels = np.repeat(np.array([[0.1, 0.1, 0.4, 0.6], [0, 0.9, 0.9, 0.6]])[..., None], 3, axis=2)
     pixels = pixels.astype(np.float32)
-    return FineClasses(labels, measure_regions(pixels, labels), np.eye(4)), pixels
+    return fine_classes(pixels, labels), pixels
 
 
 def test_phases_by_hand() -> None:
-    fine, pixels = fine_classes()
+    fine, pixels = some_fine_classes()
     found = name_phases(fine, {"carbide": [4], "ferrite": [3, 1], "pearlite": [2]})
     assert found.names == ("carbide", "ferrite", "pearlite")
     assert found.members == ((4,), (1, 3), (2,))
@@ -34,7 +35,7 @@ def test_phases_by_hand() -> None:
 
 @given(st.lists(st.sampled_from("abc"), min_size=4, max_size=4))
 def test_every_pixel_is_in_the_phase_of_its_fine_class(names: list[str]) -> None:
-    fine, _ = fine_classes()
+    fine, _ = some_fine_classes()
     phases: dict[str, list[int]] = {}
     for member, name in enumerate(names, start=1):
         phases.setdefault(name, []).append(member)
@@ -58,4 +59,4 @@ def test_every_pixel_is_in_the_phase_of_its_fine_class(names: list[str]) -> None
 )
 def test_phases_that_can_not_be(phases: dict[str, list[int]], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        name_phases(fine_classes()[0], phases)
+        name_phases(some_fine_classes()[0], phases)

@@ -11,10 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from conftest import halves
+from conftest import fine_classes, halves
 from nital import results
 from nital.agreement import compare
-from nital.criteria import measure_regions
 from nital.errors import OutputError
 from nital.fast import CENTRE_COLUMNS
 from nital.files import read_labels, read_micrograph
@@ -35,7 +34,7 @@ from nital.results import (
     write_superpixel_study,
     write_synthetic,
 )
-from nital.segmentation import FineClasses, Segmentation
+from nital.segmentation import Segmentation
 from nital.segmenter import segment
 from nital.settings import PAPER, Settings
 from nital.studies import Run, study_classes, study_superpixels
@@ -171,13 +170,13 @@ def test_fine_classes_are_written_with_the_class_of_each(
         assert int(row["n_pixels"]) == inside.sum()
         assert set(found.labels[inside]) == {int(row["in_class"])}
     centres = [[float(row[name]) for name in CENTRE_COLUMNS] for row in rows]
-    np.testing.assert_array_equal(centres, found.fine.centres)  # no digit is lost
+    np.testing.assert_array_equal(centres, found.fine.tree.centres)  # no digit is lost
 
 
 def test_phases_are_written_with_their_names(tmp_path: Path, micrograph: Micrograph) -> None:
     labels = np.where(halves() < 120, 1, 2).astype(np.uint8)
     labels[:, :3], labels[14:] = 3, 0
-    fine = FineClasses(labels, measure_regions(micrograph.pixels, labels), np.eye(3))
+    fine = fine_classes(micrograph.pixels, labels)
     phases = name_phases(fine, {"bright": [2], "all else": [3, 1]})
     write_phases(tmp_path, micrograph, phases)
     assert {path.name for path in tmp_path.iterdir()} == set(PHASE_FILES)

@@ -73,7 +73,7 @@ def test_the_centre_of_a_fine_class_is_near_the_mean_of_its_features(
     sample = prepare(micrograph, FAST)
     assert isinstance(sample, Sample)
     assert result.fine is not None
-    centres, labels = result.fine.centres, result.fine.labels
+    centres, labels = result.fine.tree.centres, result.fine.labels
     assert centres.shape == (len(result.fine.classes), 2 * len(CHANNELS))
     features = sample.features(micrograph, np.s_[0:96, 0:120])
     means = np.stack([features[labels == i + 1].mean(axis=0) for i in range(len(centres))])

@@ -26,12 +26,34 @@ class ClassRow:
     area_fraction: float
     """Share of the pixels that are not excluded, 0 to 1."""
 
-    mean_grey: float
-    """Mean luminance, 0 (black) to 255 (white)."""
+    mean_grey: float | None
+    """Mean luminance, 0 (black) to 255 (white); None for a class of a model that is not there."""
 
     spread: float | None = None
     """Standard deviation of the area fraction over repeats with other seeds, where there are
     several."""
+
+    name: str | None = None
+    """What a person calls it, as `pearlite`; classes of one name are one phase."""
+
+    colour: str | None = None
+    """As `#0072b2`; None: that of its number in the palette."""
+
+
+@dataclass(frozen=True)
+class ClassTree:
+    """Fine classes, and how they are joined to fewer."""
+
+    centres: NDArray[np.float64]
+    """(n, 2 channels): mean weighted features of each fine class and of what lies around it
+    (`fast.CENTRE_COLUMNS`), by which they are joined."""
+
+    statistics: RegionStatistics
+    """Of each fine class, 1..n, in what the tree was made from."""
+
+    def numbers(self, n_classes: int) -> NDArray[np.int64]:
+        """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
+        return number_classes(self.centres, self.statistics, n_classes)
 
 
 def order_labels(
@@ -142,15 +164,16 @@ def _cheapest_union(
     return int(i[best]), int(j[best])
 
 
-def tabulate_classes(classes: RegionStatistics) -> tuple[ClassRow, ...]:
-    """Area and mean grey level of each class in use, from their statistics."""
+def tabulate_classes(classes: RegionStatistics, *, absent: bool = False) -> tuple[ClassRow, ...]:
+    """Area and mean grey level of each class in use, or of `absent` ones too."""
     total = classes.areas.sum()
     return tuple(
         ClassRow(
             int(number + 1),
-            int(classes.areas[number]),
-            float(classes.areas[number] / total),
-            float(classes.means[number] @ LUMINANCE),
+            int(area),
+            float(area / total),
+            float(classes.means[number] @ LUMINANCE) if area else None,
         )
-        for number in np.flatnonzero(classes.areas)
+        for number, area in enumerate(classes.areas)
+        if area or absent
     )

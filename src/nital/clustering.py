@@ -48,6 +48,16 @@ def nearest(values: Floats, centres: Floats) -> NDArray[np.uint8]:
     return found.reshape(values.shape[:-1])
 
 
+def squared_distances(values: Floats, centres: Floats) -> Floats:
+    """Squared distance of each value from the nearest centre: (n, channels) -> (n,)."""
+    found = np.empty(len(values), np.float32)
+    for first in range(0, len(values), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        closest = _closeness(values[rows], centres).max(axis=1)
+        found[rows] = np.maximum((values[rows] ** 2).sum(axis=1) - 2 * closest, 0)
+    return found
+
+
 def _closeness(values: Floats, centres: Floats) -> Floats:
     """(n, k): rises as the distance falls; half of its square below half the value's own."""
     closeness: Floats = values @ centres.T

@@ -16,6 +16,10 @@ class InputError(NitalError, ValueError):
     """A file, an array or a reference that can't be used."""
 
 
+class NotFittedError(NitalError, ValueError, AttributeError):
+    """A segmenter that was asked to predict before it was fitted."""
+
+
 class SettingError(NitalError, ValueError):
     """A setting out of its range, or settings that contradict each other."""
 

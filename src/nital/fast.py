@@ -6,40 +6,58 @@ side and a particle on the other is not what a bright spot in the matrix is.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import table_of
-from nital.classes import number_classes
-from nital.clustering import nearest
+from nital.classes import ClassTree, number_classes
+from nital.clustering import nearest, squared_distances
 from nital.criteria import RegionStatistics, measure_regions
 from nital.features import CHANNELS
 from nital.micrograph import Source
-from nital.sampling import Sample, blocks
+from nital.sampling import DISTANCE, FeatureSpace, blocks
 from nital.segmentation import FineClasses, renumber
 from nital.settings import MAX_CLASSES
-
-DISTANCE = 16
-"""What lies so many pixels above, below, left and right of a pixel are its surroundings."""
 
 SURROUNDINGS_WEIGHT = 0.5
 """What the features of the surroundings count for, where a class's own count 1."""
 
 CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
-"""Names of the columns of `FineClasses.centres`."""
+"""Names of the columns of `ClassTree.centres`."""
+
+_EVERY = 8
+"""Distances are measured in every so many rows."""
 
 Floats = NDArray[np.float32]
 
 
-def find_fine_classes(
+@dataclass(frozen=True)
+class ClusterMap:
+    """An image divided into clusters."""
+
+    labels: NDArray[np.uint8]
+    """(rows, cols): 1..k, 0 = excluded."""
+
+    statistics: RegionStatistics
+    """Of clusters 1..k."""
+
+    pairs: NDArray[np.int64]
+    """(k + 1, k + 1): how often one lies around another; row and column 0 are what is excluded."""
+
+    distance: float
+    """Mean squared distance of a pixel from its centre, in some of the rows."""
+
+
+def find_clusters(
     source: Source,
-    sample: Sample,
+    space: FeatureSpace,
     centres: Sequence[Floats],
     out: NDArray[np.uint8] | None = None,
     on_rows: Callable[[int], None] | None = None,
-) -> list[FineClasses]:
-    """Fine classes of an image for each clustering; its features are found once, for all of them.
+) -> list[ClusterMap]:
+    """The nearest centre of every pixel, for each set of them; the features are found once.
 
     Parameters
     ----------
@@ -56,19 +74,42 @@ def find_fine_classes(
         for own in centres
     ]
     pairs = [np.zeros((len(own) + 1,) * 2, np.int64) for own in centres]
+    distance, n_measured = np.zeros(len(centres)), 0
+    view = space.view(source)
     for window in blocks(source.shape):
-        features = sample.features(source, window)
+        features = space.features(view, window)
         pixels, excluded = source.read(*window), source.read_excluded(*window)
+        some = features[::_EVERY][~excluded[::_EVERY]]
+        n_measured += len(some)
         for i, own in enumerate(centres):
             cluster = nearest(features, own) + 1
             cluster[excluded] = 0
             labels[i][window] = cluster
             measured[i] += measure_regions(pixels, cluster, len(own))
             pairs[i] += _count_pairs(cluster, len(own) + 1)
+            distance[i] += squared_distances(some, own).sum(dtype=np.float64)
         if on_rows is not None:
             on_rows(window[0].stop)
-    seen = [_with_surroundings(*each) for each in zip(centres, pairs, strict=True)]
-    return [_join_clusters(*each) for each in zip(labels, measured, seen, strict=True)]
+    means = (distance / max(1, n_measured)).tolist()
+    return [ClusterMap(*each) for each in zip(labels, measured, pairs, means, strict=True)]
+
+
+def find_fine_classes(
+    source: Source,
+    space: FeatureSpace,
+    centres: Sequence[Floats],
+    out: NDArray[np.uint8] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> list[FineClasses]:
+    """Fine classes of an image for each clustering. Parameters: as for `find_clusters`."""
+    found = []
+    for own, clusters in zip(
+        centres, find_clusters(source, space, centres, out, on_rows), strict=True
+    ):
+        number, tree = join_clusters(own, clusters.statistics, clusters.pairs)
+        renumber(clusters.labels, np.append(0, number), clusters.labels)
+        found.append(FineClasses(clusters.labels, tree.statistics, tree))
+    return found
 
 
 def _count_pairs(labels: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
@@ -89,14 +130,26 @@ def _with_surroundings(centres: Floats, pairs: NDArray[np.int64]) -> NDArray[np.
     return np.hstack([centres, SURROUNDINGS_WEIGHT * (around @ centres)])
 
 
-def _join_clusters(
-    labels: NDArray[np.uint8], clusters: RegionStatistics, centres: NDArray[np.float64]
-) -> FineClasses:
-    """Join clusters to fine classes, numbered from dark to bright, in place of the labels."""
-    number = number_classes(centres, clusters, MAX_CLASSES)
-    renumber(labels, np.append(0, number), labels)
-    statistics = clusters.joined(np.maximum(number, 1))  # those without a pixel add nothing to 1
-    index = np.maximum(number, 1) - 1
-    sums = [np.bincount(index, clusters.areas * column) for column in centres.T]
-    means = np.stack(sums, axis=1) / statistics.areas[:, np.newaxis]
-    return FineClasses(labels, statistics, means)
+def join_clusters(
+    centres: Floats, clusters: RegionStatistics, pairs: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ClassTree]:
+    """Join clusters to fine classes, numbered from dark to bright.
+
+    Parameters
+    ----------
+    centres : (k, channels)
+    clusters : RegionStatistics
+        Of clusters 1..k.
+    pairs : (k + 1, k + 1)
+        How often each lies around each other; row and column 0 are what is excluded.
+
+    Returns
+    -------
+    The fine class of each cluster, (k,), 1 to n, 0 for those without a pixel; and their tree.
+    """
+    seen = _with_surroundings(centres, pairs)
+    number = number_classes(seen, clusters, MAX_CLASSES)
+    index = np.maximum(number, 1) - 1  # those without a pixel add nothing to 1
+    statistics = clusters.joined(index + 1)
+    sums = [np.bincount(index, clusters.areas * column) for column in seen.T]
+    return number, ClassTree(np.stack(sums, axis=1) / statistics.areas[:, np.newaxis], statistics)

@@ -16,18 +16,21 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from nital.errors import InputError, reason_of
-from nital.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH, Micrograph
+from nital.metadata import Metadata, PixelSize, read_metadata
+from nital.micrograph import Micrograph
 from nital.ome_zarr import is_ome_zarr, open_ome_zarr
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-# Besides the usual names: ImageJ's words, and its escape for µ.
-_UNITS = MICROMETRES | {"micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
 
 
 def read_micrograph(
-    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
+    path: Path | str,
+    *,
+    page: int | None = None,
+    pixel_size: float | None = None,
+    crop_bottom: int | None = None,
 ) -> Micrograph:
     """Read a micrograph: TIFF, PNG, JPEG, BMP and whatever else Pillow reads, or OME-Zarr.
 
@@ -38,27 +41,33 @@ def read_micrograph(
     page : int, optional
         Which page of a stack, from 1. A file with one page needs none.
     pixel_size : float, optional
-        Edge of a pixel in µm. None: as ImageJ or OME metadata say. A resolution in dots
-        per inch says how to print an image, not what it shows, and is not used.
+        Edge of a pixel in µm. None: as the metadata of the file say, those of Zeiss and FEI,
+        OME and ImageJ, or a TIFF resolution that is too fine to be that of a print.
+    crop_bottom : int, optional
+        How many rows to cut off at the bottom, where the info bar is. None: as FEI metadata
+        say, else none.
 
     Raises
     ------
     InputError
-        If the file is missing, empty, damaged, no image, or a stack without `page`.
+        If the file is missing, empty, damaged, no image, or a stack without `page`; if its
+        metadata disagree on the pixel size, and none is given; or if no row is left.
     """
     path = Path(path)
     digest = None
     if is_ome_zarr(path):
-        array, found_size = _read_ome_zarr(path, page)
+        array, said = _read_ome_zarr(path, page)
     else:
         data = _read_bytes(path)
-        array, found_size = _decode(path, data, page, apply_palette=True)
+        array, said = _decode(path, data, page, apply_palette=True)
         digest = hashlib.sha256(data).hexdigest()
+    crop = said.bar_height if crop_bottom is None else crop_bottom
     return Micrograph.from_array(
-        array,
-        pixel_size=found_size if pixel_size is None else pixel_size,
+        array[: rows_left(path, crop, len(array))],
+        pixel_size=said.pixel_size(path) if pixel_size is None else pixel_size,
         name=path.name,
         sha256=digest,
+        cropped_bottom=crop,
     )
 
 
@@ -188,15 +197,15 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def _decode(
     path: Path, data: bytes, page: int | None, *, apply_palette: bool
-) -> tuple[NDArray[Any], float | None]:
-    """Pixels as they are stored, (rows, cols) or (rows, cols, channels), and the pixel size."""
+) -> tuple[NDArray[Any], Metadata]:
+    """Pixels as they are stored, (rows, cols) or (rows, cols, channels), and the metadata."""
     try:
         if data.startswith(_TIFF_MAGIC):
             return _read_tiff(path, data, page, apply_palette)
         if data.startswith(_PNG_MAGIC) and data[24] == 16:
             check_page(path, page, 1)
-            return imagecodecs.png_decode(data), None  # Pillow would cut 16-bit colour to 8
-        return _read_pillow(path, data, page, apply_palette), None
+            return imagecodecs.png_decode(data), Metadata()  # Pillow would cut 16-bit colour to 8
+        return _read_pillow(path, data, page, apply_palette), Metadata()
     except InputError:
         raise
     except Image.DecompressionBombError as error:
@@ -214,10 +223,12 @@ def _decode(
         ) from error
 
 
-def _read_ome_zarr(path: Path, page: int | None) -> tuple[NDArray[Any], float | None]:
+def _read_ome_zarr(path: Path, page: int | None) -> tuple[NDArray[Any], Metadata]:
     image = open_ome_zarr(path)
     plane = check_page(path, page, image.n_planes)
-    return image.read(plane, *(slice(0, length) for length in image.shape)), image.pixel_size
+    array = image.read(plane, *(slice(0, length) for length in image.shape))
+    size = image.pixel_size
+    return array, Metadata(() if size is None else (PixelSize("OME-Zarr", size, size),))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -248,9 +259,19 @@ def check_page(path: Path, page: int | None, n_pages: int) -> int:
     return 0 if page is None else page - 1
 
 
+def rows_left(path: Path, crop_bottom: int, n_rows: int) -> int:
+    """Rows of an image above those that are cut off."""
+    if crop_bottom and not 0 < crop_bottom < n_rows:
+        raise InputError(
+            f"{path}: {crop_bottom} rows can't be cut off at the bottom of {n_rows}; give"
+            f" 0 to {n_rows - 1} with --crop-bottom"
+        )
+    return n_rows - crop_bottom
+
+
 def _read_tiff(
     path: Path, data: bytes, page: int | None, apply_palette: bool
-) -> tuple[NDArray[Any], float | None]:
+) -> tuple[NDArray[Any], Metadata]:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         tiff_page, before = find_plane(path, tiff, page)
         end = max(map(sum, zip(tiff_page.dataoffsets, tiff_page.databytecounts, strict=True)))
@@ -266,7 +287,7 @@ def _read_tiff(
             array = np.moveaxis(array, 0, -1)
         if apply_palette:
             array = tiff_colours(path, array, tiff_page)
-        return array, tiff_pixel_size(tiff)
+        return array, read_metadata(tiff, array.shape[:2])
 
 
 def find_plane(
@@ -311,26 +332,6 @@ def tiff_colours(path: Path, array: NDArray[Any], page: tifffile.TiffPage) -> ND
         name = getattr(page.photometric, "name", page.photometric)
         raise InputError(f"{path}: colours stored as {name}; export it as grey or RGB")
     return array
-
-
-def tiff_pixel_size(tiff: tifffile.TiffFile) -> float | None:
-    """Edge of a pixel in µm where ImageJ or OME metadata give one for both directions alike."""
-    sizes: list[float] = []
-    if tiff.is_ome and tiff.ome_metadata:
-        found = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]
-        pixels = (found[0] if isinstance(found, list) else found)["Pixels"]
-        for axis in "XY":
-            unit = _UNITS.get(str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower())
-            if unit:
-                sizes.append(float(pixels.get(f"PhysicalSize{axis}", 0)) * unit)
-    elif tiff.is_imagej:
-        unit = _UNITS.get(str((tiff.imagej_metadata or {}).get("unit", "")).lower())
-        for axis in "XY":
-            tag = tiff.pages[0].aspage().tags.get(f"{axis}Resolution")
-            if unit and tag is not None and tag.value[0] > 0:
-                sizes.append(tag.value[1] / tag.value[0] * unit)
-    plausible = len(sizes) == 2 and all(LEAST_LENGTH <= size <= MOST_LENGTH for size in sizes)
-    return sizes[0] if plausible and abs(sizes[0] / sizes[1] - 1) < 1e-3 else None
 
 
 def _read_pillow(path: Path, data: bytes, page: int | None, apply_palette: bool) -> NDArray[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import Agreement, compare
+from nital.classes import ClassTree
 from nital.criteria import measure_regions
 from nital.errors import InputError
 from nital.fast import CENTRE_COLUMNS
@@ -192,7 +193,9 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
         raise InputError(
             f"{folder}: fine.tif, fine.csv and {joined} are not as they were written; segment again"
         )
-    return OpenedResult(micrograph, FineClasses(fine, statistics, centres), labels)
+    return OpenedResult(
+        micrograph, FineClasses(fine, statistics, ClassTree(centres, statistics)), labels
+    )
 
 
 def draw_superpixels(

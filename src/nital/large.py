@@ -18,9 +18,10 @@ from nital.files import (
     colour_table,
     find_plane,
     read_micrograph,
+    rows_left,
     tiff_colours,
-    tiff_pixel_size,
 )
+from nital.metadata import read_metadata
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.ome_zarr import TILE_SIDE, is_ome_zarr, levels_of, open_ome_zarr
 
@@ -29,7 +30,11 @@ LARGE_PIXELS = 2**25
 
 
 def open_micrograph(
-    path: Path | str, *, page: int | None = None, pixel_size: float | None = None
+    path: Path | str,
+    *,
+    page: int | None = None,
+    pixel_size: float | None = None,
+    crop_bottom: int | None = None,
 ) -> Micrograph | LargeMicrograph:
     """Read a micrograph, or open it where it is too large to be held in memory.
 
@@ -37,7 +42,7 @@ def open_micrograph(
 
     Parameters
     ----------
-    path, page, pixel_size
+    path, page, pixel_size, crop_bottom
         As for `read_micrograph`.
 
     Raises
@@ -50,10 +55,15 @@ def open_micrograph(
         image = open_ome_zarr(path)
         if math.prod(image.shape) > LARGE_PIXELS:
             plane = check_page(path, page, image.n_planes)
-            size = image.pixel_size if pixel_size is None else pixel_size
-            fetch = partial(image.read, plane)
-            return LargeMicrograph.scan(fetch, image.shape, pixel_size=size, name=path.name)
-        return read_micrograph(path, page=page, pixel_size=pixel_size)
+            crop = crop_bottom or 0
+            return LargeMicrograph.scan(
+                partial(image.read, plane),
+                (rows_left(path, crop, image.shape[0]), image.shape[1]),
+                pixel_size=image.pixel_size if pixel_size is None else pixel_size,
+                name=path.name,
+                cropped_bottom=crop,
+            )
+        return read_micrograph(path, page=page, pixel_size=pixel_size, crop_bottom=crop_bottom)
     try:
         with tifffile.TiffFile(path) as tiff:
             first = tiff.pages[0].aspage()
@@ -61,17 +71,19 @@ def open_micrograph(
     except Exception:  # no TIFF, or a damaged one: read_micrograph says what is wrong with it
         large = False
     if large:
-        return _open_tiff(path, page, pixel_size)
-    return read_micrograph(path, page=page, pixel_size=pixel_size)
+        return _open_tiff(path, page, pixel_size, crop_bottom)
+    return read_micrograph(path, page=page, pixel_size=pixel_size, crop_bottom=crop_bottom)
 
 
-def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeMicrograph:
+def _open_tiff(
+    path: Path, page: int | None, pixel_size: float | None, crop_bottom: int | None
+) -> LargeMicrograph:
     import zarr
 
     with tifffile.TiffFile(path) as tiff:
         chosen, before = find_plane(path, tiff, page)
         start = before * chosen.nbytes + (chosen.dataoffsets[0] if chosen.dataoffsets else 0)
-        found_size = tiff_pixel_size(tiff)
+        said = read_metadata(tiff, (chosen.imagelength, chosen.imagewidth))
         mapped = chosen.is_memmappable
         _ = chosen.colormap  # read while the file is open
         pieces = list(zip(chosen.dataoffsets, chosen.databytecounts, strict=False))
@@ -96,12 +108,14 @@ def _open_tiff(path: Path, page: int | None, pixel_size: float | None) -> LargeM
             array = np.array((_mapped(path, chosen, start) if mapped else store)[window])
         return tiff_colours(path, np.moveaxis(array, 0, -1) if planar else array, chosen)
 
+    crop = said.bar_height if crop_bottom is None else crop_bottom
     return LargeMicrograph.scan(
         fetch,
-        (chosen.imagelength, chosen.imagewidth),
-        pixel_size=found_size if pixel_size is None else pixel_size,
+        (rows_left(path, crop, chosen.imagelength), chosen.imagewidth),
+        pixel_size=said.pixel_size(path) if pixel_size is None else pixel_size,
         name=path.name,
         sha256=_sha256(path),
+        cropped_bottom=crop,
     )
 
 

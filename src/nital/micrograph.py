@@ -97,6 +97,9 @@ class Micrograph:
     sha256: str | None = None
     """SHA-256 of the file that it was read from."""
 
+    cropped_bottom: int = 0
+    """Rows of the file that were cut off below it, where the info bar is."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, cols)."""
@@ -133,6 +136,7 @@ class Micrograph:
         pixel_size: float | None = None,
         name: str = "micrograph",
         sha256: str | None = None,
+        cropped_bottom: int = 0,
     ) -> "Micrograph":
         """Check an image and bring it to three float channels in [0, 1].
 
@@ -152,6 +156,8 @@ class Micrograph:
             Edge of a pixel in µm.
         name, sha256 : str, optional
             What messages call it, and the SHA-256 of its file.
+        cropped_bottom : int
+            How many rows of its file were cut off below it.
 
         Raises
         ------
@@ -169,7 +175,7 @@ class Micrograph:
             pixels[rows] = _scaled(array[rows], low, high)
             mask[rows] |= _transparent(array[rows])
         _check_content(pixels, mask, name)
-        return cls(pixels, mask, (low, high), pixel_size, name, sha256)
+        return cls(pixels, mask, (low, high), pixel_size, name, sha256, cropped_bottom)
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,8 @@ class LargeMicrograph:
     pixel_size: float | None
     name: str
     sha256: str | None
+    cropped_bottom: int = 0
+    """Rows of the file that were cut off below it."""
 
     def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
         """A window: (rows, cols, 3) in [0, 1]."""
@@ -217,6 +225,7 @@ class LargeMicrograph:
         pixel_size: float | None = None,
         name: str = "micrograph",
         sha256: str | None = None,
+        cropped_bottom: int = 0,
     ) -> "LargeMicrograph":
         """Check an image as `Micrograph.from_array` does, and find its full scale.
 
@@ -247,7 +256,7 @@ class LargeMicrograph:
         scale = _scale_of(band.dtype, low, high)
         _check_scale(*scale, name)
         alpha = band.shape[2] in (2, 4)
-        return cls(fetch, shape, alpha, scale, pixel_size, name, sha256)
+        return cls(fetch, shape, alpha, scale, pixel_size, name, sha256, cropped_bottom)
 
     def _window(self, rows: slice, cols: slice) -> NDArray[Any]:
         return _with_channels(self.fetch(rows, cols))

@@ -1,9 +1,11 @@
-"""Sampling: what fast mode learns from, the same amount for one megapixel and for a thousand."""
+"""Sampling: what fast mode learns from, as much for one megapixel as for a thousand micrographs."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from scipy import ndimage
 
 from nital.errors import InputError
 from nital.features import CHANNELS, MODE_WEIGHT, GreyLevels, find_features, reach, smooth
-from nital.micrograph import Source, luminance
+from nital.micrograph import LargeMicrograph, Micrograph, Source, luminance
 
 BLOCK_SIDE = 2048
 """Features are found block by block, of at most so many rows and columns."""
@@ -22,22 +24,86 @@ N_TILES = 16
 
 SAMPLE_PIXELS = 2**16
 
+GREY_PIXELS, LEAST_GREY = 2**20, 2**8
+"""Of several images, so many pixels in all tell the range of grey, and at least so many of each."""
+
+DISTANCE = 16
+"""What lies so many pixels above, below, left and right of a pixel are its surroundings."""
+
+_LEAST_STD = 1e-6
+_NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to learn from"
+
+Opener = Callable[[], Micrograph | LargeMicrograph]
 Floats = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """The features of some pixels of a micrograph, and how to find those of the others."""
+class Exposure:
+    """Brightness and contrast that every micrograph is brought to before it is compared."""
 
-    values: Floats
-    """(n, channels): weighted features of pixels drawn from all over the included area."""
+    mean: float
+    std: float
+    """Of the smoothed grey level, over the included area."""
+
+    def align(self, source: Source) -> Source:
+        """The micrograph as if it had been taken so."""
+        known = _smoothed_grey(source)
+        gain = self.std / max(float(known.std(dtype=np.float64)), _LEAST_STD)
+        return _Aligned(source, gain, self.mean - gain * float(known.mean(dtype=np.float64)))
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """A source with another brightness and contrast; its values may leave [0, 1]."""
+
+    source: Source
+    gain: float
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.source.shape
+
+    @property
+    def has_excluded(self) -> bool:
+        return self.source.has_excluded
+
+    def read(self, rows: slice, cols: slice) -> Floats:
+        return self.source.read(rows, cols) * np.float32(self.gain) + np.float32(self.offset)
+
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
+        return self.source.read_excluded(rows, cols)
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """How the features of a pixel are found and weighted, so that pixels can be compared."""
 
     levels: GreyLevels
     weights: Floats
     """(channels,): what features are multiplied by."""
 
     scale: str
+    exposure: Exposure | None
+    """None: the grey levels are taken as they are."""
+
+    def view(self, source: Source) -> Source:
+        """A micrograph as its features are to be found in it."""
+        return source if self.exposure is None else self.exposure.align(source)
+
+    def features(self, source: Source, window: Window) -> Floats:
+        """The weighted features in a window of a view: (rows, cols, channels)."""
+        return _features(source, window, self.levels, self.scale) * self.weights
+
+
+@dataclass(frozen=True)
+class Sample(FeatureSpace):
+    """The features of some pixels of a micrograph, and how to find those of the others."""
+
+    values: Floats
+    """(n, channels): weighted features of pixels drawn from all over the included area."""
+
     shape: tuple[int, int]
     """(rows, cols) of the image."""
 
@@ -46,9 +112,25 @@ class Sample:
 
     def features(self, source: Source, window: Window) -> Floats:
         """The weighted features in a window: (rows, cols, channels)."""
-        if self.whole is not None:
-            return self.whole[window]
-        return _features(source, window, self.levels, self.scale) * self.weights
+        return super().features(source, window) if self.whole is None else self.whole[window]
+
+
+@dataclass(frozen=True)
+class CommonSample:
+    """Pixels drawn from several micrographs, as many from each."""
+
+    space: FeatureSpace
+    values: Floats
+    """(n, channels): their weighted features."""
+
+    around: Floats
+    """(n, channels): those of a pixel of the surroundings of each, in a direction by chance."""
+
+    pixels: NDArray[np.float32]
+    """(n, 3): their colours, at the common exposure if there is one."""
+
+    images: tuple[tuple[str, str | None], ...]
+    """Name and SHA-256 of each micrograph."""
 
 
 def take_sample(source: Source, scale: str) -> Sample:
@@ -71,15 +153,12 @@ def take_sample(source: Source, scale: str) -> Sample:
     InputError
         If every pixel is excluded.
     """
-    windows = blocks(source.shape)
-    single = len(windows) == 1
-    if not single:
-        windows = list(_choose_tiles(source))
+    windows = _windows(source)
+    single = len(blocks(source.shape)) == 1
     included = [~source.read_excluded(*window).ravel() for window in windows]
-    if not any(each.any() for each in included):
-        raise InputError("every pixel is excluded or transparent; there is nothing to learn from")
-    smoothed = [smooth(_grey(source, window)).ravel() for window in windows]
-    known = np.concatenate([each[kept] for each, kept in zip(smoothed, included, strict=True)])
+    known = _smoothed_grey(source)
+    if not len(known):
+        raise InputError(_NOTHING_INCLUDED)
     levels = GreyLevels.of(known)
     found = [_features(source, window, levels, scale) for window in windows]
     drawn = np.arange(len(known))
@@ -92,14 +171,146 @@ def take_sample(source: Source, scale: str) -> Sample:
         column = np.concatenate([each[kept] for each, kept in zip(columns, included, strict=True)])
         values[:, channel] = column[drawn]
         spread[channel] = column.std(dtype=np.float64)
-    spread[-1] = known.std(dtype=np.float64) / MODE_WEIGHT**2
-    weights = np.where(spread > 0, 1 / np.sqrt(np.maximum(spread, 1e-12)), 0).astype(np.float32)
+    weights = _weights(spread, known)
     values *= weights
     whole = None
     if single:
         whole = found[0]
         whole *= weights
-    return Sample(values, levels, weights, scale, source.shape, whole)
+    return Sample(levels, weights, scale, None, values, source.shape, whole)
+
+
+def take_common_sample(
+    images: Sequence[Opener],
+    scale: str,
+    *,
+    align: bool,
+    run_all: Callable[..., Iterable[Any]] = map,
+) -> CommonSample:
+    """Find grey levels and weights that several micrographs share, and the features of some pixels.
+
+    Each image is opened twice, and forgotten; the sample is as large for a thousand as for ten.
+
+    Parameters
+    ----------
+    images : sequence of callables
+        Each opens a micrograph; one or more.
+    scale : {"fine", "medium", "coarse"}
+    align : bool
+        Whether brightness and contrast of each are brought in line before they are compared.
+    run_all : callable
+        As `map`, or the `map` of an executor.
+
+    Raises
+    ------
+    InputError
+        If an image can't be read, or every pixel of one is excluded.
+    """
+    n_greys = max(LEAST_GREY, GREY_PIXELS // len(images))
+    found = list(run_all(partial(_draw_grey, n=n_greys), images))
+    greys, exposure = [each.grey for each in found], None
+    if align:
+        means, stds = [each.mean for each in found], [each.std for each in found]
+        exposure = Exposure(float(np.mean(means)), float(np.mean(stds)))
+        greys = [
+            (each.grey - each.mean) * (exposure.std / max(each.std, _LEAST_STD)) + exposure.mean
+            for each in found
+        ]
+    known = np.concatenate(greys).astype(np.float32)
+    plain = FeatureSpace(GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure)
+    n = max(1, SAMPLE_PIXELS // len(images))
+    drawn = run_all(partial(_draw_features, space=plain, n=n), images)
+    values, around, pixels = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    weights = _weights(values.std(axis=0, dtype=np.float64), known)
+    space = replace(plain, weights=weights)
+    named = tuple((each.name, each.sha256) for each in found)
+    return CommonSample(space, values * weights, around * weights, pixels, named)
+
+
+@dataclass(frozen=True)
+class _DrawnGrey:
+    """What is known of the grey levels of one of several images."""
+
+    grey: Floats
+    """(n,): of some pixels, smoothed."""
+
+    mean: float
+    std: float
+    """Of all."""
+
+    name: str
+    sha256: str | None
+
+
+def _draw_grey(open_image: Opener, n: int) -> _DrawnGrey:
+    source = open_image()
+    known = _smoothed_grey(source)
+    if not len(known):
+        raise InputError(f"{source.name}: {_NOTHING_INCLUDED}")
+    drawn = np.random.default_rng(0).choice(len(known), min(n, len(known)), replace=False)
+    mean, std = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+    return _DrawnGrey(known[drawn], mean, std, source.name, source.sha256)
+
+
+def _smoothed_grey(source: Source) -> Floats:
+    """Of the included pixels of what an image is learned from, (n,)."""
+    found = []
+    for window in _windows(source):
+        included = ~source.read_excluded(*window)
+        found.append(smooth(_grey(source, window))[included])
+    return np.concatenate(found)
+
+
+def _draw_features(
+    open_image: Opener, space: FeatureSpace, n: int
+) -> tuple[Floats, Floats, Floats]:
+    """Features of n pixels of one image and of one pixel around each, (n, channels); (n, 3)."""
+    source, rng = space.view(open_image()), np.random.default_rng(0)
+    windows = _windows(source)
+    places = [np.argwhere(~source.read_excluded(*window)) for window in windows]
+    shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
+    found = []
+    for window, place, share in zip(windows, places, shares, strict=True):
+        if not share:
+            continue
+        features = space.features(source, window)
+        row, col = place[rng.choice(len(place), share, replace=share > len(place))].T
+        beside = _beside(row, col, ~source.read_excluded(*window), rng)
+        found.append((features[row, col], features[beside], source.read(*window)[row, col]))
+    values, around, pixels = (np.concatenate(each) for each in zip(*found, strict=True))
+    return values, around, pixels
+
+
+def _beside(
+    row: NDArray[np.int64],
+    col: NDArray[np.int64],
+    included: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each pixel one that lies `DISTANCE` away, by chance; itself where none is included."""
+    rows, cols = row.copy(), col.copy()
+    directions = np.array([(-DISTANCE, 0), (DISTANCE, 0), (0, -DISTANCE), (0, DISTANCE)])
+    tried = rng.permuted(np.tile(np.arange(4), (len(row), 1)), axis=1)
+    for choice in tried.T[::-1]:  # the first of each pixel comes last, and stays
+        down, right = directions[choice].T
+        there = (np.clip(row + down, 0, included.shape[0] - 1) == row + down) & (
+            np.clip(col + right, 0, included.shape[1] - 1) == col + right
+        )
+        there[there] = included[(row + down)[there], (col + right)[there]]
+        rows[there], cols[there] = (row + down)[there], (col + right)[there]
+    return rows, cols
+
+
+def _weights(spread: NDArray[np.float64], grey: Floats) -> Floats:
+    """Weights of the channels from their standard deviations, and from the smoothed grey levels."""
+    spread = np.append(spread[:-1], grey.std(dtype=np.float64) / MODE_WEIGHT**2)
+    return np.where(spread > 0, 1 / np.sqrt(np.maximum(spread, 1e-12)), 0).astype(np.float32)
+
+
+def _windows(source: Source) -> list[Window]:
+    """What an image is learned from: all of it, or, of several blocks, tiles from all over."""
+    windows = blocks(source.shape)
+    return windows if len(windows) == 1 else list(_choose_tiles(source))
 
 
 def blocks(shape: tuple[int, int]) -> list[Window]:

@@ -12,8 +12,8 @@ from nital.agreement import table_of
 from nital.classes import (
     TINY_FRACTION,
     ClassRow,
+    ClassTree,
     from_dark_to_bright,
-    number_classes,
     tabulate_classes,
 )
 from nital.consensus import find_consensus
@@ -31,6 +31,13 @@ FEW_PIXELS = 4
 """Superpixels smaller than this on average hold no texture; results with such carry a note."""
 
 
+FAR = 2.0
+"""A micrograph is far from a model where it differs so many times more than those fitted to."""
+
+LEAST_SHIFT = 0.4
+"""Area fractions differ from field to field: a smaller shift is none."""
+
+
 @dataclass(frozen=True)
 class FineClasses:
     """Classes of a micrograph before they are joined: up to `settings.MAX_CLASSES`."""
@@ -39,16 +46,15 @@ class FineClasses:
     """(rows, cols): 1..n from the darkest to the brightest fine class, 0 = excluded."""
 
     statistics: RegionStatistics
-    """Of each fine class, 1..n."""
+    """Of each fine class, 1..n, in this micrograph."""
 
-    centres: NDArray[np.float64]
-    """(n, 2 channels): mean weighted features of each fine class and of what lies around it
-    (`fast.CENTRE_COLUMNS`), by which they are joined."""
+    tree: ClassTree
+    """How they are joined; by their areas here, or in what a model was fitted to."""
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
         """Area fraction and mean grey level of each."""
-        return tabulate_classes(self.statistics)
+        return tabulate_classes(self.statistics, absent=True)
 
     def classes_in(self, labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
         """The class, in another map, that most pixels of each fine class have; never 0."""
@@ -58,32 +64,51 @@ class FineClasses:
             table += table_of(fine, joined, n)
         return tuple((table[1 : len(self.statistics.areas) + 1, 1:].argmax(axis=1) + 1).tolist())
 
-    def numbers(self, n_classes: int) -> NDArray[np.int64]:
-        """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
-        return number_classes(self.centres, self.statistics, n_classes)
-
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
 
         Where there are fewer fine classes than asked for, each is a class.
         """
-        number = self.numbers(n_classes)
+        number = self.tree.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
 
     def criterion(self, n_classes: int) -> float:
         """F of the map with so many classes, each of them a region."""
-        return criteria_of(self.statistics.joined(self.numbers(n_classes))).F
+        return criteria_of(self.statistics.joined(self.tree.numbers(n_classes))).F
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How far a micrograph is from those that a model was fitted to."""
+
+    novelty: float
+    """Mean squared distance of its features from the nearest cluster, as a multiple of that of
+    the pixels fitted to."""
+
+    shift: float
+    """Share of its area that lies in other clusters than it does there, 0 to 1."""
+
+    usual_novelty: float
+    usual_shift: float
+    """The largest of each among the micrographs fitted to."""
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it looks like another exposure, another magnification or another material."""
+        return self.novelty > FAR * self.usual_novelty or self.shift > max(
+            FAR * self.usual_shift, LEAST_SHIFT
+        )
 
 
 def criteria_with(
     regions: str,
     classes: RegionStatistics,
-    pixels: NDArray[np.float32],
+    pixels: NDArray[np.float32] | None,
     labels: NDArray[np.unsignedinteger],
 ) -> Criteria:
     """From the statistics of the classes where these are the regions, else from the pixels."""
-    if regions == "classes":
+    if regions == "classes" or pixels is None:
         return criteria_of(classes)
     return evaluate(pixels, labels, regions=regions)
 
@@ -137,6 +162,9 @@ class Segmentation:
     curve: dict[int, tuple[float, float]] | None = None
     """Where the number of classes was `auto`: mean F of each number over the repeats, and its
     standard deviation (n - 1), NaN for a single one."""
+
+    likeness: Likeness | None = None
+    """Where the classes are those of a model."""
 
     @classmethod
     def of_fine(
@@ -255,13 +283,16 @@ class Segmentation:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of these figures has to know, in plain words."""
+        result_of_its_own = self.likeness is None  # a field may show little of a model's class
         notes = _notes_on_number(self)
         notes += [
             f"class {row.label} has only {row.n_pixels} of {self.labels.size} pixels: hardly a"
             " constituent"
             for row in self.classes
-            if row.area_fraction < TINY_FRACTION
+            if row.area_fraction < TINY_FRACTION and result_of_its_own
         ]
+        if self.likeness is not None and self.likeness.is_far:
+            notes.append(_note_on_likeness(self.likeness))
         if self.n_superpixels is not None:
             asked = self.settings.n_superpixels
             notes += _notes_on_superpixels(self.n_superpixels, asked, self.labels.size)
@@ -296,6 +327,16 @@ def _notes_on_number(result: Segmentation) -> list[str]:
         ]
     limit = result.settings.max_iterations
     return [f"{said}: training ended at its limit of {limit} iterations"]
+
+
+def _note_on_likeness(likeness: Likeness) -> str:
+    return (
+        f"unlike the micrographs that the model was fitted to: {likeness.novelty:.1f} times as far"
+        f" from its classes (of those at most {likeness.usual_novelty:.1f}),"
+        f" {100 * likeness.shift:.0f} % of the area elsewhere (at most"
+        f" {100 * likeness.usual_shift:.0f} %); check exposure and magnification, or fit a model"
+        " to such micrographs too"
+    )
 
 
 def _notes_on_superpixels(given: int, asked: int | None, n_pixels: int) -> list[str]:

@@ -108,11 +108,14 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file aside, then rename it: a reader finds all of it or none."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file aside, then rename it: a reader finds all of it or none."""
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _check_same_study(described: Path, identity: dict[str, Any]) -> None:

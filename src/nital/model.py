@@ -1,0 +1,263 @@
+"""The model: one set of classes for many micrographs, so that a class is the same in all of them.
+
+Grey levels, weights and clusters are found on pixels drawn from all micrographs, as many from each,
+and the clusters are joined once. A micrograph is then labelled with what is known: nothing is
+learned from it, and a class that it does not show has no pixel.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.agreement import table_of
+from nital.classes import ClassRow, ClassTree, tabulate_classes
+from nital.clustering import find_centres, nearest, squared_distances
+from nital.criteria import measure_regions
+from nital.errors import InputError, SettingError
+from nital.fast import ClusterMap, find_clusters, join_clusters
+from nital.micrograph import LargeMicrograph, Micrograph
+from nital.sampling import FeatureSpace, Opener, take_common_sample
+from nital.segmentation import FineClasses, Likeness, Segmentation, criteria_with, renumber
+from nital.settings import AUTO, Settings
+
+Floats = NDArray[np.float32]
+
+EXPOSURES = ("auto", "same", "each")
+
+COMPARED = 32
+"""How much micrographs differ from one another is measured on so many of those fitted to."""
+
+_LEAST_SPREAD = 1e-6
+"""Of drawn images with a few grey levels, each a centre: nothing is divided by 0."""
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """What a person calls a class, and the colour they gave it."""
+
+    name: str
+    colour: str | None = None
+    """As `#0072b2`; None: that of its number in the palette."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Classes that many micrographs share."""
+
+    settings: Settings
+    """Fast mode, one repeat, a whole number of classes."""
+
+    space: FeatureSpace
+    centres: Floats
+    """(clusters, channels): centres of the clusters, weighted."""
+
+    shares: NDArray[np.float64]
+    """(clusters,): share of the pixels fitted to, 0 to 1."""
+
+    spread: float
+    """Mean squared distance of those pixels from the nearest centre."""
+
+    fine_of: NDArray[np.int64]
+    """(clusters,): the fine class of each, 1..n."""
+
+    tree: ClassTree
+    class_of: NDArray[np.int64]
+    """(n,): the class of each fine class, 1..k from the darkest to the brightest."""
+
+    usual: tuple[float, float]
+    """The largest novelty and shift among the micrographs fitted to (`Likeness`)."""
+
+    images: tuple[tuple[str, str | None], ...]
+    """Name and SHA-256 of each micrograph fitted to."""
+
+    names: Mapping[int, ClassName]
+    """Of the classes that a person named."""
+
+    @property
+    def exposure(self) -> str:
+        """`same` or `each`, as for `fit_model`."""
+        return "same" if self.space.exposure is None else "each"
+
+    @property
+    def classes(self) -> tuple[ClassRow, ...]:
+        """Names, shares and mean grey levels of the classes in what was fitted to."""
+        return self._named(tabulate_classes(self.tree.statistics.joined(self.class_of)))
+
+    def named(self, names: Mapping[int, ClassName]) -> "Model":
+        """The model with names; classes that are not in `names` keep theirs.
+
+        Classes of one name are one phase, and have one colour.
+
+        Raises
+        ------
+        InputError
+            If there is no class of that number, or one name comes with two colours.
+        """
+        n = int(self.class_of.max())
+        for number in names:
+            if not 1 <= number <= n:
+                raise InputError(
+                    f"class {number}: the model has classes 1 to {n}; name one of them"
+                )
+        found = dict(sorted({**self.names, **names}.items()))
+        colours: dict[str, set[str]] = {}
+        for each in found.values():
+            if each.colour is not None:
+                colours.setdefault(each.name, set()).add(each.colour)
+        for name, known in colours.items():
+            if len(known) > 1:
+                raise InputError(f"{name}: has the colours {', '.join(sorted(known))}; choose one")
+        return replace(self, names=found)
+
+    def segment(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> Segmentation:
+        """Label a micrograph with the classes of the model; each keeps its number.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or LargeMicrograph
+        out : (rows, cols), uint8, optional
+            Where the labels go; there are no fine classes in the result then.
+        on_rows : callable, optional
+            Called with the number of rows that are done.
+
+        Returns
+        -------
+        Segmentation
+            `classes` has a row for every class of the model; `likeness` says how far the micrograph
+            is from those that the model was fitted to.
+        """
+        (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
+        labels = clusters.labels
+        renumber(labels, np.append(0, self.fine_of), labels)
+        fine = FineClasses(labels, clusters.statistics.joined(self.fine_of), self.tree)
+        classes = fine.statistics.joined(self.class_of)
+        joined = np.empty_like(labels) if out is None else out
+        renumber(labels, np.append(0, self.class_of), joined)
+        whole = isinstance(micrograph, Micrograph) and out is None
+        pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
+        return Segmentation(
+            labels=joined,
+            classes=self._named(tabulate_classes(classes, absent=True)),
+            criteria=criteria_with(self.settings.regions, classes, pixels, joined),
+            settings=self.settings,
+            seconds={},
+            members=(fine,) if whole else (),
+            pixels=pixels if whole else None,
+            likeness=self._likeness(clusters),
+        )
+
+    def _named(self, rows: Iterable[ClassRow]) -> tuple[ClassRow, ...]:
+        named = {number: (each.name, each.colour) for number, each in self.names.items()}
+        given = (named.get(row.label, (None, None)) for row in rows)
+        return tuple(
+            replace(row, name=name, colour=colour)
+            for row, (name, colour) in zip(rows, given, strict=True)
+        )
+
+    def _likeness(self, clusters: ClusterMap) -> Likeness:
+        areas = clusters.statistics.areas
+        shift = 0.5 * float(np.abs(areas / areas.sum() - self.shares).sum())
+        return Likeness(clusters.distance / self.spread, shift, *self.usual)
+
+
+def fit_model(
+    images: Sequence[Opener],
+    settings: Settings,
+    *,
+    exposure: str = "auto",
+    run_all: Callable[..., Iterable[Any]] = map,
+) -> Model:
+    """Find classes that several micrographs share.
+
+    Each micrograph is opened a few times, and forgotten: memory does not grow with their number.
+
+    Parameters
+    ----------
+    images : sequence of callables
+        Each opens a micrograph; they go to other processes where `run_all` does.
+    settings : Settings
+        `n_classes`, `seed`, `scale` and `regions` count.
+    exposure : {"auto", "same", "each"}
+        `same`: a grey level means the same in all micrographs. `each`: they were exposed one by
+        one, so brightness and contrast of each are brought in line first. `auto`: whichever makes
+        the micrographs more alike, by the mean shift of their areas among the clusters.
+    run_all : callable
+        As `map`, or the `map` of an executor.
+
+    Raises
+    ------
+    InputError
+        If there is no image, one can't be read, or they hold fewer classes.
+    SettingError
+        If `exposure` is unknown, or the settings are not those of a model.
+    """
+    if not len(images):
+        raise InputError("no micrograph to fit a model to; name one or more")
+    if exposure not in EXPOSURES:
+        raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
+    if settings.mode != "fast" or settings.n_classes == AUTO or settings.n_repeats != 1:
+        raise SettingError(
+            f"{settings}: a model needs fast mode, a number of classes and a single repeat"
+        )
+    settings = replace(settings, repeats=1)
+    aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
+    found = [_fit(images, settings, align, run_all) for align in aligned]
+    return min(found, key=lambda each: each[1])[0]
+
+
+def _fit(
+    images: Sequence[Opener],
+    settings: Settings,
+    align: bool,
+    run_all: Callable[..., Iterable[Any]],
+) -> tuple[Model, float]:
+    """A model, and the mean shift of the micrographs that it was fitted to."""
+    sample = take_common_sample(images, settings.scale, align=align, run_all=run_all)
+    centres = find_centres(sample.values, settings.seed)
+    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
+    cluster = nearest(sample.values, centres) + 1
+    beside = nearest(sample.around, centres) + 1
+    n = len(centres)
+    clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
+    pairs = table_of(cluster, beside, n + 1)
+    fine_of, tree = join_clusters(centres, clusters, pairs + pairs.T)
+    class_of = tree.numbers(int(settings.n_classes))
+    if class_of.max() < int(settings.n_classes):
+        raise InputError(
+            f"n_classes {settings.n_classes}: the micrographs hold no more than {class_of.max()}"
+            " classes; ask for fewer"
+        )
+    spread = float(squared_distances(sample.values, centres).mean())
+    model = Model(
+        settings=settings,
+        space=sample.space,
+        centres=centres,
+        shares=clusters.areas / clusters.areas.sum(),
+        spread=max(spread, _LEAST_SPREAD),
+        fine_of=fine_of,
+        tree=tree,
+        class_of=class_of,
+        usual=(1.0, 0.0),
+        images=sample.images,
+        names={},
+    )
+    chosen = np.linspace(0, len(images) - 1, min(COMPARED, len(images))).round().astype(int)
+    found = list(run_all(partial(_compare, model), [images[i] for i in chosen]))
+    novelties, shifts = [each.novelty for each in found], [each.shift for each in found]
+    return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
+
+
+def _compare(model: Model, open_image: Opener) -> Likeness:
+    """How far one micrograph is from the model."""
+    (clusters,) = find_clusters(open_image(), model.space, [model.centres])
+    return model._likeness(clusters)
