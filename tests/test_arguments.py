@@ -6,7 +6,9 @@ import pytest
 
 from nital.arguments import (
     check_names,
+    parse_colours,
     parse_fractions,
+    parse_names,
     parse_numbers,
     parse_phases,
     parse_pixel_size,
@@ -144,3 +146,44 @@ def test_phases() -> None:
 def test_bad_phases(text: str, said: str) -> None:
     with pytest.raises(SettingError, match=f"--merge.*{said}"):
         parse_phases(text, 6)
+
+
+def test_names_of_classes() -> None:
+    assert parse_names(["1=pearlite", " 12 = retained austenite "]) == {
+        1: "pearlite",
+        12: "retained austenite",
+    }
+    assert parse_names(["1=a=b", "0=c"]) == {1: "a=b", 0: "c"}
+    assert parse_names([]) == {}
+
+
+@pytest.mark.parametrize("text", ["", "1", "1=", "1= ", "=a", "x=y", "-1=a", "1.5=a", "²=a"])
+def test_bad_names_of_classes(text: str) -> None:
+    with pytest.raises(SettingError, match="not CLASS=NAME, as 1=pearlite"):
+        parse_names([text])
+
+
+def test_a_class_named_twice() -> None:
+    with pytest.raises(SettingError, match="01=b: class 01 is named twice"):
+        parse_names(["1=a", "01=b"])
+
+
+def test_colours_of_names() -> None:
+    assert parse_colours(["pearlite=#0072B2", "a=b=#ffffff"]) == {
+        "pearlite": "#0072b2",
+        "a=b": "#ffffff",
+    }
+    assert parse_colours([]) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a=", "=#0072b2", "a=red", "a=0072b2", "a=#07b", "a=#0072b2ff", "a=#0072bg"]
+)
+def test_bad_colours_of_names(text: str) -> None:
+    with pytest.raises(SettingError, match=r"--colour .*not NAME=#RRGGBB, as pearlite=#0072b2"):
+        parse_colours([text])
+
+
+def test_a_name_with_two_colours() -> None:
+    with pytest.raises(SettingError, match="--colour a=#000002: a has two colours; choose one"):
+        parse_colours(["a=#000001", "a=#000002"])

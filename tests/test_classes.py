@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from nital.classes import (
     AREA_POWER,
+    ClassTree,
     from_dark_to_bright,
     join_classes,
+    number_classes,
     order_labels,
     tabulate_classes,
 )
@@ -73,6 +75,17 @@ def test_table_by_hand() -> None:
     assert first.mean_grey == pytest.approx(25.5)
     assert (third.label, third.n_pixels, third.area_fraction) == (3, 3, 0.5)
     assert third.mean_grey == pytest.approx(255)
+
+
+def test_absent_classes_have_a_row_where_they_are_asked_for() -> None:
+    labels = np.array([[2, 2, 0, 4]], np.uint8)
+    statistics = measure_regions(np.full((1, 4), 0.2, np.float32), labels, 5)
+    assert [row.label for row in tabulate_classes(statistics)] == [2, 4]
+    rows = tabulate_classes(statistics, absent=True)
+    assert [row.label for row in rows] == [1, 2, 3, 4, 5]
+    assert [row.n_pixels for row in rows] == [0, 2, 0, 1, 0]
+    assert [row.area_fraction for row in rows] == pytest.approx([0, 2 / 3, 0, 1 / 3, 0])
+    assert [row.mean_grey is None for row in rows] == [True, False, True, False, True]
 
 
 # --- joining ------------------------------------------------------------------------------------
@@ -171,3 +184,35 @@ def test_numbers_rise_from_dark_to_bright_and_equal_ones_keep_their_order() -> N
     greys = np.array([90.0, 10, 20, 90, 30])
     classes = RegionStatistics(areas, np.repeat(greys[:, np.newaxis], 3, axis=1), np.zeros(5))
     assert from_dark_to_bright(classes).tolist() == [0, 3, 0, 1, 4, 2]
+
+
+def some_statistics(seed: int) -> tuple[NDArray[np.float64], RegionStatistics]:
+    """Centres, and statistics of classes all of which are in use."""
+    centres, _ = fine_classes(seed)
+    rng = np.random.default_rng(seed)
+    areas = rng.integers(50, 1000, N_FINE).astype(float)
+    return centres, RegionStatistics(areas, 255 * rng.random((N_FINE, 3)), np.zeros(N_FINE))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
+def test_a_tree_numbers_its_classes_from_dark_to_bright(seed: int, k: int) -> None:
+    centres, statistics = some_statistics(seed)
+    number = ClassTree(centres, statistics).numbers(k)
+    greys = [row.mean_grey for row in tabulate_classes(statistics.joined(number))]
+    assert len(greys) == k
+    assert greys == sorted(greys)
+    group = join_classes(centres, statistics.areas, k)
+    assert len(set(zip(group.tolist(), number.tolist(), strict=True))) == k
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_as_many_classes_as_a_tree_has_are_its_own_in_order(seed: int) -> None:
+    centres, statistics = some_statistics(seed)
+    number = ClassTree(centres, statistics).numbers(N_FINE)
+    assert (number == from_dark_to_bright(statistics)[1:]).all()
+
+
+def test_classes_without_a_pixel_have_no_number() -> None:
+    areas = np.array([0.0, 400, 0, 300])
+    statistics = RegionStatistics(areas, np.array([[9.0], [200], [1], [7]]).repeat(3, 1), areas * 0)
+    assert number_classes(np.eye(4), statistics, 3).tolist() == [0, 2, 0, 1]

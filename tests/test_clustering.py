@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nital import clustering
-from nital.clustering import DRAWN, N_CLUSTERS, find_centres, nearest
+from nital.clustering import DRAWN, N_CLUSTERS, find_centres, nearest, squared_distances
 
 
 def test_clouds_far_apart_get_their_centres(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,12 +28,32 @@ def test_the_nearest_is_that_of_all_distances(seed: int, k: int) -> None:
     assert chosen[..., 0] == pytest.approx(distance.min(axis=-1), abs=1e-6)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_a_squared_distance_is_that_from_the_nearest(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, centres = rng.random((36, 3), np.float32), rng.random((k, 3), np.float32)
+    distance = ((values[:, np.newaxis] - centres.astype(float)) ** 2).sum(axis=-1)
+    assert squared_distances(values, centres) == pytest.approx(distance.min(axis=1), abs=1e-6)
+
+
+def test_a_squared_distance_is_never_below_0() -> None:
+    values = np.random.default_rng(0).random((500, 12), np.float32)
+    found = squared_distances(values, values)
+    assert (found >= 0).all()
+    assert found == pytest.approx(np.zeros(500), abs=1e-5)
+
+
+def test_of_no_value_there_is_no_distance() -> None:
+    assert squared_distances(np.empty((0, 3), np.float32), np.ones((2, 3), np.float32)).size == 0
+
+
 def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     values, centres = rng.random((1000, 4), np.float32), rng.random((7, 4), np.float32)
-    whole = nearest(values, centres)
+    whole, distances = nearest(values, centres), squared_distances(values, centres)
     monkeypatch.setattr(clustering, "_ROWS_AT_ONCE", 64)
     assert (nearest(values, centres) == whole).all()
+    assert squared_distances(values, centres) == pytest.approx(distances, abs=1e-6)
 
 
 def test_each_centre_is_the_mean_of_what_is_nearest_to_it() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nital.classes import ClassRow
 from nital.render import (
     class_colours,
+    colours_of,
     comparison_figure,
     contact_sheet,
     contour_figure,
@@ -32,10 +34,40 @@ def test_colours_do_not_depend_on_how_many_there_are() -> None:
     assert (class_colours(20)[:9] == class_colours(9)).all()
 
 
+def row(label: int, name: str | None = None, colour: str | None = None) -> ClassRow:
+    return ClassRow(label, 10, 0.1, 100.0, name=name, colour=colour)
+
+
+def test_classes_without_a_name_have_the_colours_of_their_numbers() -> None:
+    palette = class_colours(9)
+    assert (colours_of([row(i) for i in range(1, 10)]) == palette).all()
+    assert (colours_of([row(9), row(2)]) == palette[[8, 1]]).all()
+    assert colours_of([]).shape == (0, 3)
+
+
+def test_a_chosen_colour_is_taken() -> None:
+    found = colours_of([row(1, "a"), row(2, "b", "#0a0b0c")])
+    assert found.tolist() == [class_colours(1)[0].tolist(), [10, 11, 12]]
+
+
+def test_classes_of_one_name_have_the_colour_of_the_first() -> None:
+    found = colours_of([row(1, "a"), row(2, "b"), row(3, "a"), row(4)])
+    assert (found == class_colours(4)[[0, 1, 0, 3]]).all()
+
+
+def test_a_chosen_colour_is_that_of_all_classes_of_its_name() -> None:
+    for rows in ([row(1, "a"), row(2, "a", "#0a0b0c")], [row(1, "a", "#0a0b0c"), row(2, "a")]):
+        assert colours_of(rows).tolist() == [[10, 11, 12]] * 2
+
+
+def test_a_name_is_not_taken_for_a_number() -> None:
+    assert (colours_of([row(1, "2", "#0a0b0c"), row(2)])[1] == class_colours(2)[1]).all()
+
+
 def test_overlay_tints_classes_and_leaves_the_excluded() -> None:
     pixels = np.full((2, 2, 3), 0.5, np.float32)
     labels = np.array([[0, 1], [2, 2]])
-    found = overlay(pixels, labels)
+    found = overlay(pixels, labels, class_colours(2))
     colours = class_colours(2)
     assert found.dtype == np.uint8
     assert (found[0, 0] == 128).all()
@@ -46,8 +78,10 @@ def test_overlay_tints_classes_and_leaves_the_excluded() -> None:
 def test_the_tint_fades_where_repeats_disagree() -> None:
     pixels = np.full((1, 4, 3), 0.5, np.float32)
     labels = np.ones((1, 4), np.uint8)
-    plain, full = np.full(3, 128), overlay(pixels, labels)[0, 0]
-    found = overlay(pixels, labels, np.array([[1.0, 0.75, 0.5, 0.3]], np.float32))[0]
+    plain, full = np.full(3, 128), overlay(pixels, labels, class_colours(2))[0, 0]
+    found = overlay(
+        pixels, labels, class_colours(2), np.array([[1.0, 0.75, 0.5, 0.3]], np.float32)
+    )[0]
     assert found[0].tolist() == full.tolist()
     assert found[1] == pytest.approx((full.astype(float) + plain) / 2, abs=1)
     assert found[2].tolist() == found[3].tolist() == plain.tolist()
@@ -56,7 +90,7 @@ def test_the_tint_fades_where_repeats_disagree() -> None:
 def test_overlay_keeps_light_and_dark_apart() -> None:
     pixels = np.zeros((1, 2, 3), np.float32)
     pixels[0, 1] = 1
-    dark, light = overlay(pixels, np.ones((1, 2), int))[0].astype(int)
+    dark, light = overlay(pixels, np.ones((1, 2), int), class_colours(1))[0].astype(int)
     assert (light - dark >= 127).all()
 
 

@@ -47,6 +47,7 @@ KEYS = {
     "sha256",
     "shape",
     "pixel_size_um",
+    "cropped_bottom",
     "full_scale",
     "excluded_fraction",
     "n_classes",

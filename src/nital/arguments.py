@@ -1,5 +1,6 @@
 """Arguments: the options that commands share, and what their texts mean."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,19 @@ Page = Annotated[int | None, typer.Option(help="Page of a multi-page stack, from
 PixelSize = Annotated[
     str | None,
     typer.Option(help="Edge of a pixel, as 0.25um or 250nm.", show_default="as the file says"),
+]
+CropBottom = Annotated[
+    int | None,
+    typer.Option(
+        help="Rows of the info bar to cut off at the bottom.", show_default="as the file says"
+    ),
+]
+Exposure = Annotated[
+    str,
+    typer.Option(
+        help="same: a grey level means the same in all; each: brightness and contrast of each are"
+        " brought in line; auto: whichever makes them more alike."
+    ),
 ]
 Reference = Annotated[Path | None, typer.Option(help="Label map made by a person.")]
 Ignore = Annotated[int | None, typer.Option(help="Value of reference pixels nobody labelled.")]
@@ -132,12 +146,46 @@ def parse_range(text: str) -> range:
     return range(first, last + 1)
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_kinds(text: str, known: tuple[str, ...]) -> list[str]:
+    kinds = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for kind in kinds:
+        if kind not in known:
+            raise SettingError(f"--to {text}: {kind!r} is unknown; use {', '.join(known)}")
+    return kinds
+
+
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     try:
         rows, cols = (int(part) for part in text.lower().split("x"))
     except ValueError as error:
-        raise SettingError(f"--size {text}: not rows x columns, as 512x512") from error
+        raise SettingError(f"{option} {text}: not rows x columns, as 20x30") from error
     return rows, cols
+
+
+def parse_names(texts: list[str]) -> dict[int, str]:
+    """Names of classes from texts as 1=pearlite."""
+    names: dict[int, str] = {}
+    for text in texts:
+        number, equals, name = text.partition("=")
+        if not (equals and name.strip() and number.strip().isdecimal()):
+            raise SettingError(f"{text}: not CLASS=NAME, as 1=pearlite")
+        if int(number) in names:
+            raise SettingError(f"{text}: class {number} is named twice; name it once")
+        names[int(number)] = name.strip()
+    return names
+
+
+def parse_colours(texts: list[str]) -> dict[str, str]:
+    """Colours of names from texts as pearlite=#0072b2."""
+    colours: dict[str, str] = {}
+    for text in texts:
+        name, equals, colour = text.rpartition("=")
+        if not (equals and name and re.fullmatch("#[0-9a-fA-F]{6}", colour)):
+            raise SettingError(f"--colour {text}: not NAME=#RRGGBB, as pearlite=#0072b2")
+        if name in colours:
+            raise SettingError(f"--colour {text}: {name} has two colours; choose one")
+        colours[name] = colour.lower()
+    return colours
 
 
 REST = "rest"

@@ -13,9 +13,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nital import __version__, study_commands
+from nital import (
+    __version__,
+    model_commands,
+    segment_commands,
+    specimen_commands,
+    study_commands,
+)
 from nital import arguments as arg
-from nital.errors import InputError, NitalError, SettingError
+from nital.errors import InputError, NitalError
 from nital.settings import FAST, Settings
 
 # Modules that load torch, scikit-image or matplotlib are imported where they are used, so that help
@@ -40,88 +46,10 @@ def _root(
         raise typer.Exit
 
 
-@app.command()
-def segment(
-    images: Annotated[list[Path], typer.Argument(help="Micrographs.", metavar="IMAGE...")],
-    n_classes: arg.NClasses = str(FAST.n_classes),
-    mode: arg.Mode = FAST.mode,
-    seed: arg.Seed = FAST.seed,
-    out: arg.Out = Path("nital-results"),
-    scale: arg.Scale = FAST.scale,
-    repeats: arg.ConsensusRepeats = None,
-    reference: arg.Reference = None,
-    ignore: arg.Ignore = None,
-    superpixels: arg.Superpixels = None,
-    compactness: arg.Compactness = None,
-    max_iterations: arg.MaxIterations = None,
-    learning_rate: arg.LearningRate = None,
-    momentum: arg.Momentum = None,
-    n_layers: arg.NLayers = None,
-    n_filters: arg.NFilters = None,
-    n_responses: arg.NResponses = None,
-    regions: arg.Regions = FAST.regions,
-    device: arg.Device = None,
-    threads: arg.Threads = None,
-    page: arg.Page = None,
-    pixel_size: arg.PixelSize = None,
-    as_json: arg.Json = False,
-    force: arg.Force = False,
-) -> None:
-    """Segment micrographs: label map, overlay, table of classes and summary of each.
-
-    Exit code: 0, all done; 1, some of several images failed; 2, none was done.
-    """
-    from nital.console import say_error
-
-    settings = Settings.of(
-        mode=mode,
-        n_classes=arg.parse_n_classes(n_classes),
-        repeats=repeats,
-        scale=scale,
-        n_superpixels=superpixels,
-        compactness=compactness,
-        n_layers=n_layers,
-        n_filters=n_filters,
-        n_responses=n_responses,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        max_iterations=max_iterations,
-        seed=seed,
-        regions=regions,
-        device=device,
-        threads=threads,
-    )
-    size = arg.parse_pixel_size(pixel_size)
-    arg.check_names(images)
-    if reference is not None and len(images) > 1:
-        raise SettingError(f"--reference {reference}: belongs to one image, not {len(images)}")
-    n_failed = 0
-    for image in images:
-        try:
-            _segment_and_print(
-                image,
-                out / image.stem,
-                settings,
-                reference=reference,
-                ignore=ignore,
-                page=page,
-                pixel_size=size,
-                as_json=as_json,
-                force=force,
-            )
-        except NitalError as error:
-            if len(images) == 1:
-                raise
-            say_error(str(error))
-            n_failed += 1
-        except Exception as error:  # the rest of a batch is not lost to one odd file
-            if len(images) == 1:
-                raise
-            say_error(f"{image}: unexpected: {type(error).__name__}: {error}")
-            n_failed += 1
-    if n_failed:
-        say_error(f"{n_failed} of {len(images)} images failed")
-        raise typer.Exit(2 if n_failed == len(images) else 1)
+app.command()(segment_commands.segment)
+app.command()(segment_commands.predict)
+app.command()(model_commands.fit)
+app.command()(model_commands.name)
 
 
 @app.command()
@@ -225,6 +153,8 @@ def fine(
 app.command()(study_commands.superpixels)
 app.command()(study_commands.classes)
 app.command("map")(study_commands.map_)
+app.command()(specimen_commands.phases)
+app.command()(specimen_commands.export)
 
 
 @app.command()
@@ -283,7 +213,7 @@ def demo(
     made = synthesize((256, 256), {"ferrite": 0.65, "pearlite": 0.35}, grain_size=28, seed=seed)
     with staged(out, SYNTHETIC_FILES, force=force) as folder:
         write_synthetic(folder, made)
-    _segment_and_print(
+    segment_commands.segment_and_print(
         out / "micrograph.png",
         out / "micrograph",
         Settings.of(mode=mode, n_classes=len(made.names), seed=seed),
@@ -292,32 +222,6 @@ def demo(
         as_json=as_json,
         force=force,
     )
-
-
-def _segment_and_print(
-    image: Path,
-    folder: Path,
-    settings: Settings,
-    *,
-    as_json: bool,
-    names: tuple[str, ...] = (),
-    **how: Any,
-) -> None:
-    """Segment one file into one folder, and print what came out."""
-    from nital import console
-    from nital.jobs import segment_file
-
-    with console.segmentation_bar(image.name, settings.max_iterations) as (on_step, on_rows):
-        done = segment_file(image, folder, settings, on_step=on_step, on_rows=on_rows, **how)
-    for note in done.segmentation.notes:
-        console.say_note(f"{image.name}: {note}")
-    if as_json:
-        typer.echo(json.dumps(done.summary))
-    else:
-        console.print_segmentation(image.name, done.segmentation, done.agreement, names)
-        shown = ["overlay.png", "labels.zarr" if image.is_dir() else "labels.tif", "summary.json"]
-        shown += [] if done.agreement is None else ["comparison.png"]
-        console.print_files(folder, shown)
 
 
 @contextmanager

@@ -24,14 +24,17 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from nital.render import class_colours, percent
+from nital.render import class_colours, colours_of, percent
 
 if TYPE_CHECKING:
     from nital.agreement import Agreement
     from nital.classes import ClassRow
     from nital.criteria import Criteria
+    from nital.model import Model
     from nital.phases import PhaseMap
     from nital.segmentation import Segmentation
+    from nital.specimen import Specimen
+    from nital.stereology import FieldStatistics
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
 
@@ -131,6 +134,59 @@ def print_truth(fractions: dict[str, float]) -> None:
     out.print(table)
 
 
+def print_model(model: "Model") -> None:
+    """A model: its classes in what it was fitted to."""
+    told = {"same": "one exposure for all", "each": "brightness and contrast brought in line"}
+    out.print(
+        f"{len(model.images)} micrographs, {told[model.exposure]};"
+        f" {len(model.class_of)} fine classes in {len(model.classes)} classes"
+    )
+    print_classes(model.classes, 0)
+
+
+def print_specimen(specimen: "Specimen") -> None:
+    """The phases of a specimen, field by field and over the fields."""
+    fields = _table("field", *specimen.phases)
+    for field in specimen.fields:
+        share = dict(zip(field.phases, field.fractions, strict=True))
+        fields.add_row(escape(field.name), *(percent(share[phase]) for phase in specimen.phases))
+    out.print(fields)
+    n = len(specimen.fields)
+    table = _table("phase", "counted", "mean", "s", "95 % CI", "relative accuracy", "for 10 %")
+    for phase, *measured in zip(specimen.phases, specimen.areas, specimen.points, strict=True):
+        for how, each in zip(("all pixels", "points"), measured, strict=True):
+            table.add_row(escape(phase), how, percent(each.mean), *_interval(each))
+    out.print(f"over {n} field{'s' if n > 1 else ''} (ASTM E562, E1245)")
+    out.print(table)
+    regions = _table("phase", "regions", "mean area", "mean diameter", "aspect ratio")
+    regions.add_column("intercept along rows")
+    regions.add_column("along columns")
+    for i, phase in enumerate(specimen.phases):
+        for field in specimen.fields if n == 1 else ():
+            found = field.regions[i]
+            unit = {"um": "µm", "px": "px"}[found.unit]
+            cells = (
+                (found.mean_area, f" {unit}²"),
+                (found.mean_equivalent_diameter, f" {unit}"),
+                (found.mean_aspect_ratio, ""),
+                (found.intercept_along, f" {unit}"),
+                (found.intercept_across, f" {unit}"),
+            )
+            texts = ["" if value is None else f"{value:.4g}{u}" for value, u in cells]
+            regions.add_row(escape(phase), f"{found.n_regions:,}", *texts)
+    if n == 1:
+        out.print(regions)
+
+
+def _interval(found: "FieldStatistics") -> tuple[str, ...]:
+    """Spread, interval, accuracy and fields still needed; empty where there are none."""
+    if found.std is None or found.ci95 is None:
+        return ("", "", "", "")
+    accuracy = "" if found.relative_accuracy is None else f"{found.relative_accuracy:.1f} %"
+    more = "" if found.more_fields is None else f"{found.more_fields} more"
+    return percent(found.std), f"± {percent(found.ci95)}", accuracy, more
+
+
 def print_phases(phases: "PhaseMap") -> None:
     """The table of phases."""
     table = _table("phase", "", "area fraction", "mean grey (0-255)", "pixels")
@@ -149,7 +205,8 @@ def _cells(row: "ClassRow", colour: NDArray[np.uint8]) -> tuple[Text | str, ...]
     share = percent(row.area_fraction)
     if row.spread is not None:
         share += f" ± {percent(row.spread)}"
-    return swatch, share, f"{row.mean_grey:.1f}", f"{row.n_pixels:,}"
+    grey = "" if row.mean_grey is None else f"{row.mean_grey:.1f}"
+    return swatch, share, grey, f"{row.n_pixels:,}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -171,8 +228,12 @@ def _ranges(numbers: Sequence[int]) -> str:
 def print_classes(classes: Sequence["ClassRow"], excluded_fraction: float) -> None:
     """The table of classes."""
     table = _table("class", "", "area fraction", "mean grey (0-255)", "pixels")
-    for row, colour in zip(classes, class_colours(len(classes)), strict=True):
-        table.add_row(str(row.label), *_cells(row, colour))
+    named = any(row.name is not None for row in classes)
+    if named:
+        table.add_column("name")
+    for row, colour in zip(classes, colours_of(classes), strict=True):
+        name = [escape(row.name or "")] if named else []
+        table.add_row(str(row.label), *_cells(row, colour), *name)
     out.print(table)
     if excluded_fraction:
         out.print(f"excluded: {percent(excluded_fraction)} of the image")

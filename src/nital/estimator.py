@@ -23,8 +23,12 @@ from nital.sampling import Opener
 from nital.segmentation import Segmentation
 from nital.settings import FAST, Settings
 
-Image = NDArray[Any] | Micrograph | LargeMicrograph | Path | str
-"""An array as for `nital.segment`, a micrograph, or the path of one."""
+Image = NDArray[Any] | Micrograph | LargeMicrograph | Path | str | Opener
+"""An array as for `nital.segment`, a micrograph, the path of one, or what opens one."""
+
+
+_CHANNELS = ((1,), (2,), (3,), (4,))
+"""What comes after the rows and columns of a single image: no stack is so narrow."""
 
 
 class Segmenter:
@@ -177,6 +181,8 @@ def opener(image: Image, **how: Any) -> Opener:
     """What opens an image; that of a path can go to another process. `how`: `open_micrograph`."""
     if isinstance(image, Path | str):
         return partial(open_micrograph, Path(image), **how)
+    if callable(image):
+        return image
     if isinstance(image, Micrograph | LargeMicrograph):
         return partial(_given, image)
     return partial(Micrograph.from_array, image)
@@ -187,8 +193,10 @@ def _given(image: Micrograph | LargeMicrograph) -> Micrograph | LargeMicrograph:
 
 
 def _listed(images: Iterable[Image]) -> list[Image]:
-    if isinstance(images, Path | str | Micrograph | LargeMicrograph) or (
-        isinstance(images, np.ndarray) and images.ndim == 2
+    if (
+        isinstance(images, Path | str | Micrograph | LargeMicrograph)
+        or callable(images)
+        or (isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in _CHANNELS))
     ):
         raise InputError("images: a single micrograph; put it into a list")
     return list(images)

@@ -97,21 +97,44 @@ def _cuts(counts: NDArray[np.float64], levels: NDArray[np.float64], depth: int =
     """
     if depth == 0 or np.count_nonzero(counts) < 2:
         return []
+    place, ends, separability = _part(counts, levels)
+    if separability < SEPARABLE:
+        return []
+    first, last = np.searchsorted(levels, ends)
+    height = ndimage.gaussian_filter1d(counts, VALLEY_WIDTH * N_BINS, mode="nearest")
+    valley = first + int(height[first : last + 1].argmin())
+    place = valley if first < valley < last else place
+    lower = _cuts(counts[:place], levels[:place], depth - 1)
+    upper = _cuts(counts[place:], levels[place:], depth - 1)
+    return [*lower, place, *(place + each for each in upper)]
+
+
+def _part(
+    counts: NDArray[np.float64], levels: NDArray[np.float64]
+) -> tuple[int, tuple[float, float], float]:
+    """Otsu's threshold (1979): the first level above it, the means of both parts, and the share of
+    the variance that lies between them."""
     share = counts / counts.sum()
     below, means = np.cumsum(share)[:-1], np.cumsum(share * levels)
     total, means = means[-1], means[:-1]
     between = (total * below - means) ** 2 / np.maximum(below * (1 - below), 1e-12)
     place = int(between.argmax())
-    if between[place] < SEPARABLE * (share @ (levels - total) ** 2):
-        return []
     ends = means[place] / below[place], (total - means[place]) / (1 - below[place])
-    first, last = np.searchsorted(levels, ends)
-    height = ndimage.gaussian_filter1d(counts, VALLEY_WIDTH * N_BINS, mode="nearest")
-    valley = first + int(height[first : last + 1].argmin())
-    place = valley if first < valley < last else place + 1
-    lower = _cuts(counts[:place], levels[:place], depth - 1)
-    upper = _cuts(counts[place:], levels[place:], depth - 1)
-    return [*lower, place, *(place + each for each in upper)]
+    variance = share @ (levels - total) ** 2
+    return place + 1, (float(ends[0]), float(ends[1])), float(between[place] / variance)
+
+
+def dark_and_bright(smoothed: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean of the darker and of the brighter grey levels, (n,), parted by Otsu's threshold.
+
+    Where two constituents differ in grey, neither depends on how much there is of each; where none
+    do, they lie about a standard deviation apart around the mean. Of equal levels, they are equal.
+    """
+    low, high = float(smoothed.min()), float(smoothed.max())
+    if low == high:
+        return low, high
+    counts, edges = np.histogram(smoothed, N_BINS, (low, high))
+    return _part(counts.astype(float), (edges[:-1] + edges[1:]) / 2)[1]
 
 
 def smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,16 @@ from nital.agreement import Agreement, compare
 from nital.classes import ClassTree
 from nital.criteria import measure_regions
 from nital.errors import InputError
+from nital.estimator import Segmenter, opener
+from nital.exports import write_geojson, write_parquet, write_rois
 from nital.fast import CENTRE_COLUMNS
 from nital.files import read_columns, read_json, read_labels, read_micrograph, write_table
+from nital.folders import PhaseFolder
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.model import ClassName, Model
+from nital.model_files import check_new, read_model, write_model
+from nital.regions import tabulate_regions
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
     FINE_FILES,
@@ -48,6 +54,31 @@ whole of a large one no outline could be seen."""
 
 
 @dataclass(frozen=True)
+class KnownModel:
+    """A model, and the file that it was read from."""
+
+    model: Model
+    path: Path
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> "KnownModel":
+        """Read it; errors as of `read_model`."""
+        model = read_model(path)
+        return cls(model, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a result says of it, ready for JSON."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "exposure": self.model.exposure,
+            "n_images": len(self.model.images),
+        }
+
+
+@dataclass(frozen=True)
 class SegmentedFile:
     """What came of one file."""
 
@@ -63,8 +94,10 @@ def segment_file(
     *,
     reference: Path | None = None,
     ignore: int | None = None,
+    model: "KnownModel | None" = None,
     page: int | None = None,
     pixel_size: float | None = None,
+    crop_bottom: int | None = None,
     force: bool = False,
     on_step: "Callable[[Step], None] | None" = None,
     on_rows: Callable[[int, int], None] | None = None,
@@ -73,9 +106,13 @@ def segment_file(
 
     Parameters
     ----------
+    settings : Settings
+        Those of the model, where there is one.
+    model : KnownModel, optional
+        Its classes are used, and nothing is learned from this file.
     reference : Path, optional
         Label map to compare with; `ignore` is the value of its unlabelled pixels.
-    page, pixel_size
+    page, pixel_size, crop_bottom
         As for `read_micrograph`.
     force : bool
         Whether a result that is in `folder` already may be replaced.
@@ -87,22 +124,28 @@ def segment_file(
     InputError, SettingError, OutputError
         All that can be known beforehand is checked before the training starts.
     """
-    micrograph = open_micrograph(image, page=page, pixel_size=pixel_size)
+    micrograph = open_micrograph(image, page=page, pixel_size=pixel_size, crop_bottom=crop_bottom)
     truth = None if reference is None else _read_reference(reference, micrograph, ignore)
     settings = resolve(settings, micrograph)
     n_rows = micrograph.shape[0]
     # What was made of an older result does not belong to this one.
     owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES)
     with staged(folder, owned, force=force) as aside:
-        result = segment(
-            micrograph,
-            settings=settings,
-            out=_room_on_disk(aside, micrograph),
-            on_step=on_step,
-            on_rows=None if on_rows is None else lambda done: on_rows(done, n_rows),
-        )
+        out = _room_on_disk(aside, micrograph)
+        told = None if on_rows is None else lambda done: on_rows(done, n_rows)
+        if model is None:
+            result = segment(micrograph, settings=settings, out=out, on_step=on_step, on_rows=told)
+        else:
+            result = model.model.segment(micrograph, out=out, on_rows=told)
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
-        summary = summarise(result, micrograph, source=image, page=page, agreement=agreement)
+        summary = summarise(
+            result,
+            micrograph,
+            source=image,
+            page=page,
+            agreement=agreement,
+            model=None if model is None else model.summary,
+        )
         write_result(
             aside,
             result,
@@ -113,6 +156,80 @@ def segment_file(
             as_zarr=image.is_dir(),
         )
     return SegmentedFile(result, summary, agreement)
+
+
+def fit_files(
+    images: Sequence[Path],
+    out: Path,
+    *,
+    n_classes: int,
+    seed: int,
+    scale: str,
+    exposure: str,
+    page: int | None = None,
+    crop_bottom: int | None = None,
+    force: bool = False,
+    executor: Executor | None = None,
+) -> Model:
+    """Fit a model to files, and write it.
+
+    Parameters: as for `nital.Segmenter` and `open_micrograph`.
+
+    Raises
+    ------
+    InputError, SettingError, OutputError
+        The name of the model is checked before the work starts.
+    """
+    check_new(out, force=force)
+    segmenter = Segmenter(n_classes, seed=seed, scale=scale, exposure=exposure)
+    openers = [opener(each, page=page, crop_bottom=crop_bottom) for each in images]
+    segmenter.fit(openers, executor=executor)
+    segmenter.save(out, force=force)
+    return segmenter.model_
+
+
+def name_classes(
+    path: Path,
+    names: Mapping[int, str],
+    *,
+    colours: Mapping[str, str],
+    phases: Mapping[str, Sequence[int]] | None = None,
+) -> Model:
+    """Name the classes of a model, in its file.
+
+    Parameters
+    ----------
+    names : mapping of class to name
+        The others keep theirs.
+    colours : mapping of name to colour
+        As `#0072b2`; of names that the model has or is given here.
+    phases : mapping of name to numbers, optional
+        Fine classes that are put together to phases before (`Model.regrouped`).
+
+    Raises
+    ------
+    InputError
+        If the model has no such class, or no such name.
+    """
+    model = read_model(path)
+    if phases is not None:
+        model = model.regrouped(phases)
+    model = model.named({number: ClassName(name) for number, name in names.items()})
+    known = {each.name for each in model.names.values()}
+    for name in colours:
+        if name not in known:
+            raise InputError(
+                f"{name}: no class of that name; {path} has {', '.join(sorted(known)) or 'none'},"
+                " name it first"
+            )
+    model = model.named(
+        {
+            number: ClassName(each.name, colours.get(each.name, each.colour))
+            for number, each in model.names.items()
+        }
+    )
+    write_model(path, model, versions=versions(), force=True)
+    return model
 
 
 def _read_reference(
@@ -179,7 +296,12 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
     path = image or Path(summary["image"])
     if not path.exists():
         raise InputError(f"{path}: the micrograph of {folder} is not there; say where with --image")
-    micrograph = read_micrograph(path, page=summary["page"], pixel_size=summary["pixel_size_um"])
+    micrograph = read_micrograph(
+        path,
+        page=summary["page"],
+        pixel_size=summary["pixel_size_um"],
+        crop_bottom=summary["cropped_bottom"],
+    )
     joined = "labels.zarr" if (folder / "labels.zarr").exists() else "labels.tif"
     fine, labels = (read_labels(folder / name).astype(np.uint16) for name in ("fine.tif", joined))
     if micrograph.sha256 != summary["sha256"] or micrograph.shape != fine.shape:
@@ -187,9 +309,11 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
             f"{path}: not the micrograph that {folder} was made from; name that with --image, or"
             " segment again"
         )
-    statistics = measure_regions(micrograph.pixels, fine)
+    counts = read_columns(folder / "fine.csv", ("n_pixels",))[:, 0]
     centres = read_columns(folder / "fine.csv", CENTRE_COLUMNS)
-    if labels.shape != fine.shape or not statistics.areas.all() or len(centres) != fine.max():
+    n = max(len(counts), int(fine.max()))
+    statistics = measure_regions(micrograph.pixels, fine, n)
+    if labels.shape != fine.shape or not np.array_equal(statistics.areas, counts):
         raise InputError(
             f"{folder}: fine.tif, fine.csv and {joined} are not as they were written; segment again"
         )
@@ -335,3 +459,39 @@ class Study:
 
     def _read(self) -> dict[Key, Run]:
         return {run.key: run for run in map(Run.from_row, self._journal.rows)}
+
+
+EXPORT_FILES = {
+    "csv": "regions.csv",
+    "parquet": "regions.parquet",
+    "rois": "regions.zip",
+    "geojson": "regions.geojson",
+}
+"""Files of regions for other programs, by what `nital export --to` calls them."""
+
+
+def export_regions(field: PhaseFolder, kinds: Sequence[str], *, force: bool = False) -> None:
+    """Write the regions of a field into its folder, for other programs.
+
+    Parameters
+    ----------
+    kinds : sequence of {"csv", "parquet", "rois", "geojson"}
+    force : bool
+        Whether files that are there already may be replaced.
+    """
+    files = {kind: EXPORT_FILES[kind] for kind in kinds}
+    names, colours, size = field.phases, field.colours, field.pixel_size
+    with staged(field.folder, tuple(files.values()), force=force) as aside:
+        columns = tabulate_regions(field.labels, pixel_size=size)
+        phases = np.array(["", *names])[columns.pop("class")]
+        table = {"phase": phases.tolist(), **columns}
+        for kind, name in files.items():
+            if kind == "csv":
+                rows = zip(*table.values(), strict=True)
+                write_table(aside / name, [dict(zip(table, row, strict=True)) for row in rows])
+            elif kind == "parquet":
+                write_parquet(aside / name, table)
+            elif kind == "rois":
+                write_rois(aside / name, field.labels, names, colours)
+            else:
+                write_geojson(aside / name, field.labels, names, colours, size)

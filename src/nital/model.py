@@ -5,6 +5,8 @@ and the clusters are joined once. A micrograph is then labelled with what is kno
 learned from it, and a class that it does not show has no pixel.
 """
 
+import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.agreement import table_of
-from nital.classes import ClassRow, ClassTree, tabulate_classes
+from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
 from nital.clustering import find_centres, nearest, squared_distances
 from nital.criteria import measure_regions
 from nital.errors import InputError, SettingError
 from nital.fast import ClusterMap, find_clusters, join_clusters
 from nital.micrograph import LargeMicrograph, Micrograph
+from nital.phases import number_fine_classes
 from nital.sampling import FeatureSpace, Opener, take_common_sample
 from nital.segmentation import FineClasses, Likeness, Segmentation, criteria_with, renumber
 from nital.settings import AUTO, Settings
@@ -42,6 +45,14 @@ class ClassName:
     name: str
     colour: str | None = None
     """As `#0072b2`; None: that of its number in the palette."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name.strip()):
+            raise InputError(f"name {self.name!r}: not a name; use a text, as 'pearlite'")
+        if self.colour is not None and not (
+            isinstance(self.colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.colour)
+        ):
+            raise InputError(f"{self.name}: colour {self.colour!r}: not #RRGGBB, as #0072b2")
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,33 @@ class Model:
                 raise InputError(f"{name}: has the colours {', '.join(sorted(known))}; choose one")
         return replace(self, names=found)
 
+    def regrouped(self, phases: Mapping[str, Sequence[int]]) -> "Model":
+        """The model with the fine classes put together to named phases instead.
+
+        Its classes are then the phases, numbered from the darkest to the brightest.
+
+        Parameters
+        ----------
+        phases : mapping of name to numbers
+            The fine classes of each phase, two phases or more; every fine class in one of them.
+
+        Raises
+        ------
+        InputError
+            As `nital.name_phases`; or if there is a single phase.
+        """
+        if len(phases) < 2:
+            raise InputError(f"{', '.join(phases)}: a single phase; name two or more")
+        number = number_fine_classes(len(self.class_of), phases)
+        order = from_dark_to_bright(self.tree.statistics.joined(number))
+        names = {int(order[i]): ClassName(name) for i, name in enumerate(phases, start=1)}
+        return replace(
+            self,
+            settings=replace(self.settings, n_classes=len(phases)),
+            class_of=order[number],
+            names=dict(sorted(names.items())),
+        )
+
     def segment(
         self,
         micrograph: Micrograph | LargeMicrograph,
@@ -136,7 +174,13 @@ class Model:
             `classes` has a row for every class of the model; `likeness` says how far the micrograph
             is from those that the model was fitted to.
         """
+        start = time.perf_counter()
         (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
+        if not clusters.statistics.areas.any():
+            raise InputError(
+                f"{micrograph.name}: every pixel is excluded or transparent; there is nothing to"
+                " label"
+            )
         labels = clusters.labels
         renumber(labels, np.append(0, self.fine_of), labels)
         fine = FineClasses(labels, clusters.statistics.joined(self.fine_of), self.tree)
@@ -150,7 +194,7 @@ class Model:
             classes=self._named(tabulate_classes(classes, absent=True)),
             criteria=criteria_with(self.settings.regions, classes, pixels, joined),
             settings=self.settings,
-            seconds={},
+            seconds={"labels": time.perf_counter() - start},
             members=(fine,) if whole else (),
             pixels=pixels if whole else None,
             likeness=self._likeness(clusters),

@@ -44,8 +44,7 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
     """
     from safetensors.numpy import save
 
-    if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; use --force to replace it, or another --out")
+    check_new(path, force=force)
     described = {
         "format": FORMAT,
         "version": VERSION,
@@ -76,6 +75,20 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
         write_whole(path, save(contiguous, {_KEY: json.dumps(described)}))
 
 
+def check_new(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file without being told to.
+
+    Raises
+    ------
+    OutputError
+        If there is one, and `force` is false.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder is in the way; name another --out")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: is there already; use --force to replace it, or another --out")
+
+
 def read_model(path: Path) -> Model:
     """Read a model.
 
@@ -87,7 +100,7 @@ def read_model(path: Path) -> Model:
     described, arrays = _read(path)
     try:
         return _model_of(described, arrays)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: damaged, or changed by hand ({error}); fit the model again, or use a copy"
         ) from error
@@ -97,37 +110,44 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """What the header says, and the arrays."""
     from safetensors import SafetensorError, safe_open
 
-    foreign = InputError(f"{path}: no model of nital; name a file that `nital fit` has written")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a model that `nital fit` has written")
     try:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; name a model that `nital fit` has written")
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_KEY)
+            described = _described(path, (file.metadata() or {}).get(_KEY))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error}); check the file") from error
-    except SafetensorError as error:
+    except (SafetensorError, TypeError, AttributeError) as error:  # or a kind numpy does not know
         raise InputError(
             f"{path}: damaged, or no model of nital ({error}); use a copy, or fit it again"
         ) from error
+    return described, arrays
+
+
+def _described(path: Path, text: str | None) -> dict[str, Any]:
+    """What the header says, where this nital understands it."""
+    foreign = InputError(f"{path}: no model of nital; name a file that `nital fit` has written")
     try:
         described = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise foreign from None
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise foreign
     if described.get("version") != VERSION or described.get("channels") != list(CHANNELS):
-        made_with = described.get("versions", {}).get("nital", "another version")
+        versions = described.get("versions")
+        known = isinstance(versions, dict) and versions.get("nital")
+        made_with = known or "another version"
         raise InputError(
             f"{path}: made with nital {made_with}, in a format (version"
             f" {described.get('version')}) that this nital does not read; use that version, or fit"
             " the model again"
         )
-    return described, arrays
+    return described
 
 
 def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
-    """The model; whatever does not fit together raises ValueError or KeyError."""
+    """The model; whatever does not fit together raises one of the errors `read_model` tells."""
     n_channels, n_clusters = len(CHANNELS), len(arrays["centres"])
     n_fine = len(arrays["class_of"])
     settings = Settings(**described["settings"])
@@ -144,29 +164,39 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
             raise ValueError(f"{name} does not hold 1 to {most}")
         return array
 
+    def reals(values: list[Any]) -> tuple[float, ...]:
+        found = tuple(map(float, values))
+        if not np.isfinite(found).all():
+            raise ValueError(f"{values}: not finite")
+        return found
+
     levels, exposure = described["levels"], described["exposure"]
     statistics = RegionStatistics(
         checked("tree_areas", (n_fine,), np.float64),
         checked("tree_means", (n_fine, 3), np.float64),
         checked("tree_errors", (n_fine,), np.float64),
     )
-    if not isinstance(settings.n_classes, int):
-        raise ValueError(f"n_classes {settings.n_classes}")
-    modes, cuts = (tuple(map(float, levels[name])) for name in ("modes", "cuts"))
+    if not isinstance(settings.n_classes, int) or settings.mode != "fast" or settings.n_repeats > 1:
+        raise ValueError(f"{settings}: not those of a model")
+    low, high = reals([levels["low"], levels["high"]])
+    modes, cuts = reals(levels["modes"]), reals(levels["cuts"])
     if len(modes) != len(cuts) + 1:
         raise ValueError(f"{len(modes)} groups of grey with {len(cuts)} cuts")
-    novelty, shift = map(float, described["usual"])
+    novelty, shift = reals(described["usual"])
+    (spread,) = reals([described["spread"]])
+    if spread <= 0:
+        raise ValueError(f"spread {spread}")
     model = Model(
         settings=settings,
         space=FeatureSpace(
-            GreyLevels(float(levels["low"]), float(levels["high"]), modes, cuts),
+            GreyLevels(low, high, modes, cuts),
             checked("weights", (n_channels,), np.float32),
             settings.scale,
-            Exposure(float(exposure["mean"]), float(exposure["std"])) if exposure else None,
+            None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
         ),
         centres=checked("centres", (n_clusters, n_channels), np.float32),
         shares=checked("shares", (n_clusters,), np.float64),
-        spread=float(described["spread"]),
+        spread=spread,
         fine_of=numbers("fine_of", n_clusters, n_fine),
         tree=ClassTree(checked("tree_centres", (n_fine, 2 * n_channels), np.float64), statistics),
         class_of=numbers("class_of", n_fine, settings.n_classes),

@@ -56,7 +56,31 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     >>> [round(row.area_fraction, 1) for row in found.classes]
     [0.3, 0.7]
     """
-    n = len(fine.statistics.areas)
+    number = np.append(0, number_fine_classes(len(fine.statistics.areas), phases))
+    names = tuple(phases)
+    labels = np.empty_like(fine.labels)
+    renumber(fine.labels, number, labels)
+    statistics = fine.statistics.joined(number[1:])
+    return PhaseMap(
+        names=names,
+        members=tuple(
+            tuple(int(i) for i in np.flatnonzero(number == place))
+            for place in range(1, len(names) + 1)
+        ),
+        labels=labels,
+        classes=tabulate_classes(statistics, absent=True),
+        criteria=criteria_of(statistics),
+    )
+
+
+def number_fine_classes(n: int, phases: Mapping[str, Sequence[int]]) -> NDArray[np.int64]:
+    """The phase of each of n fine classes, (n,): 1..k in the order of the names.
+
+    Raises
+    ------
+    InputError
+        If a fine class is in no phase or in two, or there is none of that number.
+    """
     number = np.zeros(n + 1, np.int64)
     names = tuple(phases)
     for place, name in enumerate(names, start=1):
@@ -73,16 +97,4 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
             number[member] = place
     if missing := ", ".join(str(i) for i in range(1, n + 1) if number[i] == 0):
         raise InputError(f"fine classes {missing}: in no phase; put each of them into one")
-    labels = np.empty_like(fine.labels)
-    renumber(fine.labels, number, labels)
-    statistics = fine.statistics.joined(number[1:])
-    return PhaseMap(
-        names=names,
-        members=tuple(
-            tuple(int(i) for i in np.flatnonzero(number == place))
-            for place in range(1, len(names) + 1)
-        ),
-        labels=labels,
-        classes=tabulate_classes(statistics),
-        criteria=criteria_of(statistics),
-    )
+    return number[1:]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # matplotlib is loaded by the figures only: colours and overl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from nital.classes import ClassRow
+
 OVERLAY_OPACITY = 0.5
 _DIMMED = 0.6
 
@@ -34,6 +36,22 @@ def class_colours(n_classes: int) -> NDArray[np.uint8]:
     return np.array(colours, np.uint8).reshape(-1, 3)
 
 
+def colours_of(classes: "Sequence[ClassRow]") -> NDArray[np.uint8]:
+    """Colours of the rows of a table of classes: (k, 3), uint8.
+
+    Those that a person chose; else that of the number, or of the first class of the same name.
+    """
+    palette = class_colours(max((row.label for row in classes), default=0))
+    found: dict[str | int, NDArray[np.uint8]] = {}
+    for row in sorted(classes, key=lambda row: row.colour is None):  # what was chosen comes first
+        own = palette[row.label - 1]
+        if row.colour is not None:
+            own = np.frombuffer(bytes.fromhex(row.colour[1:]), np.uint8)
+        found.setdefault(row.label if row.name is None else row.name, own)
+    colours = [found[row.label if row.name is None else row.name] for row in classes]
+    return np.array(colours, np.uint8).reshape(-1, 3)
+
+
 def percent(share: float) -> str:
     """A share of 1 in percent; a tiny one is never rounded to none."""
     return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
@@ -42,22 +60,23 @@ def percent(share: float) -> str:
 def overlay(
     pixels: NDArray[np.float32],
     labels: NDArray[np.integer],
+    colours: NDArray[np.uint8],
     agreement: NDArray[np.float32] | None = None,
 ) -> NDArray[np.uint8]:
     """The micrograph, tinted with the colours of its classes; excluded pixels keep their own.
 
     Where repeats do not agree the tint fades: half of them leave none of it.
 
-    Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k; (rows, cols) in [0, 1].
-    Returns (rows, cols, 3), uint8.
+    Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k; (k, 3), uint8; (rows, cols) in
+    [0, 1]. Returns (rows, cols, 3), uint8.
     """
-    colours = np.vstack([np.zeros((1, 3)), class_colours(int(labels.max())) / 255])
+    shades = np.vstack([np.zeros((1, 3)), colours / 255])
     tinted = np.empty(pixels.shape, np.uint8)
     for i, (picture, row, of_row) in enumerate(zip(tinted, pixels, labels, strict=True)):
         opacity = np.where(of_row > 0, OVERLAY_OPACITY, 0)[:, np.newaxis]
         if agreement is not None:
             opacity = opacity * np.clip(2 * agreement[i] - 1, 0, 1)[:, np.newaxis]
-        blended: NDArray[np.float64] = (1 - opacity) * row + opacity * colours[of_row]
+        blended: NDArray[np.float64] = (1 - opacity) * row + opacity * shades[of_row]
         picture[:] = np.round(255 * blended)
     return tinted
 

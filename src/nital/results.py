@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from nital.ome_zarr import write_ome_zarr_labels
 from nital.phases import PhaseMap
 from nital.render import (
     class_colours,
+    colours_of,
     comparison_figure,
     contact_sheet,
     contour_figure,
@@ -32,6 +34,7 @@ from nital.render import (
     save_figure,
 )
 from nital.segmentation import FineClasses, Segmentation
+from nital.specimen import Field, Specimen
 from nital.storage import staged
 from nital.studies import ClassStudy, SuperpixelStudy
 from nital.synthetic import SyntheticMicrograph
@@ -59,6 +62,7 @@ OVERLAY_SIDE = 4000
 SHEET_SIDE = 2000
 """A contact sheet holds the micrograph once for each fine class."""
 
+SPECIMEN_FILES = ("fields.csv", "phases.csv", "contacts.csv")
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
 
 
@@ -69,14 +73,19 @@ def summarise(
     source: Path,
     page: int | None = None,
     agreement: Agreement | None = None,
+    model: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The summary of a result, ready for JSON. `docs/files.md` explains each key."""
+    """The summary of a result, ready for JSON. `docs/files.md` explains each key.
+
+    `model`: path and SHA-256 of the model whose classes these are.
+    """
     summary: dict[str, Any] = {
         "image": str(source),
         "page": page,
         "sha256": micrograph.sha256,
         "shape": list(micrograph.shape),
         "pixel_size_um": micrograph.pixel_size,
+        "cropped_bottom": micrograph.cropped_bottom,
         "full_scale": list(micrograph.full_scale),
         "excluded_fraction": segmentation.excluded_fraction,
         "n_classes": segmentation.n_classes,
@@ -91,6 +100,9 @@ def summarise(
     }
     if segmentation.mean_agreement is not None:
         summary["mean_agreement"] = segmentation.mean_agreement
+    if segmentation.likeness is not None:
+        summary["model"] = model
+        summary["likeness"] = asdict(segmentation.likeness)
     if segmentation.curve is not None:
         summary["n_classes_by_F"] = curve_summary(segmentation.curve)
     if segmentation.training is not None:
@@ -134,14 +146,14 @@ def write_result(
 ) -> None:
     """Write the files of a result to an empty folder (see `storage.staged`)."""
     labels, size = segmentation.labels, micrograph.pixel_size
-    colours = class_colours(segmentation.n_classes)
+    colours = colours_of(segmentation.classes)
     if as_zarr:
         write_ome_zarr_labels(folder / "labels.zarr", labels, colours, size)
     elif labels.size > LARGE_PIXELS:
         write_label_pyramid(folder / "labels.tif", labels, colours, size)
     else:
         write_labels(folder / "labels.tif", labels, colours, size)
-    _write_overlay(folder / "overlay.png", micrograph, labels, segmentation.agreement)
+    _write_overlay(folder / "overlay.png", micrograph, labels, colours, segmentation.agreement)
     if segmentation.agreement is not None:
         per_cent = np.round(100 * segmentation.agreement).astype(np.uint8)
         tifffile.imwrite(folder / "agreement.tif", per_cent)
@@ -205,10 +217,12 @@ def _write_overlay(
     path: Path,
     micrograph: Micrograph | LargeMicrograph,
     labels: NDArray[np.unsignedinteger],
+    colours: NDArray[np.uint8],
     agreement: NDArray[np.float32] | None = None,
 ) -> None:
     maps = (labels,) if agreement is None else (labels, agreement)
-    Image.fromarray(overlay(*_reduced(micrograph, OVERLAY_SIDE, *maps))).save(path)
+    pixels, shown, *rest = _reduced(micrograph, OVERLAY_SIDE, *maps)
+    Image.fromarray(overlay(pixels, shown, colours, *rest)).save(path)
 
 
 def _reduced(
@@ -226,11 +240,12 @@ def class_rows(
     return [
         {
             "class": row.label,
+            **({} if all(each.name is None for each in classes) else {"name": row.name}),
             "area_fraction": f"{row.area_fraction:.6f}",
             **({} if row.spread is None else {"spread": f"{row.spread:.6f}"}),
             "n_pixels": row.n_pixels,
             "area_um2": None if pixel_size is None else f"{row.n_pixels * pixel_size**2:.6g}",
-            "mean_grey": f"{row.mean_grey:.3f}",
+            "mean_grey": None if row.mean_grey is None else f"{row.mean_grey:.3f}",
             "colour": f"#{bytes(colour).hex()}",
         }
         for row, colour in zip(classes, colours, strict=True)
@@ -248,7 +263,7 @@ def write_contact_sheet(
     `labels` (rows, cols) are the classes that the fine ones were joined to.
     """
     titles = [
-        f"{row.label}:  {percent(row.area_fraction)}, in class {joined}"
+        f"{row.label}:  {percent(row.area_fraction)}" + (f", in class {joined}" if joined else "")
         for row, joined in zip(fine.classes, fine.classes_in(labels), strict=True)
     ]
     with staged(folder, FINE_FILES, force=True) as aside:
@@ -287,7 +302,7 @@ def write_phases(
     colours, size = class_colours(len(phases.names)), micrograph.pixel_size
     with staged(folder, PHASE_FILES, force=force) as aside:
         write_labels(aside / "phases.tif", phases.labels, colours, size)
-        _write_overlay(aside / "phases.png", micrograph, phases.labels)
+        _write_overlay(aside / "phases.png", micrograph, phases.labels, colours)
         rows = class_rows(phases.classes, colours, size)
         named = zip(phases.names, phases.members, rows, strict=True)
         write_table(
@@ -300,11 +315,76 @@ def write_phases(
         write_json(aside / "phases.json", phase_summary(phases, micrograph))
 
 
+def specimen_summary(specimen: Specimen) -> dict[str, Any]:
+    """A specimen, ready for JSON; lengths in the unit of each field."""
+    return {
+        "phases": [
+            {
+                "phase": phase,
+                "area_fraction": asdict(area),
+                "point_fraction": asdict(points),
+            }
+            for phase, area, points in zip(
+                specimen.phases, specimen.areas, specimen.points, strict=True
+            )
+        ],
+        "fields": [
+            {
+                "field": field.name,
+                "sha256": field.sha256,
+                "pixel_size_um": field.pixel_size,
+                "n_pixels": field.n_pixels,
+                "phases": _phase_rows(field),
+                "contacts": _contact_rows(field),
+            }
+            for field in specimen.fields
+        ],
+        "notes": list(specimen.notes),
+        "versions": versions(),
+    }
+
+
+def _phase_rows(field: Field) -> list[dict[str, Any]]:
+    """What was measured of each phase in a field."""
+    rows = zip(field.phases, field.fractions, field.point_fractions, field.regions, strict=True)
+    return [
+        {"phase": phase, "area_fraction": area, "point_fraction": points}
+        | {key: value for key, value in asdict(regions).items() if key != "label"}
+        for phase, area, points, regions in rows
+    ]
+
+
+def _contact_rows(field: Field) -> list[dict[str, Any]]:
+    """The boundary of each pair of phases in a field."""
+    unit = "px" if field.pixel_size is None else "um"
+    return [
+        {"phase": one, "with": other, "length": float(field.contacts[i, j]), "unit": unit}
+        for (i, one), (j, other) in combinations(enumerate(field.phases), 2)
+    ]
+
+
+def write_specimen(folder: Path, specimen: Specimen, *, force: bool = False) -> None:
+    """Write the tables of a specimen: a line a phase and field, a line a phase, contacts."""
+    with staged(folder, SPECIMEN_FILES, force=force) as aside:
+        for name, rows in (("fields.csv", _phase_rows), ("contacts.csv", _contact_rows)):
+            table = [{"field": each.name} | row for each in specimen.fields for row in rows(each)]
+            write_table(aside / name, table)
+        measured = zip(specimen.phases, specimen.areas, specimen.points, strict=True)
+        table = [
+            {"phase": phase}
+            | asdict(area)
+            | {f"points_{key}": value for key, value in asdict(points).items() if key != "n"}
+            for phase, area, points in measured
+        ]
+        write_table(aside / "phases.csv", table)
+
+
 def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
     """The table of classes, ready for JSON."""
     return [
         {
             "class": row.label,
+            **({} if row.name is None else {"name": row.name}),
             "area_fraction": row.area_fraction,
             **({} if row.spread is None else {"spread": row.spread}),
             "mean_grey": row.mean_grey,

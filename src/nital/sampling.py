@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nital.errors import InputError
-from nital.features import CHANNELS, MODE_WEIGHT, GreyLevels, find_features, reach, smooth
+from nital.features import (
+    CHANNELS,
+    MODE_WEIGHT,
+    GreyLevels,
+    dark_and_bright,
+    find_features,
+    reach,
+    smooth,
+)
 from nital.micrograph import LargeMicrograph, Micrograph, Source, luminance
 
 BLOCK_SIDE = 2048
@@ -30,7 +39,7 @@ GREY_PIXELS, LEAST_GREY = 2**20, 2**8
 DISTANCE = 16
 """What lies so many pixels above, below, left and right of a pixel are its surroundings."""
 
-_LEAST_STD = 1e-6
+_LEAST_CONTRAST = 1e-6
 _NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to learn from"
 
 Opener = Callable[[], Micrograph | LargeMicrograph]
@@ -42,15 +51,22 @@ Window = tuple[slice, slice]
 class Exposure:
     """Brightness and contrast that every micrograph is brought to before it is compared."""
 
-    mean: float
-    std: float
-    """Of the smoothed grey level, over the included area."""
+    dark: float
+    bright: float
+    """Mean smoothed grey level of the darker and of the brighter part of the included area
+    (`features.dark_and_bright`)."""
 
     def align(self, source: Source) -> Source:
         """The micrograph as if it had been taken so."""
         known = _smoothed_grey(source)
-        gain = self.std / max(float(known.std(dtype=np.float64)), _LEAST_STD)
-        return _Aligned(source, gain, self.mean - gain * float(known.mean(dtype=np.float64)))
+        if not len(known):
+            return source
+        return _Aligned(source, *self.gain_and_offset(*dark_and_bright(known)))
+
+    def gain_and_offset(self, dark: float, bright: float) -> tuple[float, float]:
+        """What brings these two levels to those of the exposure."""
+        gain = (self.bright - self.dark) / max(bright - dark, _LEAST_CONTRAST)
+        return gain, self.dark - gain * dark
 
 
 @dataclass(frozen=True)
@@ -210,13 +226,13 @@ def take_common_sample(
     found = list(run_all(partial(_draw_grey, n=n_greys), images))
     greys, exposure = [each.grey for each in found], None
     if align:
-        means, stds = [each.mean for each in found], [each.std for each in found]
-        exposure = Exposure(float(np.mean(means)), float(np.mean(stds)))
-        greys = [
-            (each.grey - each.mean) * (exposure.std / max(each.std, _LEAST_STD)) + exposure.mean
-            for each in found
-        ]
-    known = np.concatenate(greys).astype(np.float32)
+        exposure = Exposure(
+            fmean(each.dark for each in found), fmean(each.bright for each in found)
+        )
+        for i, each in enumerate(found):
+            gain, offset = exposure.gain_and_offset(each.dark, each.bright)
+            greys[i] = each.grey * np.float32(gain) + np.float32(offset)
+    known = np.concatenate(greys)
     plain = FeatureSpace(GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure)
     n = max(1, SAMPLE_PIXELS // len(images))
     drawn = run_all(partial(_draw_features, space=plain, n=n), images)
@@ -234,8 +250,8 @@ class _DrawnGrey:
     grey: Floats
     """(n,): of some pixels, smoothed."""
 
-    mean: float
-    std: float
+    dark: float
+    bright: float
     """Of all."""
 
     name: str
@@ -248,13 +264,12 @@ def _draw_grey(open_image: Opener, n: int) -> _DrawnGrey:
     if not len(known):
         raise InputError(f"{source.name}: {_NOTHING_INCLUDED}")
     drawn = np.random.default_rng(0).choice(len(known), min(n, len(known)), replace=False)
-    mean, std = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
-    return _DrawnGrey(known[drawn], mean, std, source.name, source.sha256)
+    return _DrawnGrey(known[drawn], *dark_and_bright(known), source.name, source.sha256)
 
 
 def _smoothed_grey(source: Source) -> Floats:
     """Of the included pixels of what an image is learned from, (n,)."""
-    found = []
+    found = [np.empty(0, np.float32)]
     for window in _windows(source):
         included = ~source.read_excluded(*window)
         found.append(smooth(_grey(source, window))[included])

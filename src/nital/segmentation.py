@@ -57,12 +57,13 @@ class FineClasses:
         return tabulate_classes(self.statistics, absent=True)
 
     def classes_in(self, labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
-        """The class, in another map, that most pixels of each fine class have; never 0."""
+        """The class, in another map, that most pixels of each fine class have; 0 if it has none."""
         n = max(len(self.statistics.areas), int(labels.max())) + 1
         table = np.zeros((n, n), np.int64)
         for fine, joined in zip(self.labels, labels, strict=True):  # row by row: they may be large
             table += table_of(fine, joined, n)
-        return tuple((table[1 : len(self.statistics.areas) + 1, 1:].argmax(axis=1) + 1).tolist())
+        table = table[1 : len(self.statistics.areas) + 1, 1:]
+        return tuple(np.where(table.any(axis=1), table.argmax(axis=1) + 1, 0).tolist())
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
@@ -196,7 +197,7 @@ class Segmentation:
         if len(maps) == 1:
             return cls(
                 labels=labels,
-                classes=tabulate_classes(classes),
+                classes=tabulate_classes(classes, absent=True),
                 criteria=criteria_with(settings.regions, classes, pixels, labels),
                 settings=settings,
                 seconds=seconds,
@@ -261,7 +262,7 @@ class Segmentation:
             )
         settings = replace(self.settings, n_classes=n_classes, repeats=len(self.members))
         found = Segmentation.of_fine(self.members, self.pixels, settings, self.seconds)
-        return replace(found, curve=found.curve or self.curve)
+        return replace(found, curve=found.curve or self.curve, likeness=self.likeness)
 
     @property
     def mean_agreement(self) -> float | None:

@@ -1,0 +1,140 @@
+"""Folders of results, read back: the phases of a field, and what they are called."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.classes import ClassRow
+from nital.errors import InputError
+from nital.files import read_json, read_labels
+from nital.render import colours_of
+from nital.specimen import GRID, Field, Specimen, measure_field, measure_specimen
+
+
+@dataclass(frozen=True)
+class PhaseFolder:
+    """The phases in a folder of results: those that a person named, else the classes."""
+
+    folder: Path
+    summary: dict[str, Any]
+    labels: NDArray[np.uint16]
+    """(rows, cols): 1..k in the order of `phases`, 0 = excluded."""
+
+    phases: tuple[str, ...]
+    colours: NDArray[np.uint8]
+    """(k, 3)."""
+
+    shared: bool
+    """Whether a phase is the same in other results: it is named, or the class of a model."""
+
+    @property
+    def name(self) -> str:
+        """Of the field: that of its folder."""
+        return self.folder.name
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Edge of a pixel in µm."""
+        size: float | None = self.summary["pixel_size_um"]
+        return size
+
+    @classmethod
+    def read(cls, folder: Path) -> "PhaseFolder":
+        """Read a folder that `nital segment`, `predict` or `fine --merge` has written.
+
+        Raises
+        ------
+        InputError
+            If it holds no result, or files that don't belong together.
+        """
+        if not (folder / "summary.json").is_file():
+            raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+        summary = read_json(folder / "summary.json")
+        if (folder / "phases.json").is_file():
+            path, table = folder / "phases.tif", read_json(folder / "phases.json")["phases"]
+            rows = [_row(each["label"], each["phase"], None, each["n_pixels"]) for each in table]
+        else:
+            zarr = folder / "labels.zarr"
+            path = zarr if zarr.exists() else folder / "labels.tif"
+            rows = [
+                _row(each["class"], each.get("name"), each.get("colour"), each["n_pixels"])
+                for each in summary["classes"]
+            ]
+        labels = read_labels(path)
+        counts = np.bincount(labels.ravel(), minlength=len(rows) + 1)[1:]
+        if counts.tolist() != [row.n_pixels for row in rows]:
+            raise InputError(f"{path}: not the map that was written there; segment again")
+        return cls._of_rows(folder, summary, labels, rows)
+
+    @classmethod
+    def _of_rows(
+        cls,
+        folder: Path,
+        summary: dict[str, Any],
+        labels: NDArray[np.int64],
+        rows: Sequence[ClassRow],
+    ) -> "PhaseFolder":
+        """Classes of one name are one phase."""
+        names = [row.name or f"class {row.label}" for row in rows]
+        phases = tuple(dict.fromkeys(names))
+        number = np.array([0, *(phases.index(name) + 1 for name in names)], np.uint16)
+        colours = colours_of(rows)[[names.index(phase) for phase in phases]]
+        named = all(row.name is not None for row in rows)
+        return cls(folder, summary, number[labels], phases, colours, named or "model" in summary)
+
+    def measure(self, points: tuple[int, int] = GRID) -> Field:
+        """The field, measured; errors as of `measure_field`."""
+        return measure_field(
+            self.labels,
+            self.phases,
+            name=self.name,
+            sha256=self.summary["sha256"],
+            pixel_size=self.pixel_size,
+            points=points,
+            shared=self.shared,
+        )
+
+
+def _row(label: int, name: str | None, colour: str | None, n_pixels: int) -> ClassRow:
+    return ClassRow(label, n_pixels, 0.0, None, name=name, colour=colour)
+
+
+def find_results(paths: Iterable[Path]) -> list[Path]:
+    """Folders of results: those named, or all that lie in a folder named, in its sub-folders too.
+
+    Raises
+    ------
+    InputError
+        If a path is no folder, or there is no result in it.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path}: no folder; name a folder of results")
+        inside = sorted(each.parent for each in path.rglob("summary.json") if _is_result(each))
+        if not inside:
+            raise InputError(f"{path}: no result of `nital segment` or `nital predict` in it")
+        found += [path] if path in inside else inside
+    return list(dict.fromkeys(found))
+
+
+def _is_result(summary: Path) -> bool:
+    """Studies have a summary too, and no label map; a hidden folder is one that is being written."""
+    folder = summary.parent
+    hidden = any(part.startswith(".") and part != ".." for part in folder.parts[1:])
+    return not hidden and any((folder / name).exists() for name in ("labels.tif", "labels.zarr"))
+
+
+def measure_folders(folders: Sequence[Path], points: tuple[int, int] = GRID) -> Specimen:
+    """The specimen whose fields these are; one map is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        If a folder can't be read, or the fields don't belong together (`measure_specimen`).
+    """
+    return measure_specimen([PhaseFolder.read(folder).measure(points) for folder in folders])

@@ -1,0 +1,538 @@
+"""The model: a class is the same constituent in every micrograph, and what is unlike is told."""
+
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nital import clustering, sampling
+from nital import model as model_module
+from nital.errors import InputError, SettingError
+from nital.micrograph import LargeMicrograph, Micrograph
+from nital.model import ClassName, Model, fit_model
+from nital.sampling import Opener
+from nital.segmentation import FAR, LEAST_SHIFT, Likeness
+from nital.settings import Settings
+from nital.synthetic import synthesize
+
+DARK, MID, BRIGHT = 0.2, 0.5, 0.8
+SIDE, STEEL_SIDE = 96, 128
+
+
+@pytest.fixture(autouse=True)
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for a few small images, and quickly clustered."""
+    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
+    monkeypatch.setattr(clustering, "STARTS", 1)
+    monkeypatch.setattr(clustering, "MAX_ROUNDS", 10)
+
+
+def field(*greys: float, seed: int = 0, widths: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """Broad areas side by side, each of one grey level, with noise: (96, 96)."""
+    edges = np.cumsum(widths or np.full(len(greys), SIDE // len(greys)))
+    columns = np.array(greys)[np.searchsorted(edges[:-1], np.arange(SIDE), side="right")]
+    return columns + np.random.default_rng(seed).normal(0, 0.015, (SIDE, SIDE))
+
+
+def inside(labels: NDArray[np.unsignedinteger], place: int, of: int) -> NDArray[Any]:
+    """Labels of one of the areas of equal width, without its rims."""
+    width = SIDE // of
+    return labels[:, place * width + 5 : (place + 1) * width - 5]
+
+
+@functools.cache
+def steel(seed: int, ferrite: float = 0.6, side: int = STEEL_SIDE) -> NDArray[np.float32]:
+    """Ferrite and pearlite, evenly lit."""
+    fractions = {"ferrite": ferrite, "pearlite": 1 - ferrite}
+    return synthesize((side, side), fractions, grain_size=20, shading=0, seed=seed).image
+
+
+def opened(images: Sequence[NDArray[Any]]) -> list[Opener]:
+    return [partial(Micrograph.from_array, image) for image in images]
+
+
+def fitted(images: Sequence[NDArray[Any]], n_classes: int = 3, exposure: str = "same") -> Model:
+    return fit_model(opened(images), Settings(n_classes=n_classes), exposure=exposure)
+
+
+def labels_of(model: Model, image: NDArray[Any]) -> NDArray[np.unsignedinteger]:
+    return model.segment(Micrograph.from_array(image)).labels
+
+
+@functools.cache
+def three_greys() -> Model:
+    """Of fields that show two of three constituents each; do not alter it."""
+    pairs = ((DARK, MID), (MID, BRIGHT), (BRIGHT, DARK))
+    return fitted([field(*greys, seed=i) for i, greys in enumerate(pairs)])
+
+
+@functools.cache
+def of_steel(exposure: str = "same") -> Model:
+    return fitted([steel(seed) for seed in range(4)], 2, exposure)
+
+
+def is_same(one: Model, other: Model) -> bool:
+    """Bit by bit; arrays have no single truth that `==` could give."""
+    arrays = ("centres", "shares", "fine_of", "class_of")
+    statistics = ("areas", "means", "errors")
+    return (
+        all(np.array_equal(getattr(one, each), getattr(other, each)) for each in arrays)
+        and np.array_equal(one.space.weights, other.space.weights)
+        and np.array_equal(one.tree.centres, other.tree.centres)
+        and all(
+            np.array_equal(getattr(one.tree.statistics, each), getattr(other.tree.statistics, each))
+            for each in statistics
+        )
+        and replace(one.space, weights=other.space.weights) == other.space
+        and (one.settings, one.spread, one.usual, one.images, one.names)
+        == (other.settings, other.spread, other.usual, other.images, other.names)
+    )
+
+
+# --- one class, one constituent -----------------------------------------------------------------
+
+
+def test_a_class_is_the_same_grey_in_every_micrograph() -> None:
+    model = three_greys()
+    for greys in ((DARK, MID), (BRIGHT, MID, DARK), (MID, BRIGHT), (DARK, BRIGHT)):
+        labels = labels_of(model, field(*greys, seed=9))
+        for place, grey in enumerate(greys):
+            expected = 1 + (DARK, MID, BRIGHT).index(grey)
+            assert (inside(labels, place, len(greys)) == expected).mean() > 0.99
+
+
+def test_a_class_is_the_same_texture_in_every_micrograph() -> None:
+    """Lamellae, spots and a plain matrix of one mean grey level; each field shows two of them."""
+    rows, cols = np.mgrid[:SIDE, : SIDE // 2]
+    lamellae = 0.5 + 0.25 * np.where(rows % 6 < 3, 1, -1)
+    spots = 0.4 + 0.5 * ((rows % 12 < 5) & (cols % 12 < 5))
+    textures = {"lamellae": lamellae, "spots": spots, "plain": np.full(rows.shape, 0.5)}
+    noise = np.random.default_rng(0).normal(0, 0.015, (SIDE, SIDE))
+    pairs = (("lamellae", "spots"), ("plain", "lamellae"), ("spots", "plain"))
+    images = [np.hstack([textures[name] for name in pair]) + noise for pair in pairs]
+    model = fit_model(opened(images), Settings(n_classes=3, scale="medium"), exposure="same")
+    found: dict[str, set[int]] = {}
+    for pair, image in zip(pairs, images, strict=True):
+        labels = labels_of(model, image)
+        for place, name in enumerate(pair):
+            part = labels[8:-8, place * SIDE // 2 + 12 : (place + 1) * SIDE // 2 - 12]
+            number = int(np.bincount(part.ravel()).argmax())
+            assert (part == number).mean() > 0.95
+            found.setdefault(name, set()).add(number)
+    assert sorted(map(sorted, found.values())) == [[1], [2], [3]]
+
+
+def test_a_class_that_is_not_there_has_a_row_without_a_pixel() -> None:
+    model = fitted([field(DARK, MID), field(DARK, MID, seed=1), field(BRIGHT, BRIGHT, seed=2)])
+    found = model.segment(Micrograph.from_array(field(BRIGHT, BRIGHT, seed=3)))
+    assert [row.label for row in found.classes] == [1, 2, 3]
+    for row in found.classes[:2]:
+        assert (row.n_pixels, row.area_fraction, row.mean_grey) == (0, 0.0, None)
+    assert found.classes[2].area_fraction == 1
+    assert found.n_classes == 3
+    assert not any("classes instead of" in note or "only" in note for note in found.notes)
+
+
+def test_classes_rise_from_dark_to_bright() -> None:
+    expected = 255 * np.array([DARK, MID, BRIGHT])
+    assert [row.mean_grey for row in three_greys().classes] == pytest.approx(expected, abs=5)
+
+
+def test_the_table_is_that_of_the_label_map() -> None:
+    image = Micrograph.from_array(steel(5))
+    found = of_steel().segment(image)
+    for row in found.classes:
+        assert row.n_pixels == (found.labels == row.label).sum()
+        assert row.mean_grey == pytest.approx(255 * image.grey[found.labels == row.label].mean())
+    assert sum(row.area_fraction for row in found.classes) == pytest.approx(1)
+
+
+def test_fine_classes_add_up_to_classes() -> None:
+    model = of_steel()
+    found = model.segment(Micrograph.from_array(steel(5)))
+    assert found.fine is not None
+    assert (np.append(0, model.class_of)[found.fine.labels] == found.labels).all()
+    assert len(found.fine.classes) == len(model.class_of)
+
+
+def test_excluded_pixels_are_in_no_class() -> None:
+    excluded = np.zeros((STEEL_SIDE, STEEL_SIDE), bool)
+    excluded[:30, 10:] = True
+    images = [steel(seed) for seed in range(2)]
+    openers = [partial(Micrograph.from_array, image, excluded=excluded) for image in images]
+    for exposure in ("same", "each"):
+        model = fit_model(openers, Settings(n_classes=2), exposure=exposure)
+        labels = model.segment(openers[0]()).labels
+        assert ((labels == 0) == excluded).all()
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+def test_what_excluded_pixels_show_has_no_say(exposure: str) -> None:
+    excluded = np.zeros((STEEL_SIDE, STEEL_SIDE), bool)
+    excluded[60:] = True
+    images = [steel(seed) for seed in range(2)]
+    models = []
+    for shown in (0.0, 1.0):
+        pixels = [np.where(excluded, shown, image) for image in images]
+        openers = [partial(Micrograph.from_array, each, excluded=excluded) for each in pixels]
+        models.append(fit_model(openers, Settings(n_classes=2), exposure=exposure))
+    assert (models[0].class_of == models[1].class_of).all()
+    assert models[0].centres == pytest.approx(models[1].centres)
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+@pytest.mark.parametrize("block", [2048, 32])
+def test_an_image_that_is_excluded_altogether_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, exposure: str, block: int
+) -> None:
+    model = of_steel(exposure)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
+    values = np.zeros((40, 50, 2), np.uint8)
+    values[..., 0] = np.arange(50)
+    large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], (40, 50), name="glass.tif")
+    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
+        model.segment(large)
+    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
+        fit_model([lambda: large], Settings(n_classes=2), exposure=exposure)
+
+
+def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
+    values = (255 * steel(5)).round().astype(np.uint8)
+    large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
+    out, rows = np.zeros(values.shape, np.uint8), []
+    found = of_steel().segment(large, out=out, on_rows=rows.append)
+    assert found.labels is out
+    assert (found.fine, found.pixels, rows) == (None, None, [STEEL_SIDE])
+    assert (out == labels_of(of_steel(), values)).all()
+
+
+def test_one_micrograph_is_enough() -> None:
+    model = fitted([field(DARK, MID, BRIGHT)], exposure="auto")
+    assert model.exposure == "same"
+    labels = labels_of(model, field(BRIGHT, MID, DARK, seed=1))
+    assert [int(np.median(inside(labels, place, 3))) for place in range(3)] == [3, 2, 1]
+
+
+def test_more_classes_than_there_are_is_an_error() -> None:
+    few = np.linspace(0, 1, 20).reshape(4, 5)
+    with pytest.raises(InputError, match=r"hold no more than \d+ classes; ask for fewer"):
+        fitted([few], 24)
+
+
+def test_no_micrograph_is_an_error() -> None:
+    with pytest.raises(InputError, match="name one or more"):
+        fitted([])
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(mode="paper"), Settings(n_classes="auto"), Settings(repeats=2)]
+)
+def test_settings_that_no_model_has_are_refused(settings: Settings) -> None:
+    with pytest.raises(SettingError, match="a model needs fast mode"):
+        fit_model(opened([field(DARK, MID)]), settings)
+
+
+def test_another_number_of_classes_is_a_cut_of_the_same_tree() -> None:
+    model = of_steel()
+    found = model.segment(Micrograph.from_array(steel(5)))
+    assert (found.at(2).labels == found.labels).all()
+    finer = found.at(5)
+    assert finer.likeness == found.likeness
+    pairs = np.unique(np.stack([finer.labels.ravel(), found.labels.ravel()]), axis=1)
+    assert pairs.shape[1] <= 5
+
+
+# --- always the same ----------------------------------------------------------------------------
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    images = opened([steel(0), steel(1)])
+    first, again, other = (
+        fit_model(images, Settings(n_classes=2, seed=seed), exposure="same") for seed in (3, 3, 4)
+    )
+    assert is_same(first, again)
+    assert not is_same(first, other)
+
+
+def spawned() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ThreadPoolExecutor(2), spawned], ids=["thread", "process"]
+)
+def test_an_executor_gives_the_same_model(make: Callable[[], Any]) -> None:
+    images, settings = opened([steel(0), steel(1), steel(2) * 0.5]), Settings(n_classes=2)
+    with make() as executor:
+        together = fit_model(images, settings, exposure="each", run_all=executor.map)
+    assert is_same(together, fit_model(images, settings, exposure="each"))
+
+
+def test_a_prediction_does_not_depend_on_those_before_it() -> None:
+    model = of_steel("each")
+    images = [steel(5), steel(6) * 0.5, field(DARK, BRIGHT)]
+    there = [labels_of(model, image) for image in images]
+    back = [labels_of(model, image) for image in reversed(images)]
+    for one, other in zip(there, reversed(back), strict=True):
+        assert (one == other).all()
+
+
+@pytest.mark.parametrize("exposure", ["same", "each", "auto"])
+def test_each_image_is_opened_a_few_times_and_not_kept(exposure: str) -> None:
+    alive: list[weakref.ref[Micrograph]] = []
+
+    def open_image(seed: int) -> Micrograph:
+        assert not [each for each in alive if each() is not None]
+        found = Micrograph.from_array(field(DARK, MID, seed=seed), name=f"{seed}.png")
+        alive.append(weakref.ref(found))
+        return found
+
+    model = fit_model(
+        [partial(open_image, seed) for seed in range(4)], Settings(n_classes=2), exposure=exposure
+    )
+    assert len(alive) == 4 * 3 * (2 if exposure == "auto" else 1)
+    assert all(each() is None for each in alive)
+    assert model.images == tuple((f"{seed}.png", None) for seed in range(4))
+
+
+def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "COMPARED", 3)
+    calls: list[int] = []
+
+    def open_image(seed: int) -> Micrograph:
+        calls.append(seed)
+        return Micrograph.from_array(field(DARK, MID, seed=seed))
+
+    fit_model([partial(open_image, seed) for seed in range(6)], Settings(n_classes=2))
+    assert len(calls) == 2 * (2 * 6 + 3)
+    assert calls[12:15] == [0, 2, 5]
+
+
+# --- exposure -----------------------------------------------------------------------------------
+
+
+def test_each_gives_an_image_and_its_affine_change_the_same_labels() -> None:
+    model = of_steel("each")
+    image = steel(5)
+    expected = labels_of(model, image)
+    for gain, offset in ((0.5, 0), (0.4, 0.5), (0.7, 0.1)):
+        assert (labels_of(model, gain * image + offset) == expected).mean() > 0.999
+
+
+def test_each_fits_a_series_of_many_exposures() -> None:
+    exposures = ((1, 0), (0.5, 0.05), (0.4, 0.5), (0.7, 0.2))
+    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
+    model = fitted(images, 2, "each")
+    for i, image in enumerate(images):
+        assert (labels_of(model, image) == labels_of(model, steel(i))).mean() > 0.999
+
+
+def test_same_takes_grey_levels_as_they_are() -> None:
+    labels = labels_of(three_greys(), 0.4 * field(MID, BRIGHT))
+    assert np.median(inside(labels, 0, 2)) == 1
+
+
+def test_auto_brings_a_series_of_many_exposures_in_line() -> None:
+    exposures = ((1, 0), (0.6, 0.1), (0.5, 0.4), (0.8, 0.2))
+    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
+    assert fitted(images, 2, "auto").exposure == "each"
+
+
+def test_auto_leaves_a_series_of_one_exposure_alone() -> None:
+    """Areas that differ make means and contrasts differ as exposures would."""
+    widths = ((14, 6, 76), (26, 14, 56), (40, 20, 36), (54, 26, 16))
+    images = [field(DARK, MID, BRIGHT, seed=i, widths=each) for i, each in enumerate(widths)]
+    assert fitted(images, 3, "auto").exposure == "same"
+
+
+def test_auto_is_one_of_the_two() -> None:
+    images = [steel(0), 0.5 * steel(1)]
+    auto = fitted(images, 2, "auto")
+    assert is_same(auto, fitted(images, 2, auto.exposure))
+
+
+def test_an_unknown_exposure_is_refused() -> None:
+    with pytest.raises(SettingError, match="exposure 'dark': unknown; use one of auto, same, each"):
+        fitted([field(DARK, MID)], exposure="dark")
+
+
+# --- likeness -----------------------------------------------------------------------------------
+
+
+def likeness(image: NDArray[Any], exposure: str = "same") -> Likeness:
+    found = of_steel(exposure).segment(Micrograph.from_array(np.clip(image, 0, 1)))
+    assert found.likeness is not None
+    assert found.likeness.is_far == any("unlike the micrographs" in note for note in found.notes)
+    return found.likeness
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_another_field_of_the_same_steel_is_not_far(exposure: str, seed: int) -> None:
+    assert not likeness(steel(seed), exposure).is_far
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.6, 0), (0.5, 0.5)])
+def test_another_brightness_is_far_where_all_should_have_the_same(
+    gain: float, offset: float
+) -> None:
+    image = gain * steel(7) + offset
+    assert likeness(image, "same").is_far
+    assert not likeness(image, "each").is_far
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+def test_another_magnification_is_far(exposure: str) -> None:
+    assert likeness(ndimage.zoom(steel(7), 3, order=1)[:128, :128], exposure).is_far
+    assert likeness(steel(7, side=3 * STEEL_SIDE)[::3, ::3], exposure).is_far
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+def test_noise_is_far(exposure: str) -> None:
+    assert likeness(np.random.default_rng(0).random((SIDE, SIDE)), exposure).is_far
+
+
+def test_likeness_by_hand() -> None:
+    """Pixel by pixel: the distance from the nearest centre in every eighth row, and the shift."""
+    model, image = of_steel(), Micrograph.from_array(steel(5))
+    features = model.space.features(image, np.s_[0:STEEL_SIDE, 0:STEEL_SIDE])
+    distance = ((features[..., np.newaxis, :] - model.centres) ** 2).sum(axis=-1, dtype=np.float64)
+    counts = np.bincount(distance.argmin(axis=-1).ravel(), minlength=len(model.centres))
+    shares = counts / counts.sum()
+    found = likeness(steel(5))
+    expected = distance[::8].min(axis=-1).mean() / model.spread
+    assert found.novelty == pytest.approx(expected, rel=1e-3)
+    assert found.shift == pytest.approx(np.maximum(shares - model.shares, 0).sum(), abs=1e-3)
+    assert (found.usual_novelty, found.usual_shift) == model.usual
+
+
+def test_usual_is_the_largest_of_those_fitted_to() -> None:
+    found = [likeness(steel(seed)) for seed in range(4)]
+    expected = max(each.novelty for each in found), max(each.shift for each in found)
+    assert of_steel().usual == pytest.approx(expected)
+
+
+def test_far_is_twice_as_far_as_usual_and_small_shifts_never_are() -> None:
+    assert not Likeness(FAR * 1.5, 0.1, 1.5, 0.05).is_far
+    assert Likeness(FAR * 1.5 + 0.01, 0.1, 1.5, 0.05).is_far
+    assert not Likeness(1.0, LEAST_SHIFT, 1.5, 0.05).is_far
+    assert Likeness(1.0, LEAST_SHIFT + 0.01, 1.5, 0.05).is_far
+    assert not Likeness(1.0, 0.59, 1.5, 0.3).is_far
+
+
+def test_the_note_tells_both_figures_and_what_to_do() -> None:
+    found = of_steel().segment(Micrograph.from_array(0.5 * steel(5)))
+    assert found.likeness is not None
+    (note,) = found.notes
+    assert f"{found.likeness.novelty:.1f} times as far" in note
+    assert f"{100 * found.likeness.shift:.0f} % of the area elsewhere" in note
+    assert "check exposure and magnification, or fit a model" in note
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def test_names_follow_into_results() -> None:
+    model = three_greys().named({3: ClassName("ferrite"), 1: ClassName("pearlite", "#0072b2")})
+    for rows in (model.classes, model.segment(Micrograph.from_array(field(MID, BRIGHT))).classes):
+        found = [(row.label, row.name, row.colour) for row in rows]
+        assert found == [(1, "pearlite", "#0072b2"), (2, None, None), (3, "ferrite", None)]
+    assert list(model.names) == [1, 3]
+    assert not three_greys().names
+
+
+def test_other_names_are_kept() -> None:
+    model = three_greys().named({1: ClassName("a"), 2: ClassName("b")}).named({2: ClassName("c")})
+    assert model.names == {1: ClassName("a"), 2: ClassName("c")}
+
+
+@pytest.mark.parametrize("number", [0, 4, -1])
+def test_a_class_that_is_not_there_has_no_name(number: int) -> None:
+    with pytest.raises(InputError, match=f"class {number}: the model has classes 1 to 3"):
+        three_greys().named({number: ClassName("ferrite")})
+
+
+def test_one_name_has_one_colour() -> None:
+    model = three_greys().named({1: ClassName("ferrite", "#000001"), 2: ClassName("ferrite")})
+    assert model.named({2: ClassName("ferrite", "#000001")})
+    with pytest.raises(InputError, match="ferrite: has the colours #000001, #000002; choose one"):
+        model.named({2: ClassName("ferrite", "#000002")})
+
+
+@pytest.mark.parametrize("name", ["", "  ", 5, None])
+def test_a_name_is_a_text(name: Any) -> None:
+    with pytest.raises(InputError, match="not a name; use a text"):
+        ClassName(name)
+
+
+@pytest.mark.parametrize("colour", ["red", "#12345", "#1234567", "0072b2", "#00zzb2", "", 7])
+def test_a_colour_is_a_number(colour: Any) -> None:
+    with pytest.raises(InputError, match="not #RRGGBB, as #0072b2"):
+        ClassName("ferrite", colour)
+
+
+# --- regrouped ----------------------------------------------------------------------------------
+
+
+def groupings(n: int) -> st.SearchStrategy[dict[str, list[int]]]:
+    """Every one of n fine classes in one of 2 to 4 phases, none of them empty."""
+
+    def phases(names: list[str]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for member, name in enumerate(names, start=1):
+            found.setdefault(name, []).append(member)
+        return found
+
+    drawn = st.lists(st.sampled_from("abcd"), min_size=n, max_size=n)
+    return drawn.map(phases).filter(lambda found: len(found) > 1)
+
+
+@settings(deadline=None)
+@given(groupings(24))
+def test_regrouped_classes_are_unions_of_fine_classes(phases: dict[str, list[int]]) -> None:
+    model = of_steel()
+    found = model.regrouped(phases)
+    number_of = {each.name: number for number, each in found.names.items()}
+    for name, members in phases.items():
+        assert set(found.class_of[np.array(members) - 1]) == {number_of[name]}
+    assert sorted(number_of.values()) == list(range(1, len(phases) + 1))
+    greys = [row.mean_grey for row in found.classes]
+    assert greys == sorted(greys)
+    assert found.settings.n_classes == len(found.classes) == len(phases)
+
+
+def test_a_regrouped_model_labels_by_phases() -> None:
+    model, image = of_steel(), Micrograph.from_array(steel(5))
+    fine = model.segment(image).fine
+    assert fine is not None
+    found = model.regrouped({"bright": range(11, 25), "dark": range(1, 11)}).segment(image)
+    assert ((found.labels == 1) == (fine.labels <= 10)).all()
+    assert [row.name for row in found.classes] == ["dark", "bright"]
+    assert not [note for note in found.notes if "classes instead of" in note]
+
+
+@pytest.mark.parametrize(
+    ("phases", "said"),
+    [
+        ({"all": range(1, 25)}, "all: a single phase; name two or more"),
+        ({}, "a single phase"),
+        ({"a": range(1, 24), "b": [1, 24]}, "fine class 1: in a and in b"),
+        ({"a": range(1, 20), "b": range(20, 24)}, "fine classes 24: in no phase"),
+        ({"a": range(1, 25), "b": []}, "b: has no fine class"),
+        ({"a": range(1, 25), "b": [25]}, "there is no fine class 25; use 1 to 24"),
+    ],
+)
+def test_phases_that_can_not_be(phases: dict[str, Sequence[int]], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        of_steel().regrouped(phases)
