@@ -26,6 +26,7 @@ from test_model import is_same
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr(clustering, "DRAWN", 1500)
     monkeypatch.setattr(clustering, "STARTS", 1)
 
 
@@ -43,6 +44,7 @@ IMAGES = [image(0), image(1)]
 def fitted() -> Segmenter:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+        patch.setattr(clustering, "DRAWN", 1500)
         patch.setattr(clustering, "STARTS", 1)
         return Segmenter(2, seed=3, exposure="same").fit(IMAGES)
 

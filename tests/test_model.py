@@ -34,8 +34,8 @@ SIDE, STEEL_SIDE = 96, 128
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough for a few small images, and quickly clustered."""
     monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
+    monkeypatch.setattr(clustering, "DRAWN", 1500)
     monkeypatch.setattr(clustering, "STARTS", 1)
-    monkeypatch.setattr(clustering, "MAX_ROUNDS", 10)
 
 
 def field(*greys: float, seed: int = 0, widths: Sequence[int] | None = None) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ MODEL = "model.nital"
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr(clustering, "DRAWN", 1500)
     monkeypatch.setattr(clustering, "STARTS", 1)
 
 

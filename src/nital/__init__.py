@@ -19,9 +19,15 @@ The modules, in the order in which data flows:
     consensus    of repeats                        large         images too large for the memory
     features     size bands, contrast, groups      render        overlays and figures
 
-    results and jobs write folders of results.
+    model        classes that many micrographs share; model_files, on the disk
+    estimator    fit, predict, save, load, with the manners of scikit-learn
+    stereology   statistics over fields            regions       size, shape, intercepts, contact
+    specimen     fields measured together          metadata      what microscopes say in their files
 
-The command line is `cli`, with `study_commands`.
+    results and jobs write folders of results, folders reads them back; exports and report are for
+    others; batch does all of a folder.
+
+The command line is `cli`, with the modules that end in `_commands`.
 
 Importing nital loads none of them; torch and scikit-image load in paper mode only.
 """
@@ -32,7 +38,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nital.agreement import Agreement, compare
     from nital.criteria import Criteria, evaluate
-    from nital.errors import InputError, NitalError, OutputError, SettingError
+    from nital.errors import InputError, NitalError, NotFittedError, OutputError, SettingError
+    from nital.estimator import Segmenter
     from nital.files import read_labels, read_micrograph
     from nital.large import open_micrograph
     from nital.micrograph import LargeMicrograph, Micrograph
@@ -40,6 +47,8 @@ if TYPE_CHECKING:
     from nital.segmentation import Segmentation
     from nital.segmenter import segment
     from nital.settings import FAST, PAPER, Settings
+    from nital.specimen import Field, Specimen, measure_field, measure_specimen
+    from nital.stereology import FieldStatistics, over_fields
     from nital.synthetic import SyntheticMicrograph, synthesize
 
 __version__ = "0.1.0"
@@ -49,20 +58,28 @@ __all__ = [
     "PAPER",
     "Agreement",
     "Criteria",
+    "Field",
+    "FieldStatistics",
     "InputError",
     "LargeMicrograph",
     "Micrograph",
     "NitalError",
+    "NotFittedError",
     "OutputError",
     "PhaseMap",
     "Segmentation",
+    "Segmenter",
     "SettingError",
     "Settings",
+    "Specimen",
     "SyntheticMicrograph",
     "compare",
     "evaluate",
+    "measure_field",
+    "measure_specimen",
     "name_phases",
     "open_micrograph",
+    "over_fields",
     "read_labels",
     "read_micrograph",
     "segment",
@@ -76,8 +93,10 @@ _HOME = {
     "evaluate": "criteria",
     "InputError": "errors",
     "NitalError": "errors",
+    "NotFittedError": "errors",
     "OutputError": "errors",
     "SettingError": "errors",
+    "Segmenter": "estimator",
     "read_labels": "files",
     "read_micrograph": "files",
     "open_micrograph": "large",
@@ -90,6 +109,12 @@ _HOME = {
     "FAST": "settings",
     "PAPER": "settings",
     "Settings": "settings",
+    "Field": "specimen",
+    "Specimen": "specimen",
+    "measure_field": "specimen",
+    "measure_specimen": "specimen",
+    "FieldStatistics": "stereology",
+    "over_fields": "stereology",
     "SyntheticMicrograph": "synthetic",
     "synthesize": "synthetic",
 }

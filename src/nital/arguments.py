@@ -192,31 +192,31 @@ REST = "rest"
 """In place of numbers: all fine classes that no other phase names."""
 
 
-def parse_phases(text: str, n_fine: int) -> dict[str, list[int]]:
+def parse_phases(text: str, n_fine: int, option: str = "--merge") -> dict[str, list[int]]:
     """Phases from a text as "ferrite=1,4-6 pearlite=2,3" or "pearlite=2,3 ferrite=rest"."""
     phases: dict[str, list[int]] = {}
     taker = None
     for part in text.split():
         name, equals, numbers = part.partition("=")
         if not (name and equals and numbers):
-            raise SettingError(f"--merge {part}: not PHASE=NUMBERS, as ferrite=1,4-6")
+            raise SettingError(f"{option} {part}: not PHASE=NUMBERS, as ferrite=1,4-6")
         if name in phases:
-            raise SettingError(f"--merge {part}: {name} is named twice; put its numbers together")
+            raise SettingError(f"{option} {part}: {name} is named twice; put its numbers together")
         if numbers == REST:
             if taker is not None:
-                raise SettingError(f"--merge {part}: the rest goes to {taker} already")
+                raise SettingError(f"{option} {part}: the rest goes to {taker} already")
             taker, phases[name] = name, []
             continue
-        phases[name] = _parse_members(part, numbers, n_fine)
+        phases[name] = _parse_members(f"{option} {part}", numbers, n_fine)
     if not phases:
-        raise SettingError("--merge: names no phase; use PHASE=NUMBERS, as ferrite=1,4-6")
+        raise SettingError(f"{option}: names no phase; use PHASE=NUMBERS, as ferrite=1,4-6")
     if taker is not None:
         named = {member for members in phases.values() for member in members}
         phases[taker] = [i for i in range(1, n_fine + 1) if i not in named]
     return phases
 
 
-def _parse_members(part: str, numbers: str, n_fine: int) -> list[int]:
+def _parse_members(given: str, numbers: str, n_fine: int) -> list[int]:
     members: list[int] = []
     for each in numbers.split(","):
         first, dash, last = each.partition("-")
@@ -224,11 +224,11 @@ def _parse_members(part: str, numbers: str, n_fine: int) -> list[int]:
             low, high = int(first), int(last if dash else first)
         except ValueError as error:
             raise SettingError(
-                f"--merge {part}: {each!r} is no number and no range; use numbers between commas,"
+                f"{given}: {each!r} is no number and no range; use numbers between commas,"
                 f" as 1,4-6, or {REST}"
             ) from error
         if not 1 <= low <= high <= n_fine:
-            raise SettingError(f"--merge {part}: {each}: use fine classes of 1 to {n_fine}")
+            raise SettingError(f"{given}: {each}: use fine classes of 1 to {n_fine}")
         members += range(low, high + 1)
     return members
 

@@ -15,6 +15,7 @@ import typer
 
 from nital import (
     __version__,
+    batch_commands,
     model_commands,
     segment_commands,
     specimen_commands,
@@ -153,6 +154,7 @@ def fine(
 app.command()(study_commands.superpixels)
 app.command()(study_commands.classes)
 app.command("map")(study_commands.map_)
+app.command()(batch_commands.batch)
 app.command()(specimen_commands.phases)
 app.command()(specimen_commands.export)
 

@@ -27,7 +27,10 @@ from rich.text import Text
 from nital.render import class_colours, colours_of, percent
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from nital.agreement import Agreement
+    from nital.batch import Outcome
     from nital.classes import ClassRow
     from nital.criteria import Criteria
     from nital.model import Model
@@ -83,6 +86,22 @@ def segmentation_bar(
             progress.update(task, completed=done, total=n_rows, description=text)
 
         yield on_step, on_rows
+
+
+@contextmanager
+def image_bar(n_images: int) -> Iterator["Callable[[Outcome], None]"]:
+    """A bar over the micrographs of a batch, with the time left; yields what to call after each."""
+    with _progress(TimeRemainingColumn()) as progress:
+        task = progress.add_task("micrographs", total=n_images)
+        n_failed = 0
+
+        def on_outcome(outcome: "Outcome") -> None:
+            nonlocal n_failed
+            n_failed += outcome.status == "failed"
+            text = escape(outcome.image) + (f", {n_failed} failed" if n_failed else "")
+            progress.update(task, advance=1, description=text)
+
+        yield on_outcome
 
 
 @contextmanager
@@ -146,7 +165,7 @@ def print_model(model: "Model") -> None:
 
 def print_specimen(specimen: "Specimen") -> None:
     """The phases of a specimen, field by field and over the fields."""
-    fields = _table("field", *specimen.phases)
+    fields = _table("field", *map(escape, specimen.phases))
     for field in specimen.fields:
         share = dict(zip(field.phases, field.fractions, strict=True))
         fields.add_row(escape(field.name), *(percent(share[phase]) for phase in specimen.phases))
@@ -185,6 +204,11 @@ def _interval(found: "FieldStatistics") -> tuple[str, ...]:
     accuracy = "" if found.relative_accuracy is None else f"{found.relative_accuracy:.1f} %"
     more = "" if found.more_fields is None else f"{found.more_fields} more"
     return percent(found.std), f"± {percent(found.ci95)}", accuracy, more
+
+
+def print_batch(counts: "Counter[str]") -> None:
+    """How many micrographs were done, kept from an earlier run, or failed."""
+    out.print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
 
 
 def print_phases(phases: "PhaseMap") -> None:

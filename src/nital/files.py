@@ -147,10 +147,13 @@ def colour_table(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return table
 
 
-def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows that share their keys as CSV; None becomes an empty cell."""
+def write_table(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows that share their keys as CSV; None becomes an empty cell.
+
+    `columns`: the keys, where there may be no row.
+    """
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer = csv.DictWriter(file, columns or rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -34,7 +34,7 @@ class PhaseFolder:
     @property
     def name(self) -> str:
         """Of the field: that of its folder."""
-        return self.folder.name
+        return self.folder.resolve().name  # that of "." is empty
 
     @property
     def pixel_size(self) -> float | None:
@@ -65,8 +65,12 @@ class PhaseFolder:
                 for each in summary["classes"]
             ]
         labels = read_labels(path)
-        counts = np.bincount(labels.ravel(), minlength=len(rows) + 1)[1:]
-        if counts.tolist() != [row.n_pixels for row in rows]:
+        n_pixels = [row.n_pixels for row in rows]
+        if (
+            list(labels.shape) != summary["shape"]
+            or labels.min() < 0
+            or np.bincount(labels.ravel(), minlength=len(rows) + 1)[1:].tolist() != n_pixels
+        ):
             raise InputError(f"{path}: not the map that was written there; segment again")
         return cls._of_rows(folder, summary, labels, rows)
 
@@ -115,17 +119,21 @@ def find_results(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             raise InputError(f"{path}: no folder; name a folder of results")
-        inside = sorted(each.parent for each in path.rglob("summary.json") if _is_result(each))
+        inside = sorted(
+            each.parent for each in path.rglob("summary.json") if _is_result(each.parent, path)
+        )
         if not inside:
             raise InputError(f"{path}: no result of `nital segment` or `nital predict` in it")
         found += [path] if path in inside else inside
-    return list(dict.fromkeys(found))
+    once: dict[Path, Path] = {}
+    for folder in found:
+        once.setdefault(folder.resolve(), folder)
+    return list(once.values())
 
 
-def _is_result(summary: Path) -> bool:
-    """Studies have a summary too, and no label map; a hidden folder is one that is being written."""
-    folder = summary.parent
-    hidden = any(part.startswith(".") and part != ".." for part in folder.parts[1:])
+def _is_result(folder: Path, within: Path) -> bool:
+    """Studies have a summary too, and no label map; hidden folders are still being written."""
+    hidden = any(part.startswith(".") for part in folder.relative_to(within).parts)
     return not hidden and any((folder / name).exists() for name in ("labels.tif", "labels.zarr"))
 
 

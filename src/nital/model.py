@@ -31,6 +31,10 @@ Floats = NDArray[np.float32]
 
 EXPOSURES = ("auto", "same", "each")
 
+CLEARLY = 0.9
+"""Grey levels are left as they are, unless a common exposure lowers the mean shift below this share
+of it: of one exposure with area fractions that vary, both are about the same."""
+
 COMPARED = 32
 """How much micrographs differ from one another is measured on so many of those fitted to."""
 
@@ -256,7 +260,11 @@ def fit_model(
     settings = replace(settings, repeats=1)
     aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
     found = [_fit(images, settings, align, run_all) for align in aligned]
-    return min(found, key=lambda each: each[1])[0]
+    (model, shift), *others = found
+    for other, with_other in others:
+        if with_other < CLEARLY * shift:
+            return other
+    return model
 
 
 def _fit(

@@ -75,7 +75,9 @@ def name(
         raise SettingError("--fine: names no phase; use PHASE=NUMBERS, as pearlite=1-4,9")
     if names or colour:
         known = read_model(model)
-        phases = arg.parse_phases(" ".join(names or []), len(known.class_of)) if fine else None
+        phases = (
+            arg.parse_phases(" ".join(names or []), len(known.class_of), "--fine") if fine else None
+        )
         found = name_classes(
             model,
             {} if fine else arg.parse_names(names or []),

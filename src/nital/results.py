@@ -63,6 +63,7 @@ SHEET_SIDE = 2000
 """A contact sheet holds the micrograph once for each fine class."""
 
 SPECIMEN_FILES = ("fields.csv", "phases.csv", "contacts.csv")
+CONTACT_COLUMNS = ("field", "phase", "with", "length", "unit")
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
 
 
@@ -366,9 +367,12 @@ def _contact_rows(field: Field) -> list[dict[str, Any]]:
 def write_specimen(folder: Path, specimen: Specimen, *, force: bool = False) -> None:
     """Write the tables of a specimen: a line a phase and field, a line a phase, contacts."""
     with staged(folder, SPECIMEN_FILES, force=force) as aside:
-        for name, rows in (("fields.csv", _phase_rows), ("contacts.csv", _contact_rows)):
+        for name, rows, columns in (
+            ("fields.csv", _phase_rows, ()),
+            ("contacts.csv", _contact_rows, CONTACT_COLUMNS),  # where there is one phase: no row
+        ):
             table = [{"field": each.name} | row for each in specimen.fields for row in rows(each)]
-            write_table(aside / name, table)
+            write_table(aside / name, table, columns)
         measured = zip(specimen.phases, specimen.areas, specimen.points, strict=True)
         table = [
             {"phase": phase}
@@ -389,6 +393,7 @@ def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
             **({} if row.spread is None else {"spread": row.spread}),
             "mean_grey": row.mean_grey,
             "n_pixels": row.n_pixels,
+            **({} if row.colour is None else {"colour": row.colour}),
         }
         for row in classes
     ]
