@@ -73,9 +73,7 @@ def main() -> None:
                     found = segmenter.segment(item.micrograph)
                     own = nital.segment(item.micrograph, series.n_classes, seed=seed).labels
                     reference = item.reference + 1
-                    shared, alone = (
-                        nital.compare(each, reference) for each in (found.labels, own)
-                    )
+                    shared, alone = (nital.compare(each, reference) for each in (found.labels, own))
                     assert found.likeness is not None
                     rows.append(
                         (

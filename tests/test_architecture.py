@@ -47,8 +47,10 @@ ORDER = (
     "model_files",
     "estimator",
     "folders",
+    "report",
     "jobs",
     "batch",
+    "cluster",
     "console",
     "arguments",
     "segment_commands",
@@ -94,6 +96,12 @@ def test_science_knows_no_files_and_no_terminal() -> None:
     for module in SCIENCE:
         foreign = imported(module) & {"pathlib", "os", "io", "rich", "typer", "PIL", "tifffile"}
         assert not foreign, f"{module} imports {sorted(foreign)}"
+
+
+def test_only_the_cluster_knows_dask() -> None:
+    for module in (*ORDER, "__init__"):
+        roots = {name.partition(".")[0] for name in imported(module)}
+        assert module == "cluster" or not roots & {"dask", "distributed"}, module
 
 
 def loaded_after(statement: str) -> set[str]:

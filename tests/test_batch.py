@@ -114,7 +114,7 @@ def test_a_bad_file_does_not_stop_the_rest_and_is_tried_again(folder: Path, tmp_
     bad.write_bytes((folder / "a.tif").read_bytes()[:300])
     found = begin(folder, out).finish()
     assert statuses(found)["bad.tif"] == "failed"
-    assert [each.reason for each in found if each.reason][0].startswith(str(bad))
+    assert next(each.reason for each in found if each.reason).startswith(str(bad))
     assert list(statuses(found).values()).count("done") == 3
     write(bad, seed=5)
     assert statuses(begin(folder, out).finish())["bad.tif"] == "done"

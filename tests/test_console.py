@@ -13,6 +13,7 @@ from nital.agreement import compare
 from nital.segmentation import Segmentation
 from nital.segmenter import segment
 from nital.settings import PAPER, Settings
+from nital.specimen import Specimen, measure_field, measure_specimen
 from nital.studies import Run, study_classes, study_superpixels
 from nital.training import Step
 
@@ -84,6 +85,72 @@ def test_agreement_names_the_classes(capsys: pytest.CaptureFixture[str]) -> None
     assert "1 pearlite" in text
     assert "class 3 (20.00 %) has no partner" in text
     assert "pixel accuracy 0.800" in text
+
+
+def specimen_of(*shares: int, names: tuple[str, ...] = ("a", "b"), size: float = 0.5) -> Specimen:
+    """Fields of 10 x 10 pixels, with so many of the second phase, each called by it."""
+    return measure_specimen(
+        [
+            measure_field(
+                np.where(np.arange(100) < share, 2, 1).reshape(10, 10).astype(np.uint8),
+                names,
+                name=str(share),
+                pixel_size=size or None,
+                points=(3, 4),
+            )
+            for share in shares
+        ]
+    )
+
+
+def test_the_tables_of_a_specimen(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_specimen(specimen_of(20, 24, 18, 22, 26))
+    said = capsys.readouterr()
+    lines = [" ".join(line.split()) for line in said.out.splitlines()]
+    assert said.err == ""
+    assert lines[:3] == ["field a b", "20 80.00 % 20.00 %", "24 76.00 % 24.00 %"]
+    assert lines[6] == "over 5 fields (ASTM E562, E1245)"
+    assert "b all pixels 22.00 % 3.16 % ± 3.93 % 17.8 % 11 more" in lines
+    assert len(lines) == 6 + 1 + 1 + 4  # no regions
+
+
+def test_phases_of_a_specimen_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = specimen_of(20, 40).fields
+    turned = replace(second, phases=("b", "a"))
+    console.print_specimen(measure_specimen([first, turned]))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:3] == ["20 80.00 % 20.00 %", "40 40.00 % 60.00 %"]
+
+
+@pytest.mark.parametrize(("size", "unit"), [(0.5, "µm"), (0, "px")])
+def test_one_field_has_regions_and_no_interval(
+    capsys: pytest.CaptureFixture[str], size: float, unit: str
+) -> None:
+    console.print_specimen(specimen_of(20, size=size))
+    text = capsys.readouterr().out
+    assert "over 1 field (" in text
+    assert "±" not in text
+    last = " ".join(text.splitlines()[-1].split())
+    edge = size or 1
+    diameter = edge * (80 / np.pi) ** 0.5
+    assert last.startswith(f"b 1 {20 * edge**2:.4g} {unit}² {diameter:.4g} {unit} 5 ")
+
+
+def test_a_phase_that_is_not_there_has_empty_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_specimen(specimen_of(20, 30, names=("a", "b", "none")))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "none all pixels 0.00 % 0.00 % ± 0.00 %" in lines
+    console.print_specimen(specimen_of(20, names=("a", "b", "none")))
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["none", "0"]
+
+
+@pytest.mark.parametrize("name", ["[red]x", "[bold]a[/bold]", "a:smile:", "Перлит µ", "lath α"])
+def test_names_of_phases_and_fields_appear_as_they_are(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (field,) = specimen_of(20, names=("other", name)).fields
+    console.print_specimen(measure_specimen([replace(field, name=name)]))
+    assert capsys.readouterr().out.count(name) == 5  # header, field, two counts, regions
 
 
 def test_studies(capsys: pytest.CaptureFixture[str]) -> None:

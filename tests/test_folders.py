@@ -1,5 +1,6 @@
 """Folders of results: their phases as they were written, and what is no result or was changed."""
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -45,8 +46,8 @@ def micrograph_of(labels: NDArray[np.integer], size: float | None = None) -> Mic
 def write(
     folder: Path | str,
     labels: NDArray[np.integer] = MAP,
-    names: Names = {},  # noqa: B006
-    colours: Names = {},  # noqa: B006
+    names: Names | None = None,
+    colours: Names | None = None,
     *,
     size: float | None = None,
     n_classes: int = 3,
@@ -58,7 +59,8 @@ def write(
     statistics = measure_regions(micrograph.pixels, labels, n_classes)
 
     def named(row: ClassRow) -> ClassRow:
-        return replace(row, name=names.get(row.label), colour=colours.get(row.label))
+        name, colour = ((each or {}).get(row.label) for each in (names, colours))
+        return replace(row, name=name, colour=colour)
 
     result = Segmentation(
         labels=labels.astype(np.uint8),
@@ -95,7 +97,7 @@ def test_classes_without_a_name_are_called_by_their_number() -> None:
     assert found.phases == ("class 1", "class 2", "class 3")
     np.testing.assert_array_equal(found.labels, MAP)
     np.testing.assert_array_equal(found.colours, class_colours(3))
-    assert not found.shared
+    assert found.origin is None
 
 
 def test_classes_of_one_name_are_one_phase() -> None:
@@ -115,14 +117,16 @@ def test_classes_of_one_name_have_one_colour() -> None:
 def test_a_class_without_a_name_stands_beside_those_with_one() -> None:
     found = PhaseFolder.read(write("a", names={1: "steel", 3: "film"}))
     assert found.phases == ("steel", "class 2", "film")
-    assert not found.shared
+    assert found.origin is None
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_classes_of_a_model_are_the_same_in_other_results(named: bool) -> None:
     names = {1: "a", 2: "b", 3: "c"} if named else {}
-    assert PhaseFolder.read(write("a", names=names, model=True)).shared
-    assert PhaseFolder.read(write("b", names=names)).shared == named
+    assert PhaseFolder.read(write("a", names=names, model=True)).origin == (
+        "named" if named else "abc"
+    )
+    assert PhaseFolder.read(write("b", names=names)).origin == ("named" if named else None)
 
 
 def test_a_class_of_a_model_that_is_not_there_is_a_phase() -> None:
@@ -139,7 +143,7 @@ def test_phases_that_a_person_merged_win_over_classes() -> None:
     assert found.phases == ("bright", "dark")
     np.testing.assert_array_equal(found.labels, np.where(MAP == 1, 2, 1))
     np.testing.assert_array_equal(found.colours, class_colours(2))
-    assert found.shared
+    assert found.origin == "named"
 
 
 @pytest.mark.parametrize("name", ["lath martensite", "α-Fe, 2 % Si", "Перлит", "a/b", "[red]x"])
@@ -174,8 +178,13 @@ def test_a_field_is_measured_as_its_map() -> None:
     folder = write("o/a", size=0.5)
     digest = read_json(folder / "summary.json")["sha256"]
     expected = measure_field(
-        *(MAP, ("class 1", "class 2", "class 3")),
-        **{"name": "a", "sha256": digest, "pixel_size": 0.5, "points": (3, 4), "shared": False},
+        MAP,
+        ("class 1", "class 2", "class 3"),
+        name="a",
+        sha256=digest,
+        pixel_size=0.5,
+        points=(3, 4),
+        origin=None,
     )
     found = PhaseFolder.read(folder).measure((3, 4))
     np.testing.assert_array_equal(found.contacts, expected.contacts)
@@ -307,51 +316,51 @@ def make(*folders: str, file: str = "labels.tif") -> None:
         write_json(folder / "summary.json", {})
 
 
-def found(*paths: str) -> list[str]:
+def find(*paths: str) -> list[str]:
     return [str(folder) for folder in find_results(map(Path, paths))]
 
 
 def test_a_folder_of_results_is_found() -> None:
     make("o/a")
-    assert found("o/a") == ["o/a"]
+    assert find("o/a") == ["o/a"]
 
 
 def test_folders_in_a_folder_are_found_in_their_order() -> None:
     make("o/c", "o/a", "o/b b/deep/er", "o/ä")
-    assert found("o") == ["o/a", "o/b b/deep/er", "o/c", "o/ä"]
+    assert find("o") == ["o/a", "o/b b/deep/er", "o/c", "o/ä"]
 
 
 def test_what_was_named_first_comes_first() -> None:
     make("b/x", "a/x", "a/y")
-    assert found("b", "a/y", "a/x") == ["b/x", "a/y", "a/x"]
+    assert find("b", "a/y", "a/x") == ["b/x", "a/y", "a/x"]
 
 
 def test_a_result_in_a_named_result_is_not_found() -> None:
     make("o/a", "o/a/older")
-    assert found("o/a") == ["o/a"]
+    assert find("o/a") == ["o/a"]
 
 
 @pytest.mark.parametrize("again", ["o", "o/a", "./o/a", "o/../o", "{here}/o", "link"])
 def test_a_folder_named_twice_is_found_once(again: str, tmp_path: Path) -> None:
     make("o/a", "o/b")
     Path("link").symlink_to("o")
-    assert found("o", again.format(here=tmp_path)) == ["o/a", "o/b"]
+    assert find("o", again.format(here=tmp_path)) == ["o/a", "o/b"]
 
 
 def test_the_working_directory_is_searched() -> None:
     make("o/a", "b")
-    assert found(".") == ["b", "o/a"]
+    assert find(".") == ["b", "o/a"]
 
 
 def test_an_ome_zarr_of_labels_is_a_result() -> None:
     make("o/a", file="labels.zarr")
-    assert found("o") == ["o/a"]
+    assert find("o") == ["o/a"]
 
 
 def test_studies_are_passed_over() -> None:
     make("o/a")
     make("o/a2/classes", "o/a2/map", file="runs.csv")
-    assert found("o") == ["o/a"]
+    assert find("o") == ["o/a"]
 
 
 @pytest.mark.parametrize("named", [".", "o"])
@@ -362,27 +371,27 @@ def test_results_that_are_being_written_are_passed_over(named: str, there: bool)
         write("o/b")
     with staged(Path("o/b"), RESULT_FILES, force=True) as aside:
         write(aside)
-        assert found(named) == ["o/a", "o/b"][: 1 + there]
-    assert found(named) == ["o/a", "o/b"]
+        assert find(named) == ["o/a", "o/b"][: 1 + there]
+    assert find(named) == ["o/a", "o/b"]
 
 
 def test_a_result_that_is_being_written_beside_the_named_is_passed_over() -> None:
     make("a")
     with staged(Path("b"), RESULT_FILES, force=False) as aside:
         write(aside)
-        assert found(".") == ["a"]
+        assert find(".") == ["a"]
 
 
 def test_a_hidden_folder_that_is_named_is_searched() -> None:
     make(".work/o/a")
-    assert found(".work") == found(".work/o") == found(".work/o/a") == [".work/o/a"]
+    assert find(".work") == find(".work/o") == find(".work/o/a") == [".work/o/a"]
 
 
 def test_what_is_no_folder_is_refused() -> None:
     make("a")
     for path in ("none", "a/labels.tif"):
         with pytest.raises(InputError, match=f"^{path}: no folder"):
-            found("a", path)
+            find("a", path)
 
 
 @pytest.mark.parametrize("name", ["empty", "study"])
@@ -391,7 +400,7 @@ def test_a_folder_with_no_result_in_it_is_refused(name: str) -> None:
     make("study", file="runs.csv")
     Path("empty").mkdir()
     with pytest.raises(InputError, match=f"^{name}: no result of `nital segment` or"):
-        found("a", name)
+        find("a", name)
 
 
 # --- the specimen -------------------------------------------------------------------------------
@@ -415,7 +424,7 @@ def test_fields_segmented_one_by_one_have_a_note() -> None:
 
 def test_a_copy_of_a_result_is_no_other_field() -> None:
     shutil.copytree(write("o/a"), "o/b")
-    with pytest.raises(InputError, match="^b: the same micrograph as a"):
+    with pytest.raises(InputError, match=r"^b: the same micrograph as a; name each field once"):
         measure_folders(find_results([Path("o")]))
 
 
@@ -428,3 +437,20 @@ def test_merged_phases_in_another_order_are_the_same() -> None:
     specimen = measure_folders(find_results([Path("o")]))
     assert specimen.phases == ("dark", "bright")
     assert [each.mean for each in specimen.areas] == pytest.approx([0.625, 0.375])
+
+
+def test_fields_of_one_name_are_told_apart_by_their_path() -> None:
+    for folder, colours in (("p1/s", {1: "#000001"}), ("p2/s", {1: "#000002"})):
+        write(folder, colours=colours)
+        summary = json.loads(Path(folder, "summary.json").read_text())
+        Path(folder, "summary.json").write_text(json.dumps(summary | {"sha256": folder}))
+    found = measure_folders(find_results([Path("p1"), Path("p2")]))
+    assert [field.name for field in found.fields] == ["p1/s", "p2/s"]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"classes": 3}', '{"classes": [{"class": 1}]}'])
+def test_a_summary_that_is_not_as_it_was_written_is_refused(text: str) -> None:
+    folder = write("a")
+    (folder / "summary.json").write_text(text)
+    with pytest.raises(InputError, match=r"^a: summary\.json .*segment again"):
+        PhaseFolder.read(folder)

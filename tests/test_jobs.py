@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+import roifile
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,7 +21,15 @@ from conftest import halves
 from nital import jobs, sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError
 from nital.files import read_labels, read_micrograph
-from nital.jobs import Study, draw_superpixels, open_result, segment_file
+from nital.folders import PhaseFolder
+from nital.jobs import (
+    EXPORT_FILES,
+    Study,
+    draw_superpixels,
+    export_regions,
+    open_result,
+    segment_file,
+)
 from nital.large import open_micrograph
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
@@ -379,6 +390,85 @@ def test_a_table_of_an_older_version_is_refused(image: Path) -> None:
     table.write_text("".join(",".join(line) + "\n" for line in lines))
     with pytest.raises(InputError, match=r"fine\.csv: not as it was written.*segment"):
         open_result(Path("r"))
+
+
+# --- regions for other programs ----------------------------------------------------------------
+
+RINGS = np.array(
+    [[1, 1, 1, 1, 0], [1, 2, 2, 1, 0], [1, 2, 2, 1, 0], [1, 1, 1, 1, 0], [3, 3, 1, 2, 0]], np.uint16
+)
+"""Class 1 around class 2, of each once more a piece, and excluded pixels."""
+
+
+def labelled(folder: Path, size: float | None = None) -> PhaseFolder:
+    """The phases of a folder; there is no more in it."""
+    folder.mkdir(exist_ok=True)
+    summary = {"pixel_size_um": size, "sha256": None}
+    colours = np.array([[10, 11, 12], [20, 21, 22], [30, 31, 32]], np.uint8)
+    return PhaseFolder(folder, summary, RINGS, ("α, β", "b", "c/d"), colours, True)
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", EXPORT_FILES)
+def test_one_file_a_kind(tmp_path: Path, kind: str) -> None:
+    export_regions(labelled(tmp_path), [kind])
+    assert names_in(tmp_path) == {EXPORT_FILES[kind]}
+
+
+def test_regions_are_in_the_table_by_the_name_of_their_phase(tmp_path: Path) -> None:
+    export_regions(labelled(tmp_path, 2.0), ["csv"])
+    with (tmp_path / "regions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["phase"], float(row["area_um2"])) for row in rows] == [
+        ("α, β", 4 * 13.0),
+        ("b", 4 * 4.0),
+        ("c/d", 4 * 2.0),
+        ("b", 4 * 1.0),
+    ]
+    assert [row["touches_edge"] for row in rows] == ["True", "False", "True", "True"]
+
+
+def test_parquet_holds_numbers(tmp_path: Path) -> None:
+    export_regions(labelled(tmp_path), ["parquet"])
+    found = pyarrow.parquet.read_table(tmp_path / "regions.parquet").to_pydict()
+    assert found["phase"] == ["α, β", "b", "c/d", "b"]
+    assert found["area_px"] == [13, 4, 2, 1]
+    assert found["touches_edge"] == [True, False, True, True]
+
+
+def test_polygons_have_the_names_and_colours_of_the_phases(tmp_path: Path) -> None:
+    export_regions(labelled(tmp_path, 2.0), ["geojson"])
+    told = json.loads((tmp_path / "regions.geojson").read_text(encoding="utf-8"))
+    found = [each["properties"] for each in told["features"]]
+    assert [each["classification"]["name"] for each in found] == ["α, β", "b", "c/d", "b"]
+    assert found[2]["classification"]["color"] == [30, 31, 32]
+    assert [(each["area_px"], each["area_um2"]) for each in found] == [
+        *((13, 52), (4, 16), (2, 8), (1, 4))
+    ]
+
+
+def test_rois_have_the_names_and_colours_of_the_phases(tmp_path: Path) -> None:
+    export_regions(labelled(tmp_path), ["rois"])
+    rois = roifile.roiread(tmp_path / "regions.zip")
+    assert isinstance(rois, list)
+    assert [roi.name for roi in rois] == ["α, β 1", "b 2", "c/d 3", "b 4"]
+    assert rois[2].stroke_color == b"\xff\x1e\x1f\x20"
+
+
+@pytest.mark.parametrize("kind", EXPORT_FILES)
+def test_regions_that_are_there_are_replaced_with_force_only(tmp_path: Path, kind: str) -> None:
+    field, path = labelled(tmp_path), tmp_path / EXPORT_FILES[kind]
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="is there already; use --force"):
+        export_regions(field, list(EXPORT_FILES))
+    assert names_in(tmp_path) == {path.name}
+    assert path.read_text() == "mine"
+    export_regions(field, list(EXPORT_FILES), force=True)
+    assert names_in(tmp_path) == set(EXPORT_FILES.values())
+    assert path.read_bytes() != b"mine"
 
 
 # --- studies ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from PIL import Image
 from conftest import fine_classes, halves
 from nital import results
 from nital.agreement import compare
+from nital.classes import ClassRow
 from nital.errors import OutputError
 from nital.fast import CENTRE_COLUMNS
 from nital.files import read_labels, read_micrograph
@@ -24,19 +25,24 @@ from nital.render import class_colours
 from nital.results import (
     PHASE_FILES,
     RESULT_FILES,
+    SPECIMEN_FILES,
     class_study_summary,
+    class_summary,
+    specimen_summary,
     summarise,
     superpixel_study_summary,
     versions,
     write_class_study,
     write_phases,
     write_result,
+    write_specimen,
     write_superpixel_study,
     write_synthetic,
 )
 from nital.segmentation import Segmentation
 from nital.segmenter import segment
 from nital.settings import PAPER, Settings
+from nital.specimen import Specimen, measure_field, measure_specimen
 from nital.studies import Run, study_classes, study_superpixels
 from nital.synthetic import synthesize
 
@@ -321,3 +327,126 @@ def test_a_synthetic_micrograph(tmp_path: Path) -> None:
     assert truth["seed"] == 3
     for row in truth["classes"]:
         assert row["area_fraction"] == pytest.approx((made.truth == row["class"]).mean())
+
+
+# --- specimens ----------------------------------------------------------------------------------
+
+
+def specimen_of(*shares: int, names: tuple[str, ...] = ("ferrite", "Perlit, α")) -> Specimen:
+    """Fields of 10 x 10 pixels, with so many of the second phase; only the first has a size."""
+    return measure_specimen(
+        [
+            measure_field(
+                np.where(np.arange(100) < share, 2, 1).reshape(10, 10).astype(np.uint8),
+                names,
+                name=f"f {share}",
+                sha256=f"digest {share}",
+                pixel_size=None if i else 0.5,
+                points=(3, 4),
+            )
+            for i, share in enumerate(shares)
+        ]
+    )
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_summary_of_a_specimen_has_all_its_keys_and_is_json() -> None:
+    specimen = specimen_of(20, 24, 18)
+    found = specimen_summary(specimen)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert set(found) == {"phases", "fields", "notes", "versions"}
+    assert found["notes"] == list(specimen.notes) != []
+    assert [row["phase"] for row in found["phases"]] == ["ferrite", "Perlit, α"]
+    for row, area, points in zip(found["phases"], specimen.areas, specimen.points, strict=True):
+        assert row["area_fraction"]["ci95"] == area.ci95
+        assert row["point_fraction"]["mean"] == points.mean
+    assert set(found["fields"][0]) == {
+        "field",
+        "sha256",
+        "pixel_size_um",
+        "n_pixels",
+        "phases",
+        "contacts",
+    }
+
+
+def test_the_summary_of_a_specimen_says_what_its_fields_are() -> None:
+    first, second = specimen_summary(specimen_of(20, 30))["fields"]
+    assert (first["field"], first["sha256"], first["n_pixels"]) == ("f 20", "digest 20", 100)
+    assert (first["pixel_size_um"], second["pixel_size_um"]) == (0.5, None)
+    assert [row["area_fraction"] for row in second["phases"]] == [0.7, 0.3]
+    assert [row["unit"] for each in (first, second) for row in each["phases"]] == [
+        *("um", "um", "px", "px")
+    ]
+    assert first["phases"][1]["mean_area"] == pytest.approx(5)
+    assert first["contacts"] == [
+        {
+            "phase": "ferrite",
+            "with": "Perlit, α",
+            "length": pytest.approx(10 * 0.5 * np.pi / 4),
+            "unit": "um",
+        }
+    ]
+
+
+def test_each_pair_of_phases_has_one_line() -> None:
+    found = specimen_summary(specimen_of(20, names=("a", "b", "c")))["fields"][0]["contacts"]
+    assert [(row["phase"], row["with"]) for row in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [row["length"] > 0 for row in found] == [True, False, False]
+
+
+def test_one_field_alone_is_json_too() -> None:
+    found = specimen_summary(specimen_of(20))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["phases"][0]["area_fraction"]["ci95"] is None
+
+
+def test_the_tables_of_a_specimen_say_what_its_summary_says(tmp_path: Path) -> None:
+    specimen = specimen_of(20, 24, 18)
+    write_specimen(tmp_path / "s", specimen)
+    assert {path.name for path in (tmp_path / "s").iterdir()} == set(SPECIMEN_FILES)
+    told = specimen_summary(specimen)
+    for name, key in (("fields.csv", "phases"), ("contacts.csv", "contacts")):
+        flat = [{"field": each["field"]} | row for each in told["fields"] for row in each[key]]
+        as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in flat]
+        assert read_table(tmp_path / "s" / name) == as_text
+    for row, each in zip(read_table(tmp_path / "s/phases.csv"), told["phases"], strict=True):
+        assert (row["phase"], row["n"]) == (each["phase"], "3")
+        for key in ("mean", "std", "ci95", "relative_accuracy", "more_fields"):
+            assert float(row[key]) == each["area_fraction"][key]
+            assert float(row[f"points_{key}"]) == each["point_fraction"][key]
+
+
+def test_what_one_field_does_not_have_is_an_empty_cell(tmp_path: Path) -> None:
+    write_specimen(tmp_path / "s", specimen_of(20, names=("a", "b", "none")))
+    *_, none = read_table(tmp_path / "s/fields.csv")
+    assert (none["phase"], none["area_fraction"], none["n_regions"]) == ("none", "0.0", "0")
+    assert none["mean_area"] == none["intercept_along"] == ""
+    for row in read_table(tmp_path / "s/phases.csv"):
+        assert row["n"] == "1"
+        assert row["std"] == row["ci95"] == row["points_ci95"] == ""
+
+
+def test_contacts_of_one_phase_are_a_table_without_a_line(tmp_path: Path) -> None:
+    write_specimen(tmp_path / "s", specimen_of(0, names=("all",)))
+    assert (tmp_path / "s/contacts.csv").read_text() == "field,phase,with,length,unit\n"
+
+
+def test_the_tables_of_a_specimen_are_replaced_with_force_only(tmp_path: Path) -> None:
+    write_specimen(tmp_path, specimen_of(20))
+    with pytest.raises(OutputError, match=r"fields\.csv: is there already; use --force"):
+        write_specimen(tmp_path, specimen_of(20, 24))
+    assert len(read_table(tmp_path / "fields.csv")) == 2
+    write_specimen(tmp_path, specimen_of(20, 24), force=True)
+    assert len(read_table(tmp_path / "fields.csv")) == 4
+
+
+def test_the_colour_that_a_person_chose_is_in_the_summary() -> None:
+    rows = [ClassRow(1, 3, 0.75, 9.0, name="a", colour="#0a0b0c"), ClassRow(2, 1, 0.25, 99.0)]
+    chosen, none = class_summary(rows)
+    assert (chosen["name"], chosen["colour"]) == ("a", "#0a0b0c")
+    assert not {"name", "colour"} & set(none)

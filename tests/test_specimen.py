@@ -82,8 +82,8 @@ def test_lengths_are_in_pixels_or_in_um() -> None:
 
 
 def test_what_is_told_of_a_field_is_kept() -> None:
-    found = field_of(20, name="x", sha256="abc", shared=False)
-    assert (found.name, found.sha256, found.phases, found.shared) == ("x", "abc", NAMES, False)
+    found = field_of(20, name="x", sha256="abc", origin=None)
+    assert (found.name, found.sha256, found.phases, found.origin) == ("x", "abc", NAMES, None)
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_no_field_is_refused() -> None:
 # --- notes --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_one_field_has_no_interval_and_a_note(shared: bool) -> None:
-    found = specimen_of(field_of(20, shared=shared))
+@pytest.mark.parametrize("origin", ["named", None])
+def test_one_field_has_no_interval_and_a_note(origin: str | None) -> None:
+    found = specimen_of(field_of(20, origin=origin))
     for each in (*found.areas, *found.points):
         assert (each.n, each.std, each.ci95, each.relative_accuracy) == (1, None, None, None)
     (note,) = found.notes
@@ -187,11 +187,11 @@ def test_one_field_has_no_interval_and_a_note(shared: bool) -> None:
 
 
 def test_fields_segmented_one_by_one_have_a_note() -> None:
-    fields = [field_of(20), field_of(24, shared=False)]
+    fields = [field_of(20), field_of(24, origin=None)]
     (note,) = specimen_of(*fields).notes
     assert note.startswith("fields that were segmented one by one")
     assert "nital predict" in note
-    assert specimen_of(*(replace(field, shared=True) for field in fields)).notes == ()
+    assert specimen_of(*(replace(field, origin="named") for field in fields)).notes == ()
 
 
 @pytest.mark.parametrize("sizes", [(0.5, 0.25), (0.5, None)])
@@ -204,3 +204,14 @@ def test_pixel_sizes_that_differ_have_a_note(sizes: tuple[float | None, ...]) ->
 @pytest.mark.parametrize("size", [0.5, None])
 def test_one_pixel_size_has_no_note(size: float | None) -> None:
     assert specimen_of(field_of(20, pixel_size=size), field_of(24, pixel_size=size)).notes == ()
+
+
+def test_fields_of_two_models_get_a_note() -> None:
+    fields = [field_of(20, origin="a"), field_of(24, origin="b")]
+    assert "with other models" in specimen_of(*fields).notes[0]
+    assert specimen_of(*(replace(field, origin="a") for field in fields)).notes == ()
+
+
+def test_pages_of_one_file_are_fields_of_their_own() -> None:
+    fields = [field_of(20, name=str(page), sha256="abc", page=page) for page in (1, 2)]
+    assert len(specimen_of(*fields).fields) == 2

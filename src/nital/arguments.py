@@ -77,6 +77,11 @@ Exposure = Annotated[
         " brought in line; auto: whichever makes them more alike."
     ),
 ]
+Workers = Annotated[int, typer.Option(help="Processes that work side by side.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Address of a Dask cluster that does the work, as tcp://127.0.0.1:8786."),
+]
 Reference = Annotated[Path | None, typer.Option(help="Label map made by a person.")]
 Ignore = Annotated[int | None, typer.Option(help="Value of reference pixels nobody labelled.")]
 Repeats = Annotated[int, typer.Option(help="Runs of each, with seeds SEED, SEED + 1, ...")]

@@ -2,10 +2,7 @@
 
 import json
 from collections import Counter
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +31,8 @@ def batch(
     exposure: arg.Exposure = "auto",
     out: arg.Out = Path("nital-batch"),
     pattern: Annotated[str, typer.Option(help="Only files of such names, as 'field*.tif'.")] = "*",
-    workers: Annotated[int, typer.Option(help="Processes that work side by side.")] = 1,
+    workers: arg.Workers = 1,
+    scheduler: arg.Scheduler = None,
     page: arg.Page = None,
     pixel_size: arg.PixelSize = None,
     crop_bottom: arg.CropBottom = None,
@@ -48,14 +46,16 @@ def batch(
     """
     from nital import console
     from nital.batch import FAILED, TABLE, Batch, find_images, fit_batch, plan_tasks
+    from nital.cluster import executor_of
     from nital.jobs import KnownModel
 
     if model is not None and n_classes is not None:
         raise SettingError(f"--n-classes {n_classes}: the model has its own; leave one of both out")
-    if workers < 1:
-        raise SettingError(f"--workers {workers}: must be 1 or more")
+    if scheduler is not None:  # workers have working directories of their own
+        folder, out = folder.absolute(), out.absolute()
+        model = None if model is None else model.absolute()
     images = find_images(folder, out, pattern)
-    with _executor(workers) as executor:
+    with executor_of(workers, scheduler) as executor:
         if model is not None:
             known = KnownModel.read(model)
         else:
@@ -91,10 +91,3 @@ def batch(
     if failed:
         console.say_error(f"{len(failed)} of {len(outcomes)} images failed")
         raise typer.Exit(2 if len(failed) == len(outcomes) else 1)
-
-
-def _executor(workers: int) -> AbstractContextManager[Executor | None]:
-    """Processes that start afresh: threads of this one must not be copied into them."""
-    if workers == 1:
-        return nullcontext()
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

@@ -156,6 +156,7 @@ app.command()(study_commands.classes)
 app.command("map")(study_commands.map_)
 app.command()(batch_commands.batch)
 app.command()(specimen_commands.phases)
+app.command()(specimen_commands.report)
 app.command()(specimen_commands.export)
 
 

@@ -160,7 +160,13 @@ def print_model(model: "Model") -> None:
         f"{len(model.images)} micrographs, {told[model.exposure]};"
         f" {len(model.class_of)} fine classes in {len(model.classes)} classes"
     )
-    print_classes(model.classes, 0)
+    table = _table("class", "", "name", "area fraction", "mean grey (0-255)", "fine classes")
+    for row, colour in zip(model.classes, colours_of(model.classes), strict=True):
+        swatch, share, grey, _ = _cells(row, colour)
+        members = [i for i, number in enumerate(model.class_of, start=1) if number == row.label]
+        name = escape(row.name or "")
+        table.add_row(str(row.label), swatch, name, share, grey, _ranges(members))
+    out.print(table)
 
 
 def print_specimen(specimen: "Specimen") -> None:

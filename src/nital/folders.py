@@ -12,7 +12,7 @@ from nital.classes import ClassRow
 from nital.errors import InputError
 from nital.files import read_json, read_labels
 from nital.render import colours_of
-from nital.specimen import GRID, Field, Specimen, measure_field, measure_specimen
+from nital.specimen import GRID, NAMED, Field, Specimen, measure_field, measure_specimen
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class PhaseFolder:
     colours: NDArray[np.uint8]
     """(k, 3)."""
 
-    shared: bool
-    """Whether a phase is the same in other results: it is named, or the class of a model."""
+    origin: str | None
+    """As in `Field`."""
 
     @property
     def name(self) -> str:
@@ -53,7 +53,16 @@ class PhaseFolder:
         """
         if not (folder / "summary.json").is_file():
             raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
-        summary = read_json(folder / "summary.json")
+        try:
+            return cls._read(folder, read_json(folder / "summary.json"))
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder}: summary.json or phases.json is not as it was written ({error}); segment"
+                " again"
+            ) from error
+
+    @classmethod
+    def _read(cls, folder: Path, summary: dict[str, Any]) -> "PhaseFolder":
         if (folder / "phases.json").is_file():
             path, table = folder / "phases.tif", read_json(folder / "phases.json")["phases"]
             rows = [_row(each["label"], each["phase"], None, each["n_pixels"]) for each in table]
@@ -88,18 +97,20 @@ class PhaseFolder:
         number = np.array([0, *(phases.index(name) + 1 for name in names)], np.uint16)
         colours = colours_of(rows)[[names.index(phase) for phase in phases]]
         named = all(row.name is not None for row in rows)
-        return cls(folder, summary, number[labels], phases, colours, named or "model" in summary)
+        origin = NAMED if named else summary.get("model", {}).get("sha256")
+        return cls(folder, summary, number[labels], phases, colours, origin)
 
-    def measure(self, points: tuple[int, int] = GRID) -> Field:
-        """The field, measured; errors as of `measure_field`."""
+    def measure(self, points: tuple[int, int] = GRID, name: str | None = None) -> Field:
+        """The field, measured, and called `name`; errors as of `measure_field`."""
         return measure_field(
             self.labels,
             self.phases,
-            name=self.name,
+            name=name or self.name,
             sha256=self.summary["sha256"],
+            page=self.summary["page"],
             pixel_size=self.pixel_size,
             points=points,
-            shared=self.shared,
+            origin=self.origin,
         )
 
 
@@ -140,9 +151,19 @@ def _is_result(folder: Path, within: Path) -> bool:
 def measure_folders(folders: Sequence[Path], points: tuple[int, int] = GRID) -> Specimen:
     """The specimen whose fields these are; one map is in memory at a time.
 
+    A field has the name of its folder; where two have the same, the whole path.
+
     Raises
     ------
     InputError
         If a folder can't be read, or the fields don't belong together (`measure_specimen`).
     """
-    return measure_specimen([PhaseFolder.read(folder).measure(points) for folder in folders])
+    names = [folder.resolve().name for folder in folders]
+    return measure_specimen(
+        [
+            PhaseFolder.read(folder).measure(
+                points, name if names.count(name) == 1 else str(folder)
+            )
+            for folder, name in zip(folders, names, strict=True)
+        ]
+    )

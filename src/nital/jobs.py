@@ -29,6 +29,7 @@ from nital.model_files import check_new, read_model, write_model
 from nital.regions import tabulate_regions
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
+    EXPORT_FILES,
     FINE_FILES,
     PHASE_FILES,
     RESULT_FILES,
@@ -129,7 +130,7 @@ def segment_file(
     settings = resolve(settings, micrograph)
     n_rows = micrograph.shape[0]
     # What was made of an older result does not belong to this one.
-    owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES)
+    owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES, *EXPORT_FILES.values())
     with staged(folder, owned, force=force) as aside:
         out = _room_on_disk(aside, micrograph)
         told = None if on_rows is None else lambda done: on_rows(done, n_rows)
@@ -459,15 +460,6 @@ class Study:
 
     def _read(self) -> dict[Key, Run]:
         return {run.key: run for run in map(Run.from_row, self._journal.rows)}
-
-
-EXPORT_FILES = {
-    "csv": "regions.csv",
-    "parquet": "regions.parquet",
-    "rois": "regions.zip",
-    "geojson": "regions.geojson",
-}
-"""Files of regions for other programs, by what `nital export --to` calls them."""
 
 
 def export_regions(field: PhaseFolder, kinds: Sequence[str], *, force: bool = False) -> None:

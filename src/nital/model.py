@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 
 EXPOSURES = ("auto", "same", "each")
 
-CLEARLY = 0.9
+CLEARLY = 0.95
 """Grey levels are left as they are, unless a common exposure lowers the mean shift below this share
 of it: of one exposure with area fractions that vary, both are about the same."""
 

@@ -44,7 +44,7 @@ def fit(
         typer.echo(json.dumps(_summary(out, model)))
         return
     console.print_model(model)
-    console.print_files(out.parent, [out.name])
+    console.out.print(f"written: {out}", markup=False)
 
 
 def name(

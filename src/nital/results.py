@@ -62,6 +62,14 @@ OVERLAY_SIDE = 4000
 SHEET_SIDE = 2000
 """A contact sheet holds the micrograph once for each fine class."""
 
+EXPORT_FILES = {
+    "csv": "regions.csv",
+    "parquet": "regions.parquet",
+    "rois": "regions.zip",
+    "geojson": "regions.geojson",
+}
+"""Files of regions for other programs, by what `nital export --to` calls them."""
+
 SPECIMEN_FILES = ("fields.csv", "phases.csv", "contacts.csv")
 CONTACT_COLUMNS = ("field", "phase", "with", "length", "unit")
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
@@ -301,7 +309,8 @@ def write_phases(
 ) -> None:
     """Write label map, overlay, table and summary of phases to a folder of results."""
     colours, size = class_colours(len(phases.names)), micrograph.pixel_size
-    with staged(folder, PHASE_FILES, force=force) as aside:
+    owned = (*PHASE_FILES, *EXPORT_FILES.values())  # what was exported of other phases goes
+    with staged(folder, owned, force=force) as aside:
         write_labels(aside / "phases.tif", phases.labels, colours, size)
         _write_overlay(aside / "phases.png", micrograph, phases.labels, colours)
         rows = class_rows(phases.classes, colours, size)

@@ -10,6 +10,8 @@ from nital.errors import InputError
 from nital.regions import RegionSummary, contact_lengths, summarise_regions
 from nital.stereology import FieldStatistics, count_points, over_fields
 
+NAMED = "named"
+
 GRID = (10, 10)
 """Rows and columns of the points that are counted: as many as E562 takes for a few per cent."""
 
@@ -41,8 +43,12 @@ class Field:
     contacts: NDArray[np.float64]
     """(k, k): length of the boundary between two phases, in the unit of the regions."""
 
-    shared: bool
-    """Whether a phase is the same in other fields: it is named, or the class of a model."""
+    page: int | None = None
+    """Of the file, if it has several."""
+
+    origin: str | None = NAMED
+    """What makes a phase the same in other fields: a person named it, or the model of this SHA-256
+    did; None where the micrograph was segmented by itself."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +72,11 @@ class Specimen:
                 "one field: no confidence interval; its pixels say nothing of how much another"
                 " field would differ: measure more fields"
             )
-        elif not all(field.shared for field in self.fields):
+        elif len(origins := {field.origin for field in self.fields}) > 1 or None in origins:
             notes.append(
-                "fields that were segmented one by one: class numbers follow brightness, and may"
-                " stand for other constituents in another field; label them with one model"
-                " (`nital fit`, `nital predict`)"
+                "fields that were segmented one by one, or with other models: class numbers follow"
+                " brightness, and may stand for other constituents in another field; label them with"
+                " one model (`nital fit`, `nital predict`)"
             )
         if len({field.pixel_size for field in self.fields}) > 1:
             notes.append("the pixel size differs between fields, or is not known in all of them")
@@ -85,7 +91,8 @@ def measure_field(
     sha256: str | None = None,
     pixel_size: float | None = None,
     points: tuple[int, int] = GRID,
-    shared: bool = True,
+    page: int | None = None,
+    origin: str | None = NAMED,
 ) -> Field:
     """Measure one field.
 
@@ -98,7 +105,7 @@ def measure_field(
         Edge of a pixel in µm; without it lengths are in pixels.
     points : (int, int)
         Rows and columns of the grid of points.
-    shared : bool
+    name, sha256, page, origin
         As in `Field`.
 
     Raises
@@ -119,7 +126,8 @@ def measure_field(
         pixel_size=pixel_size,
         regions=summarise_regions(labels, k, pixel_size=pixel_size),
         contacts=contact_lengths(labels, k, pixel_size=pixel_size),
-        shared=shared,
+        page=page,
+        origin=origin,
     )
 
 
@@ -135,19 +143,18 @@ def measure_specimen(fields: Sequence[Field]) -> Specimen:
     if not fields:
         raise InputError("no field to measure; name one folder of results or more")
     phases = fields[0].phases
-    known: dict[str, str] = {}
+    known: dict[tuple[str, int | None], str] = {}
     for field in fields:
         if set(field.phases) != set(phases):
             raise InputError(
                 f"{field.name}: has the phases {', '.join(field.phases)}, but {fields[0].name}"
                 f" {', '.join(phases)}; label all fields with one model (`nital predict`)"
             )
-        if field.sha256 is not None and field.sha256 in known:
-            raise InputError(
-                f"{field.name}: the same micrograph as {known[field.sha256]}; name each field once"
-            )
-        if field.sha256 is not None:
-            known[field.sha256] = field.name
+        if field.sha256 is None:  # of an array, or an OME-Zarr folder
+            continue
+        same = known.setdefault((field.sha256, field.page), field.name)
+        if same is not field.name:
+            raise InputError(f"{field.name}: the same micrograph as {same}; name each field once")
     order = [[field.phases.index(phase) for phase in phases] for field in fields]
     pairs = list(zip(fields, order, strict=True))
     return Specimen(

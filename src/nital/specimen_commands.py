@@ -1,4 +1,4 @@
-"""The commands that measure labelled fields: phases, export."""
+"""The commands that measure labelled fields: phases, report, export."""
 
 import json
 from pathlib import Path
@@ -45,6 +45,33 @@ def phases(
         console.print_files(out, list(SPECIMEN_FILES))
 
 
+def report(
+    results: Results,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file.",
+            show_default="report.html in the folder of the result; of several, in this one",
+        ),
+    ] = None,
+    force: arg.Force = False,
+) -> None:
+    """Write a page to print and sign: of one result, or of the fields of a specimen.
+
+    One HTML file, with its pictures inside; it opens offline.
+    """
+    from nital import console
+    from nital.folders import find_results
+    from nital.report import REPORT_FILE, write_report
+
+    found = find_results(results)
+    if out is None:
+        out = (found[0] if len(found) == 1 else Path()) / REPORT_FILE
+    for note in write_report(found, out, force=force).notes:
+        console.say_note(note)
+    console.print_files(out.parent, [out.name])
+
+
 def export(
     results: Results,
     to: Annotated[
@@ -55,7 +82,8 @@ def export(
     """Write the regions of each result for other programs, into its folder."""
     from nital import console
     from nital.folders import PhaseFolder, find_results
-    from nital.jobs import EXPORT_FILES, export_regions
+    from nital.jobs import export_regions
+    from nital.results import EXPORT_FILES
 
     kinds = arg.parse_kinds(to, tuple(EXPORT_FILES))
     for folder in find_results(results):

@@ -1,0 +1,132 @@
+"""The cluster: what many micrographs are worked on by: this process, several, or a Dask cluster."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from nital.errors import InputError, SettingError, reason_of
+
+PATIENCE = 8.0
+"""Seconds after which a scheduler that does not answer is given up."""
+
+
+@contextmanager
+def executor_of(workers: int, scheduler: str | None = None) -> Iterator[Executor | None]:
+    """An executor over processes of this machine, or over a cluster; None: work in this process.
+
+    Parameters
+    ----------
+    workers : int
+        Processes on this machine; 1 with a scheduler.
+    scheduler : str, optional
+        Address of a running Dask scheduler, as `tcp://127.0.0.1:8786`. Its workers need the same
+        paths and the same nital.
+
+    Raises
+    ------
+    SettingError
+        If `workers` is below 1, or both are given, or dask is not installed.
+    InputError
+        If the scheduler can't be reached; or, where the executor is used, if a worker was killed.
+    """
+    if workers < 1:
+        raise SettingError(f"--workers {workers}: must be 1 or more")
+    if scheduler is None and workers == 1:
+        yield None
+        return
+    if scheduler is not None and workers > 1:
+        raise SettingError(
+            f"--workers {workers}: the cluster of --scheduler {scheduler} has its own; leave one of"
+            " both out"
+        )
+    opened = _processes(workers) if scheduler is None else _cluster(scheduler)
+    try:
+        with opened as executor:
+            yield executor
+    except BrokenExecutor as error:
+        raise InputError(f"a worker was killed (too little memory?): {reason_of(error)}") from error
+
+
+def _processes(workers: int) -> Executor:
+    """Processes that start afresh: threads of this one must not be copied into them."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise SettingError(
+            f"--scheduler {address}: needs dask; install it: pip install 'nital[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(
+            f"--scheduler {address}: no Dask scheduler answers ({reason_of(error)}); start one by"
+            " `dask scheduler`, or check the address, as tcp://127.0.0.1:8786"
+        ) from error
+    with client:
+        yield ClusterExecutor(client)
+
+
+class ClusterExecutor(Executor):
+    """A Dask cluster as an executor; tasks of workers that died are done again by others.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._executor = client.get_executor(pure=False)
+        self._work: Callable[..., Any] | None = None
+
+    def submit(self, work: Callable[..., Any], /, *given: Any, **more: Any) -> Future[Any]:
+        """Call it on a worker; the same work with much else goes to each worker once.
+
+        A task that kills its workers again and again, or whose scheduler is gone, ends with a
+        BrokenExecutor, as in a pool of processes.
+        """
+        if work is not self._work:
+            # Work and what it knows (a model) goes to the cluster by itself, not with each task.
+            # Tasks of one work are one group to Dask, with a single dependency, so that they queue
+            # at the scheduler; what lies at a worker already would count as suspicious if it dies.
+            self._work, self._group, self._n_given = work, f"nital-{uuid.uuid4().hex}", 0
+            self._sent = self._client.submit(_itself, work, key=(f"work-{self._group}", 0))
+        self._n_given += 1
+        key = (self._group, self._n_given)  # never the same twice, so never an older result
+        inner = self._executor.submit(partial(_call, **more), self._sent, *given, key=key)
+        outer: Future[Any] = Future()
+        inner.add_done_callback(partial(_pass_on, outer=outer))
+        return outer
+
+
+def _itself(work: Callable[..., Any]) -> Callable[..., Any]:
+    return work
+
+
+def _call(work: Callable[..., Any], *given: Any, **more: Any) -> Any:
+    return work(*given, **more)
+
+
+def _pass_on(inner: Future[Any], *, outer: Future[Any]) -> None:
+    """Dask's words for lost work are put into those of concurrent.futures."""
+    from distributed import KilledWorker
+
+    if not outer.set_running_or_notify_cancel():
+        return  # nobody waits any more
+    if inner.cancelled():
+        outer.set_exception(BrokenExecutor("the scheduler is gone"))
+    elif isinstance(error := inner.exception(), KilledWorker):
+        outer.set_exception(BrokenExecutor(str(error)))
+    elif error is not None:
+        outer.set_exception(error)
+    else:
+        outer.set_result(inner.result())
