@@ -5,7 +5,7 @@
 FOLDER is as for accuracy.py. Both halves take their turn. Each micrograph that was not fitted to is
 labelled with the model, and once by itself with as many classes. `agrees` is the share of pixels to
 which both give the same number, and is high only where classes by brightness in each micrograph
-happen to be the same constituents; `far` counts those that the model itself finds unlike the others.
+happen to be the same constituents; `far` counts those that the model finds unlike the others.
 """
 
 import argparse

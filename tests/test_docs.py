@@ -62,9 +62,10 @@ def test_the_readme_example_runs(
     small_micrograph: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(small_micrograph.parent.parent)
-    (code,) = re.findall(
+    blocks = re.findall(
         r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S
     )
+    code = "".join(blocks)
     exec(code, {})
     assert "class 1" in capsys.readouterr().out
 

@@ -29,6 +29,7 @@ from nital.model_files import check_new, read_model, write_model
 from nital.regions import tabulate_regions
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
+    DERIVED_FILES,
     EXPORT_FILES,
     FINE_FILES,
     PHASE_FILES,
@@ -130,7 +131,7 @@ def segment_file(
     settings = resolve(settings, micrograph)
     n_rows = micrograph.shape[0]
     # What was made of an older result does not belong to this one.
-    owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES, *EXPORT_FILES.values())
+    owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES, *DERIVED_FILES)
     with staged(folder, owned, force=force) as aside:
         out = _room_on_disk(aside, micrograph)
         told = None if on_rows is None else lambda done: on_rows(done, n_rows)

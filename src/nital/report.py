@@ -29,8 +29,6 @@ from nital.segmentation import Likeness
 from nital.specimen import GRID, Field, Specimen, measure_specimen
 from nital.storage import write_whole, writing
 
-REPORT_FILE = "report.html"
-
 SINGLE_SIDE = 1000
 """Pictures of a single result are at most so many pixels wide and high."""
 

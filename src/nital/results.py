@@ -70,6 +70,10 @@ EXPORT_FILES = {
 }
 """Files of regions for other programs, by what `nital export --to` calls them."""
 
+REPORT_FILE = "report.html"
+DERIVED_FILES = (*EXPORT_FILES.values(), REPORT_FILE)
+"""What is made of the phases of a result: when these change, it goes."""
+
 SPECIMEN_FILES = ("fields.csv", "phases.csv", "contacts.csv")
 CONTACT_COLUMNS = ("field", "phase", "with", "length", "unit")
 SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
@@ -309,7 +313,7 @@ def write_phases(
 ) -> None:
     """Write label map, overlay, table and summary of phases to a folder of results."""
     colours, size = class_colours(len(phases.names)), micrograph.pixel_size
-    owned = (*PHASE_FILES, *EXPORT_FILES.values())  # what was exported of other phases goes
+    owned = (*PHASE_FILES, *DERIVED_FILES)
     with staged(folder, owned, force=force) as aside:
         write_labels(aside / "phases.tif", phases.labels, colours, size)
         _write_overlay(aside / "phases.png", micrograph, phases.labels, colours)

@@ -75,8 +75,8 @@ class Specimen:
         elif len(origins := {field.origin for field in self.fields}) > 1 or None in origins:
             notes.append(
                 "fields that were segmented one by one, or with other models: class numbers follow"
-                " brightness, and may stand for other constituents in another field; label them with"
-                " one model (`nital fit`, `nital predict`)"
+                " brightness, and may stand for other constituents in another field; label them"
+                " with one model (`nital fit`, `nital predict`)"
             )
         if len({field.pixel_size for field in self.fields}) > 1:
             notes.append("the pixel size differs between fields, or is not known in all of them")

@@ -62,7 +62,8 @@ def report(
     """
     from nital import console
     from nital.folders import find_results
-    from nital.report import REPORT_FILE, write_report
+    from nital.report import write_report
+    from nital.results import REPORT_FILE
 
     found = find_results(results)
     if out is None:
