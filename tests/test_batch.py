@@ -157,7 +157,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
 
 def test_the_model_is_fitted_to_what_can_be_read(folder: Path, tmp_path: Path) -> None:
     (folder / "bad.tif").write_bytes(b"II*\0")
-    assert len(fitted(folder, tmp_path / "out").model.images) == 3
+    assert fitted(folder, tmp_path / "out").n_images == 3
     for path in folder.rglob("*.tif"):
         path.write_bytes(b"II*\0")
     with pytest.raises(InputError, match="damaged"):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from conftest import Nital
 from nital import batch
 from nital.batch import Batch, Outcome, find_images, plan_tasks
-from nital.cluster import executor_of
+from nital.cluster import ClusterExecutor, executor_of
 from nital.errors import InputError, SettingError
 from nital.files import read_json
 from nital.jobs import KnownModel
@@ -28,13 +28,15 @@ N_IMAGES = 12
 LOST = "5.tif"
 """The micrograph that a worker dies of."""
 
+MISSING = "dask is not installed: pip install 'nital[dask]'"
+
 Work = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster on this machine: a scheduler, and two workers with their nannies."""
-    pytest.importorskip("distributed", reason="dask is not installed: pip install 'nital[dask]'")
+    pytest.importorskip("distributed", reason=MISSING)
     if not hasattr(os, "killpg"):
         pytest.skip("this system has no process groups")
     folder = tmp_path_factory.mktemp("cluster")
@@ -191,9 +193,31 @@ def test_a_worker_killed_for_good_is_told_without_a_traceback(scheduler: str) ->
     def deadly(given: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(InputError, match="a worker was killed"), executor_of(1, scheduler) as works:
-        assert works is not None
-        list(works.map(deadly, [1]))
+    def use() -> None:
+        with executor_of(1, scheduler) as executor:
+            assert executor is not None
+            list(executor.map(deadly, [1]))
+
+    with pytest.raises(InputError, match="a worker was killed"):
+        use()
+
+
+class Gone:
+    """The client of a scheduler that is gone, and its executor."""
+
+    def get_executor(self, **_: Any) -> "Gone":
+        return self
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def test_a_scheduler_that_is_gone_stops_the_batch() -> None:
+    pytest.importorskip("distributed", reason=MISSING)
+    with pytest.raises(InputError, match="the Dask scheduler is gone"):
+        ClusterExecutor(Gone()).submit(int).result()
 
 
 def test_one_worker_is_this_process_and_several_are_processes() -> None:
@@ -206,7 +230,7 @@ def test_one_worker_is_this_process_and_several_are_processes() -> None:
 def test_a_scheduler_that_does_not_answer_is_told_soon(
     nital: Nital, folder: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("distributed", reason="dask is not installed: pip install 'nital[dask]'")
+    pytest.importorskip("distributed", reason=MISSING)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -220,7 +244,7 @@ def test_a_scheduler_that_does_not_answer_is_told_soon(
 
 @pytest.mark.parametrize("address", ["", "odd://here", "tcp://127.0.0.1", "127.0.0.1:port"])
 def test_an_address_that_is_none_is_told(address: str) -> None:
-    pytest.importorskip("distributed", reason="dask is not installed: pip install 'nital[dask]'")
+    pytest.importorskip("distributed", reason=MISSING)
     with pytest.raises(InputError, match="check the address"), executor_of(1, address):
         pass
 

@@ -6,6 +6,7 @@ missing: micrographs that are new, have changed, or failed.
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import asdict, dataclass, fields
@@ -86,13 +87,11 @@ def find_images(folder: Path, out: Path, pattern: str = "*") -> list[Path]:
 def plan_tasks(folder: Path, out: Path, images: Sequence[Path]) -> list[Task]:
     """A result folder for each image, in the same sub-folders; its suffix tells twins apart."""
     stems = [image.with_suffix("") for image in images]
-    twins = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
-    )
+    count = Counter(stems)
     return [
         Task(
             image,
-            out / (image if stem in twins else stem).relative_to(folder),
+            out / (image if count[stem] > 1 else stem).relative_to(folder),
             str(image.relative_to(folder)),
         )
         for image, stem in zip(images, stems, strict=True)

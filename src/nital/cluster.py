@@ -1,5 +1,6 @@
 """The cluster: what many micrographs are worked on by: this process, several, or a Dask cluster."""
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -64,6 +65,8 @@ def _cluster(address: str) -> Iterator[Executor]:
         raise SettingError(
             f"--scheduler {address}: needs dask; install it: pip install 'nital[dask]'"
         ) from error
+    # What Dask logs of a lost scheduler, with tracebacks, is told by the error that follows.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, ImportError) as error:
@@ -91,8 +94,8 @@ class ClusterExecutor(Executor):
     def submit(self, work: Callable[..., Any], /, *given: Any, **more: Any) -> Future[Any]:
         """Call it on a worker; the same work with much else goes to each worker once.
 
-        A task that kills its workers again and again, or whose scheduler is gone, ends with a
-        BrokenExecutor, as in a pool of processes.
+        A task that kills its workers again and again ends with a BrokenExecutor, as in a pool of
+        processes; one whose scheduler is gone with an InputError.
         """
         if work is not self._work:
             # Work and what it knows (a model) goes to the cluster by itself, not with each task.
@@ -123,7 +126,9 @@ def _pass_on(inner: Future[Any], *, outer: Future[Any]) -> None:
     if not outer.set_running_or_notify_cancel():
         return  # nobody waits any more
     if inner.cancelled():
-        outer.set_exception(BrokenExecutor("the scheduler is gone"))
+        outer.set_exception(
+            InputError("the Dask scheduler is gone; start it, and the same command again")
+        )
     elif isinstance(error := inner.exception(), KilledWorker):
         outer.set_exception(BrokenExecutor(str(error)))
     elif error is not None:

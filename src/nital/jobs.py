@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +62,18 @@ class KnownModel:
     model: Model
     path: Path
     sha256: str
+    n_images: int
+    """How many micrographs it was fitted to."""
 
     @classmethod
     def read(cls, path: Path) -> "KnownModel":
-        """Read it; errors as of `read_model`."""
+        """Read it, without the list of its micrographs: it goes to many processes.
+
+        Errors: as of `read_model`.
+        """
         model = read_model(path)
-        return cls(model, path, hashlib.sha256(path.read_bytes()).hexdigest())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return cls(replace(model, images=()), path, digest, len(model.images))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -76,7 +82,7 @@ class KnownModel:
             "path": str(self.path),
             "sha256": self.sha256,
             "exposure": self.model.exposure,
-            "n_images": len(self.model.images),
+            "n_images": self.n_images,
         }
 
 
