@@ -635,6 +635,15 @@ def test_classes(image: Path, nital: Nital, mode: tuple[object, ...]) -> None:
     assert len(journal.read_text().splitlines()) == 5
 
 
+@STUDY_MODES
+def test_classes_side_by_side_are_the_same(
+    image: Path, nital: Nital, mode: tuple[object, ...]
+) -> None:
+    call = ("classes", image, "--range", "2:3", "--repeats", 2, *mode, "--json")
+    one, two = (nital(*call, "--workers", n, "--out", str(n)) for n in (1, 2))
+    assert json.loads(one.out) == json.loads(two.out)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

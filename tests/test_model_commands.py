@@ -19,6 +19,7 @@ from nital.estimator import Segmenter
 from nital.files import read_labels
 from nital.model import ClassName
 from nital.model_files import read_model
+from test_batch import write
 
 MODEL = "model.nital"
 
@@ -494,3 +495,12 @@ def test_a_model_that_is_not_there_is_not_named(images: list[Path], nital: Nital
     for options in ((), ("1=a",), ("--fine", "a=1", "b=rest")):
         assert_refused(nital("name", "none", *options), "none: no such file")
     assert not Path("none").exists()
+
+
+def test_processes_side_by_side_fit_the_same_model(nital: Nital, tmp_path: Path) -> None:
+    images = [write(tmp_path / f"{seed}.tif", seed) for seed in range(2)]
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}.nital"
+        done = nital("fit", *images, "--n-classes", 2, "--out", out, "--workers", workers)
+        assert done.code == 0
+    assert (tmp_path / "1.nital").read_bytes() == (tmp_path / "2.nital").read_bytes()

@@ -20,6 +20,8 @@ def fit(
     scale: arg.Scale = FAST.scale,
     exposure: arg.Exposure = "auto",
     out: Annotated[Path, typer.Option(help="The file of the model.")] = Path("model.nital"),
+    workers: arg.Workers = 1,
+    scheduler: arg.Scheduler = None,
     page: arg.Page = None,
     crop_bottom: arg.CropBottom = None,
     as_json: arg.Json = False,
@@ -27,19 +29,24 @@ def fit(
 ) -> None:
     """Find classes that many micrographs share, and keep them in a model."""
     from nital import console
+    from nital.cluster import executor_of
     from nital.jobs import fit_files
 
-    model = fit_files(
-        images,
-        out,
-        n_classes=n_classes,
-        seed=seed,
-        scale=scale,
-        exposure=exposure,
-        page=page,
-        crop_bottom=crop_bottom,
-        force=force,
-    )
+    if scheduler is not None:  # its workers may stand elsewhere
+        images = [image.absolute() for image in images]
+    with executor_of(workers, scheduler) as executor:
+        model = fit_files(
+            images,
+            out,
+            n_classes=n_classes,
+            seed=seed,
+            scale=scale,
+            exposure=exposure,
+            page=page,
+            crop_bottom=crop_bottom,
+            force=force,
+            executor=executor,
+        )
     if as_json:
         typer.echo(json.dumps(_summary(out, model)))
         return

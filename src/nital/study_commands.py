@@ -55,6 +55,7 @@ def classes(
     regions: arg.Regions = FAST.regions,
     device: arg.Device = None,
     threads: arg.Threads = None,
+    workers: arg.Workers = 1,
     page: arg.Page = None,
     as_json: arg.Json = False,
     force: arg.Force = False,
@@ -94,7 +95,7 @@ def classes(
         repeats=repeats,
         force=force,
     )
-    found = study_classes(_finish(study))
+    found = study_classes(_finish(study, workers))
     write_class_study(folder, found)
     if as_json:
         typer.echo(json.dumps(class_study_summary(found)))
@@ -118,6 +119,7 @@ def map_(
     regions: arg.Regions = FAST.regions,
     device: arg.Device = None,
     threads: arg.Threads = None,
+    workers: arg.Workers = 1,
     page: arg.Page = None,
     as_json: arg.Json = False,
     force: arg.Force = False,
@@ -161,7 +163,7 @@ def map_(
         repeats=repeats,
         force=force,
     )
-    found = study_superpixels(_finish(study))
+    found = study_superpixels(_finish(study, workers))
     write_superpixel_study(folder, found)
     if as_json:
         typer.echo(json.dumps(superpixel_study_summary(found)))
@@ -170,12 +172,14 @@ def map_(
         console.print_files(folder, ["map.png", "map.csv"])
 
 
-def _finish(study: "Study") -> "list[Run]":
+def _finish(study: "Study", workers: int) -> "list[Run]":
     """Do what is missing of a study, with a bar."""
     from nital import console
+    from nital.cluster import executor_of
 
     n_missing = len(study.missing)
     if n_missing < study.n_runs:
         console.say_note(f"{study.n_runs - n_missing} of {study.n_runs} runs were there already")
-    with console.run_bar(study.n_runs, study.n_runs - n_missing) as on_run:
-        return study.finish(on_run=on_run)
+    n_done = study.n_runs - n_missing
+    with executor_of(workers) as executor, console.run_bar(study.n_runs, n_done) as on_run:
+        return study.finish(executor=executor, on_run=on_run)
