@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nital.model import Model
     from nital.phases import PhaseMap
     from nital.segmentation import Segmentation
-    from nital.specimen import Specimen
+    from nital.specimen import Field, Specimen
     from nital.stereology import FieldStatistics
     from nital.studies import ClassStudy, Run, SuperpixelStudy
     from nital.training import Step
@@ -183,24 +183,27 @@ def print_specimen(specimen: "Specimen") -> None:
             table.add_row(escape(phase), how, percent(each.mean), *_interval(each))
     out.print(f"over {n} field{'s' if n > 1 else ''} (ASTM E562, E1245)")
     out.print(table)
-    regions = _table("phase", "regions", "mean area", "mean diameter", "aspect ratio")
-    regions.add_column("intercept along rows")
-    regions.add_column("along columns")
-    for i, phase in enumerate(specimen.phases):
-        for field in specimen.fields if n == 1 else ():
-            found = field.regions[i]
-            unit = {"um": "µm", "px": "px"}[found.unit]
-            cells = (
-                (found.mean_area, f" {unit}²"),
-                (found.mean_equivalent_diameter, f" {unit}"),
-                (found.mean_aspect_ratio, ""),
-                (found.intercept_along, f" {unit}"),
-                (found.intercept_across, f" {unit}"),
-            )
-            texts = ["" if value is None else f"{value:.4g}{u}" for value, u in cells]
-            regions.add_row(escape(phase), f"{found.n_regions:,}", *texts)
     if n == 1:
-        out.print(regions)
+        _print_regions(specimen.fields[0])
+
+
+def _print_regions(field: "Field") -> None:
+    """What the regions of each phase of a field are like."""
+    table = _table("phase", "regions", "mean area", "mean diameter", "aspect ratio")
+    table.add_column("intercept along rows")
+    table.add_column("along columns")
+    for phase, found in zip(field.phases, field.regions, strict=True):
+        unit = {"um": "µm", "px": "px"}[found.unit]
+        cells = (
+            (found.mean_area, f" {unit}²"),
+            (found.mean_equivalent_diameter, f" {unit}"),
+            (found.mean_aspect_ratio, ""),
+            (found.intercept_along, f" {unit}"),
+            (found.intercept_across, f" {unit}"),
+        )
+        texts = ["" if value is None else f"{value:.4g}{u}" for value, u in cells]
+        table.add_row(escape(phase), f"{found.n_regions:,}", *texts)
+    out.print(table)
 
 
 def _interval(found: "FieldStatistics") -> tuple[str, ...]:

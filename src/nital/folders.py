@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from nital.classes import ClassRow
 from nital.errors import InputError
 from nital.files import read_json, read_labels
+from nital.large import open_micrograph
+from nital.micrograph import LargeMicrograph, Micrograph
 from nital.render import colours_of
 from nital.specimen import GRID, NAMED, Field, Specimen, measure_field, measure_specimen
 
@@ -51,10 +53,9 @@ class PhaseFolder:
         InputError
             If it holds no result, or files that don't belong together.
         """
-        if not (folder / "summary.json").is_file():
-            raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+        summary = read_summary(folder)
         try:
-            return cls._read(folder, read_json(folder / "summary.json"))
+            return cls._read(folder, summary)
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{folder}: summary.json or phases.json is not as it was written ({error}); segment"
@@ -67,8 +68,7 @@ class PhaseFolder:
             path, table = folder / "phases.tif", read_json(folder / "phases.json")["phases"]
             rows = [_row(each["label"], each["phase"], None, each["n_pixels"]) for each in table]
         else:
-            zarr = folder / "labels.zarr"
-            path = zarr if zarr.exists() else folder / "labels.tif"
+            path = labels_path(folder)
             rows = [
                 _row(each["class"], each.get("name"), each.get("colour"), each["n_pixels"])
                 for each in summary["classes"]
@@ -116,6 +116,35 @@ class PhaseFolder:
 
 def _row(label: int, name: str | None, colour: str | None, n_pixels: int) -> ClassRow:
     return ClassRow(label, n_pixels, 0.0, None, name=name, colour=colour)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """The summary of a result.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none.
+    """
+    if not (folder / "summary.json").is_file():
+        raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+    return read_json(folder / "summary.json")
+
+
+def labels_path(folder: Path) -> Path:
+    """The label map of a result: a file, or a folder where the image was one."""
+    zarr = folder / "labels.zarr"
+    return zarr if zarr.exists() else folder / "labels.tif"
+
+
+def open_original(path: Path, summary: dict[str, Any]) -> Micrograph | LargeMicrograph:
+    """The micrograph in `path`, read as the one of this summary was; it may be another one."""
+    return open_micrograph(
+        path,
+        page=summary["page"],
+        pixel_size=summary["pixel_size_um"],
+        crop_bottom=summary["cropped_bottom"],
+    )
 
 
 def find_results(paths: Iterable[Path]) -> list[Path]:

@@ -20,12 +20,12 @@ from nital.errors import InputError
 from nital.estimator import Segmenter, opener
 from nital.exports import write_geojson, write_parquet, write_rois
 from nital.fast import CENTRE_COLUMNS
-from nital.files import read_columns, read_json, read_labels, read_micrograph, write_table
-from nital.folders import PhaseFolder
+from nital.files import read_columns, read_labels, write_table
+from nital.folders import PhaseFolder, labels_path, open_original, read_summary
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.model import ClassName, Model
-from nital.model_files import check_new, read_model, write_model
+from nital.model_files import read_model, write_model
 from nital.regions import tabulate_regions
 from nital.render import save_figure, superpixel_figure
 from nital.results import (
@@ -41,7 +41,7 @@ from nital.results import (
 from nital.segmentation import FineClasses, Segmentation
 from nital.segmenter import resolve, segment
 from nital.settings import Settings
-from nital.storage import Journal, staged
+from nital.storage import Journal, check_new, staged
 from nital.studies import RUN_FIELDS, Key, Run, execute, key_of, plan
 
 if TYPE_CHECKING:
@@ -293,37 +293,34 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
     InputError
         If there are no fine classes, or the micrograph is missing or another one.
     """
-    if not (folder / "summary.json").is_file():
-        raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+    summary = read_summary(folder)
     if not (folder / "fine.tif").is_file():
         raise InputError(
             f"{folder}: holds no fine classes; paper mode and images of more than"
             f" {LARGE_PIXELS:,} pixels have none: segment again in fast mode, or a part"
         )
-    summary = read_json(folder / "summary.json")
     path = image or Path(summary["image"])
     if not path.exists():
         raise InputError(f"{path}: the micrograph of {folder} is not there; say where with --image")
-    micrograph = read_micrograph(
-        path,
-        page=summary["page"],
-        pixel_size=summary["pixel_size_um"],
-        crop_bottom=summary["cropped_bottom"],
-    )
-    joined = "labels.zarr" if (folder / "labels.zarr").exists() else "labels.tif"
-    fine, labels = (read_labels(folder / name).astype(np.uint16) for name in ("fine.tif", joined))
-    if micrograph.sha256 != summary["sha256"] or micrograph.shape != fine.shape:
+    micrograph, joined = open_original(path, summary), labels_path(folder)
+    fine, labels = (read_labels(each).astype(np.uint16) for each in (folder / "fine.tif", joined))
+    if (
+        not isinstance(micrograph, Micrograph)
+        or micrograph.sha256 != summary["sha256"]
+        or micrograph.shape != fine.shape
+    ):
         raise InputError(
             f"{path}: not the micrograph that {folder} was made from; name that with --image, or"
             " segment again"
         )
-    counts = read_columns(folder / "fine.csv", ("n_pixels",))[:, 0]
-    centres = read_columns(folder / "fine.csv", CENTRE_COLUMNS)
+    table = read_columns(folder / "fine.csv", ("n_pixels", *CENTRE_COLUMNS))
+    counts, centres = table[:, 0], table[:, 1:]
     n = max(len(counts), int(fine.max()))
     statistics = measure_regions(micrograph.pixels, fine, n)
     if labels.shape != fine.shape or not np.array_equal(statistics.areas, counts):
         raise InputError(
-            f"{folder}: fine.tif, fine.csv and {joined} are not as they were written; segment again"
+            f"{folder}: fine.tif, fine.csv and {joined.name} are not as they were written; segment"
+            " again"
         )
     return OpenedResult(
         micrograph, FineClasses(fine, statistics, ClassTree(centres, statistics)), labels
@@ -481,9 +478,11 @@ def export_regions(field: PhaseFolder, kinds: Sequence[str], *, force: bool = Fa
     files = {kind: EXPORT_FILES[kind] for kind in kinds}
     names, colours, size = field.phases, field.colours, field.pixel_size
     with staged(field.folder, tuple(files.values()), force=force) as aside:
-        columns = tabulate_regions(field.labels, pixel_size=size)
-        phases = np.array(["", *names])[columns.pop("class")]
-        table = {"phase": phases.tolist(), **columns}
+        table: dict[str, Any] = {}
+        if {"csv", "parquet"} & set(kinds):
+            columns = tabulate_regions(field.labels, pixel_size=size)
+            phases = np.array(["", *names])[columns.pop("class")]
+            table = {"phase": phases.tolist(), **columns}
         for kind, name in files.items():
             if kind == "csv":
                 rows = zip(*table.values(), strict=True)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from nital.classes import ClassTree
 from nital.criteria import RegionStatistics
-from nital.errors import InputError, OutputError
+from nital.errors import InputError
 from nital.features import CHANNELS, GreyLevels
 from nital.model import ClassName, Model
 from nital.sampling import Exposure, FeatureSpace
 from nital.settings import Settings
-from nital.storage import write_whole, writing
+from nital.storage import check_new, write_whole, writing
 
 FORMAT = "nital model"
 VERSION = 1
@@ -73,20 +73,6 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, save(contiguous, {_KEY: json.dumps(described)}))
-
-
-def check_new(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file without being told to.
-
-    Raises
-    ------
-    OutputError
-        If there is one, and `force` is false.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: a folder is in the way; name another --out")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: is there already; use --force to replace it, or another --out")
 
 
 def read_model(path: Path) -> Model:

@@ -20,14 +20,12 @@ from PIL import Image
 from nital import __version__
 from nital.errors import InputError, reason_of
 from nital.files import read_json
-from nital.folders import PhaseFolder
-from nital.large import open_micrograph
-from nital.model_files import check_new
+from nital.folders import PhaseFolder, open_original
 from nital.render import percent
 from nital.results import OVERLAY_SIDE
 from nital.segmentation import Likeness
 from nital.specimen import GRID, Field, Specimen, measure_specimen
-from nital.storage import write_whole, writing
+from nital.storage import check_new, write_whole, writing
 
 SINGLE_SIDE = 1000
 """Pictures of a single result are at most so many pixels wide and high."""
@@ -297,12 +295,7 @@ def _read_original(summary: dict[str, Any]) -> Image.Image:
     path = Path(summary["image"])
     if not path.exists():
         raise InputError(f"there is no {path}")
-    micrograph = open_micrograph(
-        path,
-        page=summary["page"],
-        pixel_size=summary["pixel_size_um"],
-        crop_bottom=summary["cropped_bottom"],
-    )
+    micrograph = open_original(path, summary)
     if micrograph.sha256 != summary["sha256"] or list(micrograph.shape) != summary["shape"]:
         raise InputError(f"{path} is not what was segmented, its SHA-256 or its size is another")
     pixels = micrograph.reduced(-(-max(micrograph.shape) // OVERLAY_SIDE))

@@ -108,6 +108,20 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
+def check_new(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file without being told to.
+
+    Raises
+    ------
+    OutputError
+        If there is one, and `force` is false.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder is in the way; name another --out")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: is there already; use --force to replace it, or another --out")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file aside, then rename it: a reader finds all of it or none."""
     aside = path.with_name(f".{path.name}.part")
