@@ -79,7 +79,8 @@ def find_images(folder: Path, out: Path, pattern: str = "*") -> list[Path]:
     ]
     if not found:
         raise InputError(
-            f"{folder}: no micrograph {pattern} in it ({', '.join(SUFFIXES)}); check the folder"
+            f"{folder}: no micrograph in it ({', '.join(SUFFIXES)}) whose name is like {pattern};"
+            " check the folder"
         )
     return found
 
@@ -127,12 +128,17 @@ def fit_batch(
     """
     path = out / MODEL
     if path.exists() and not force:
-        known = read_model(path).settings
-        wanted = Settings(n_classes=n_classes, seed=seed, scale=scale, repeats=1)
+        known = asdict(read_model(path).settings)
+        wanted = asdict(Settings(n_classes=n_classes, seed=seed, scale=scale, repeats=1))
         if known != wanted:
+            others = ", ".join(
+                f"{name} {value}, not {wanted[name]}"
+                for name, value in known.items()
+                if value != wanted[name]
+            )
             raise OutputError(
-                f"{path}: has {known}, not {wanted}; go on with it by --model {path}, name another"
-                " --out, or start anew with --force"
+                f"{path}: has {others}; go on with it by --model {path}, name another --out, or"
+                " start anew with --force"
             )
         return KnownModel.read(path)
     run_all = map if executor is None else executor.map

@@ -87,7 +87,8 @@ def batch(
         if len(failed) < len(outcomes):
             console.print_files(out, [TABLE])
     for each in failed:
-        console.say_error(f"{each.image}: {each.reason}")
+        named = each.image in each.reason
+        console.say_error(each.reason if named else f"{each.image}: {each.reason}")
     if failed:
         console.say_error(f"{len(failed)} of {len(outcomes)} images failed")
         raise typer.Exit(2 if len(failed) == len(outcomes) else 1)
