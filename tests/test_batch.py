@@ -149,7 +149,9 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
         Batch(tasks, out, other, HOW)
     with pytest.raises(OutputError, match=r"holds another study .pixel_size None there, 0\.5 now"):
         Batch(tasks, out, fitted(folder, out), HOW | {"pixel_size": 0.5})
-    with pytest.raises(OutputError, match=r"model\.nital: has n_classes 2, not 3; go on with it by --model "):
+    with pytest.raises(
+        OutputError, match=r"model\.nital: has n_classes 2, not 3; go on with it by --model "
+    ):
         fit_batch(images, out, n_classes=3, seed=0, scale="fine", exposure="same")
     found = Batch(tasks, out, other, HOW, force=True).finish()
     assert set(statuses(found).values()) == {"done"}
