@@ -178,7 +178,7 @@ def test_a_study_says_where_maps_have_other_numbers_of_classes(
 def test_bars_are_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with console.segmentation_bar("a[1].png", 3) as (on_step, on_rows):
         on_step(Step(1, 4, 0.5))
-        on_rows(2, 8)
+        on_rows(2, np.zeros((8, 8), np.uint8))
     with console.run_bar(2, 1) as on_run:
         on_run(run_of(2, 20, 9, 0, 1.0))
     said = capsys.readouterr()
@@ -203,7 +203,7 @@ def test_bars_show_names_as_they_are_on_a_terminal(screen: io.StringIO) -> None:
 def test_the_bar_of_the_training_becomes_that_of_the_rows(screen: io.StringIO) -> None:
     with console.segmentation_bar("a[red].png", 3) as (on_step, on_rows):
         on_step(Step(3, 4, 0.5))
-        on_rows(128, 700)
+        on_rows(128, np.zeros((700, 8), np.uint8))
     last = screen.getvalue().rsplit("a[red].png", 1)[1]
     assert last.startswith(": rows labelled")
     assert "128/700" in last

@@ -116,7 +116,6 @@ def test_scikit_learn_clones_it(fitted: Segmenter) -> None:
     [
         ({"n_classes": 1}, "n_classes 1: too small"),
         ({"n_classes": 25}, "ask for at most 24"),
-        ({"n_classes": "auto"}, "a model needs fast mode, a number of classes"),
         ({"seed": -1}, "seed -1"),
         ({"scale": "huge"}, "scale 'huge': unknown"),
         ({"exposure": "dark"}, "exposure 'dark': unknown"),

@@ -82,7 +82,8 @@ def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) ->
     image = micrograph()
     sample = take_sample(image, "fine")
     out, rows = np.zeros(image.shape, np.uint8), []
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)], out, rows.append)
+    centres = [find_centres(sample.values, 0)]
+    (fine,) = find_fine_classes(image, sample, centres, out, lambda done, _: rows.append(done))
     assert fine.labels is out
     assert rows == [60, 60, 120, 120]
     # Blocks with all of a small image around them have its features.

@@ -211,7 +211,7 @@ def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
     values = (255 * steel(5)).round().astype(np.uint8)
     large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
     out, rows = np.zeros(values.shape, np.uint8), []
-    found = of_steel().segment(large, out=out, on_rows=rows.append)
+    found = of_steel().segment(large, out=out, on_rows=lambda done, _: rows.append(done))
     assert found.labels is out
     assert (found.fine, found.pixels, rows) == (None, None, [STEEL_SIDE])
     assert (out == labels_of(of_steel(), values)).all()
@@ -235,9 +235,7 @@ def test_no_micrograph_is_an_error() -> None:
         fitted([])
 
 
-@pytest.mark.parametrize(
-    "settings", [Settings(mode="paper"), Settings(n_classes="auto"), Settings(repeats=2)]
-)
+@pytest.mark.parametrize("settings", [Settings(mode="paper"), Settings(repeats=2)])
 def test_settings_that_no_model_has_are_refused(settings: Settings) -> None:
     with pytest.raises(SettingError, match="a model needs fast mode"):
         fit_model(opened([field(DARK, MID)]), settings)

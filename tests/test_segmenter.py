@@ -428,7 +428,9 @@ def test_watching_does_not_alter_a_fast_result(
 ) -> None:
     steps: list[Step] = []
     rows: list[int] = []
-    watched = segment(steel.image, settings=TWO, on_step=steps.append, on_rows=rows.append)
+    watched = segment(
+        steel.image, settings=TWO, on_step=steps.append, on_rows=lambda done, _: rows.append(done)
+    )
     assert steps == []
     assert rows == [96]
     assert same_result(watched, result)
@@ -472,7 +474,7 @@ def test_blocks_give_nearly_the_labels_of_the_whole(request: pytest.FixtureReque
     whole = segment(BLOCKS.image, settings=TWO)
     request.getfixturevalue("small_blocks")
     rows: list[int] = []
-    found = segment(BLOCKS.image, settings=TWO, on_rows=rows.append)
+    found = segment(BLOCKS.image, settings=TWO, on_rows=lambda done, _: rows.append(done))
     assert rows == [50, 50, 100, 100, 150, 150]
     assert (found.labels == whole.labels).mean() > 0.98
     assert compare(found.labels, BLOCKS.truth).mean_iou > 0.9

@@ -1,11 +1,12 @@
 """Classes: how many become few, their order from the darkest to the brightest, their table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.criteria import RegionStatistics
+from nital.criteria import Criteria, RegionStatistics, criteria_of
 from nital.micrograph import LUMINANCE
 
 TINY_FRACTION = 0.001
@@ -55,6 +56,18 @@ class ClassTree:
         """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
         return number_classes(self.centres, self.statistics, n_classes)
 
+    def criteria(self, n_classes: int) -> Criteria:
+        """F, F' and Q of the classes of that cut, each of them a region."""
+        return criteria_of(self.statistics.joined(self.numbers(n_classes)))
+
+    def halves(self, members: Sequence[int]) -> NDArray[np.int64]:
+        """Where the tree divides a class of these fine classes, numbered from 1: a 1 or a 2 each.
+
+        However small a half is: whoever asks for it wants to see it.
+        """
+        index = np.asarray(members) - 1
+        return join_classes(self.centres[index], self.statistics.areas[index], 2, least=0)
+
 
 def order_labels(
     raw: NDArray[np.int64], grey: NDArray[np.float32], excluded: NDArray[np.bool_]
@@ -96,13 +109,17 @@ def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
 
 
 def join_classes(
-    centres: NDArray[np.floating], areas: NDArray[np.floating], n_classes: int
+    centres: NDArray[np.floating],
+    areas: NDArray[np.floating],
+    n_classes: int,
+    *,
+    least: float = TINY_FRACTION,
 ) -> NDArray[np.int64]:
     """Join classes, two at a time, until `n_classes` are left, and none of them is tiny.
 
     Each time the two are joined whose union adds least to the squared error of the features
     (Ward 1963), a class counting with the power `AREA_POWER` of its area. As long as a class has
-    less than `TINY_FRACTION` of the area, the smallest is one of the two: a few odd pixels are no
+    less than `least` of the area, the smallest is one of the two: a few odd pixels are no
     constituent, however odd.
 
     Parameters
@@ -113,6 +130,8 @@ def join_classes(
         In pixels; those without a pixel are passed over.
     n_classes : int
         How many to leave. Fewer are, where there are fewer to begin with or one would be tiny.
+    least : float
+        Share of the area, 0 to 1, below which a class is tiny.
 
     Returns
     -------
@@ -125,7 +144,7 @@ def join_classes(
     means, sizes = centres[live].astype(np.float64), areas[live].astype(np.float64)
     while len(sizes) > 1:
         smallest = int(np.argmin(sizes))
-        tiny = sizes[smallest] < TINY_FRACTION * sizes.sum()
+        tiny = sizes[smallest] < least * sizes.sum()
         if len(sizes) <= n_classes and not tiny:
             break
         i, j = _cheapest_union(means, sizes, smallest if tiny else None)

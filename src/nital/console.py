@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nital.batch import Outcome
     from nital.classes import ClassRow
     from nital.criteria import Criteria
+    from nital.fast import OnRows
     from nital.model import Model
     from nital.phases import PhaseMap
     from nital.segmentation import Segmentation
@@ -69,10 +70,10 @@ def say_note(message: str) -> None:
 @contextmanager
 def segmentation_bar(
     name: str, max_iterations: int
-) -> Iterator[tuple["Callable[[Step], None]", "Callable[[int, int], None]"]]:
+) -> Iterator[tuple["Callable[[Step], None]", "OnRows"]]:
     """A bar over the iterations of a training, or over the rows that are labelled.
 
-    Yields what to call after each iteration, and with the rows done and all rows.
+    Yields what to call after each iteration, and with the rows done and the map.
     """
     with _progress(TimeElapsedColumn()) as progress:
         task = progress.add_task(escape(name), total=max_iterations)
@@ -81,9 +82,9 @@ def segmentation_bar(
             text = f"{escape(name)}: {step.n_classes} classes, loss {step.loss:.3f}"
             progress.update(task, completed=step.iteration, description=text)
 
-        def on_rows(done: int, n_rows: int) -> None:
+        def on_rows(done: int, labels: "NDArray[np.uint8]") -> None:
             text = f"{escape(name)}: rows labelled"
-            progress.update(task, completed=done, total=n_rows, description=text)
+            progress.update(task, completed=done, total=len(labels), description=text)
 
         yield on_step, on_rows
 

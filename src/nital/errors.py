@@ -28,6 +28,10 @@ class OutputError(NitalError, OSError):
     """A result that can't be written, or that would overwrite another."""
 
 
+class Stopped(NitalError):  # noqa: N818: like StopIteration, it is no error
+    """Raised by a callback to end the work under way; what there is by then becomes the result."""
+
+
 @contextmanager
 def damage_told(path: object, rows: slice) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged rows of a file into an InputError."""

@@ -36,8 +36,8 @@ class Segmenter:
 
     Parameters
     ----------
-    n_classes : int
-        2 to 24.
+    n_classes : int or "auto"
+        2 to 24, or as many as the criterion F prefers.
     seed : int
         Where clustering starts.
     scale : {"fine", "medium", "coarse"}
@@ -64,7 +64,7 @@ class Segmenter:
 
     def __init__(
         self,
-        n_classes: int = 3,
+        n_classes: int | str = 3,
         *,
         seed: int = FAST.seed,
         scale: str = FAST.scale,

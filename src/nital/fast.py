@@ -15,6 +15,7 @@ from nital.agreement import table_of
 from nital.classes import ClassTree, number_classes
 from nital.clustering import nearest, squared_distances
 from nital.criteria import RegionStatistics, measure_regions
+from nital.errors import Stopped
 from nital.features import CHANNELS
 from nital.micrograph import Source
 from nital.sampling import DISTANCE, FeatureSpace, blocks
@@ -31,6 +32,7 @@ _EVERY = 8
 """Distances are measured in every so many rows."""
 
 Floats = NDArray[np.float32]
+OnRows = Callable[[int, NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,16 @@ class ClusterMap:
     distance: float
     """Mean squared distance of a pixel from its centre, in some of the rows."""
 
+    stopped: bool = False
+    """Whether `on_rows` ended it: the rest of the labels are 0."""
+
 
 def find_clusters(
     source: Source,
     space: FeatureSpace,
     centres: Sequence[Floats],
     out: NDArray[np.uint8] | None = None,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> list[ClusterMap]:
     """The nearest centre of every pixel, for each set of them; the features are found once.
 
@@ -64,17 +69,18 @@ def find_clusters(
     centres : sequence of (k, channels)
         As from `find_centres`, one for each repeat.
     out : (rows, cols), uint8, optional
-        Where the labels go, of a single one.
+        Where the labels go, of a single one; all 0.
     on_rows : callable, optional
-        Called with the number of rows that are done.
+        Called with the number of rows that are done, and the first map as far as it is. `Stopped`,
+        raised by it, ends the work: what is not labelled by then stays 0.
     """
-    labels = [np.empty(source.shape, np.uint8) if out is None else out for _ in centres]
+    labels = [np.zeros(source.shape, np.uint8) if out is None else out for _ in centres]
     measured = [
         RegionStatistics(np.zeros(len(own)), np.zeros((len(own), 3)), np.zeros(len(own)))
         for own in centres
     ]
     pairs = [np.zeros((len(own) + 1,) * 2, np.int64) for own in centres]
-    distance, n_measured = np.zeros(len(centres)), 0
+    distance, n_measured, stopped = np.zeros(len(centres)), 0, False
     view = space.view(source)
     for window in blocks(source.shape):
         features = space.features(view, window)
@@ -89,9 +95,14 @@ def find_clusters(
             pairs[i] += _count_pairs(cluster, len(own) + 1)
             distance[i] += squared_distances(some, own).sum(dtype=np.float64)
         if on_rows is not None:
-            on_rows(window[0].stop)
+            try:
+                on_rows(window[0].stop, labels[0])
+            except Stopped:
+                stopped = True
+                break
     means = (distance / max(1, n_measured)).tolist()
-    return [ClusterMap(*each) for each in zip(labels, measured, pairs, means, strict=True)]
+    found = zip(labels, measured, pairs, means, strict=True)
+    return [ClusterMap(*each, stopped=stopped) for each in found]
 
 
 def find_fine_classes(
@@ -99,7 +110,7 @@ def find_fine_classes(
     space: FeatureSpace,
     centres: Sequence[Floats],
     out: NDArray[np.uint8] | None = None,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> list[FineClasses]:
     """Fine classes of an image for each clustering. Parameters: as for `find_clusters`."""
     found = []
@@ -108,7 +119,7 @@ def find_fine_classes(
     ):
         number, tree = join_clusters(own, clusters.statistics, clusters.pairs)
         renumber(clusters.labels, np.append(0, number), clusters.labels)
-        found.append(FineClasses(clusters.labels, tree.statistics, tree))
+        found.append(FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped))
     return found
 
 

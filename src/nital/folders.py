@@ -35,8 +35,8 @@ class PhaseFolder:
 
     @property
     def name(self) -> str:
-        """Of the field: that of its folder."""
-        return self.folder.resolve().name  # that of "." is empty
+        """Of the field: what people call it, else that of its folder."""
+        return name_of(self.folder, self.summary)
 
     @property
     def pixel_size(self) -> float | None:
@@ -129,6 +129,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
     if not (folder / "summary.json").is_file():
         raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
     return read_json(folder / "summary.json")
+
+
+def name_of(folder: Path, summary: dict[str, Any]) -> str:
+    """What a field is called."""
+    given: str | None = summary.get("name")
+    return given or folder.resolve().name  # the name of "." is empty
 
 
 def labels_path(folder: Path) -> Path:

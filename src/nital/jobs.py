@@ -19,7 +19,7 @@ from nital.criteria import measure_regions
 from nital.errors import InputError
 from nital.estimator import Segmenter, opener
 from nital.exports import write_geojson, write_parquet, write_rois
-from nital.fast import CENTRE_COLUMNS
+from nital.fast import CENTRE_COLUMNS, OnRows
 from nital.files import read_columns, read_labels, write_table
 from nital.folders import PhaseFolder, labels_path, open_original, read_summary
 from nital.large import LARGE_PIXELS, open_micrograph
@@ -108,7 +108,7 @@ def segment_file(
     crop_bottom: int | None = None,
     force: bool = False,
     on_step: "Callable[[Step], None] | None" = None,
-    on_rows: Callable[[int, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> SegmentedFile:
     """Segment one file into one folder (`docs/files.md` says what is in it).
 
@@ -125,7 +125,7 @@ def segment_file(
     force : bool
         Whether a result that is in `folder` already may be replaced.
     on_step, on_rows : callable, optional
-        Called after each iteration; and with the rows labelled so far, and all rows.
+        As for `nital.segment`.
 
     Raises
     ------
@@ -135,16 +135,16 @@ def segment_file(
     micrograph = open_micrograph(image, page=page, pixel_size=pixel_size, crop_bottom=crop_bottom)
     truth = None if reference is None else _read_reference(reference, micrograph, ignore)
     settings = resolve(settings, micrograph)
-    n_rows = micrograph.shape[0]
     # What was made of an older result does not belong to this one.
     owned = (*RESULT_FILES, *FINE_FILES, *PHASE_FILES, *DERIVED_FILES)
     with staged(folder, owned, force=force) as aside:
         out = _room_on_disk(aside, micrograph)
-        told = None if on_rows is None else lambda done: on_rows(done, n_rows)
         if model is None:
-            result = segment(micrograph, settings=settings, out=out, on_step=on_step, on_rows=told)
+            result = segment(
+                micrograph, settings=settings, out=out, on_step=on_step, on_rows=on_rows
+            )
         else:
-            result = model.model.segment(micrograph, out=out, on_rows=told)
+            result = model.model.segment(micrograph, out=out, on_rows=on_rows)
         agreement = None if truth is None else compare(result.labels, truth, ignore=ignore)
         summary = summarise(
             result,
@@ -170,7 +170,7 @@ def fit_files(
     images: Sequence[Path],
     out: Path,
     *,
-    n_classes: int,
+    n_classes: int | str,
     seed: int,
     scale: str,
     exposure: str,
@@ -223,7 +223,7 @@ def name_classes(
     if phases is not None:
         model = model.regrouped(phases)
     model = model.named({number: ClassName(name) for number, name in names.items()})
-    known = {each.name for each in model.names.values()}
+    known = {each.name for each in model.names.values() if each.name is not None}
     for name in colours:
         if name not in known:
             raise InputError(
@@ -232,7 +232,7 @@ def name_classes(
             )
     model = model.named(
         {
-            number: ClassName(each.name, colours.get(each.name, each.colour))
+            number: ClassName(each.name, colours.get(each.name or "", each.colour))
             for number, each in model.names.items()
         }
     )

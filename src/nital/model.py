@@ -18,13 +18,21 @@ from numpy.typing import NDArray
 from nital.agreement import table_of
 from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
 from nital.clustering import find_centres, nearest, squared_distances
-from nital.criteria import measure_regions
+from nital.criteria import RegionStatistics, measure_regions
 from nital.errors import InputError, SettingError
-from nital.fast import ClusterMap, find_clusters, join_clusters
+from nital.fast import ClusterMap, OnRows, find_clusters, join_clusters
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.phases import number_fine_classes
-from nital.sampling import FeatureSpace, Opener, take_common_sample
-from nital.segmentation import FineClasses, Likeness, Segmentation, criteria_with, renumber
+from nital.sampling import CommonSample, FeatureSpace, Opener, blocks, take_common_sample
+from nital.segmentation import (
+    FineClasses,
+    Likeness,
+    Segmentation,
+    criteria_with,
+    curve_of,
+    lowest,
+    renumber,
+)
 from nital.settings import AUTO, Settings
 
 Floats = NDArray[np.float32]
@@ -46,12 +54,15 @@ _LEAST_SPREAD = 1e-6
 class ClassName:
     """What a person calls a class, and the colour they gave it."""
 
-    name: str
+    name: str | None
+    """None where it has a colour only."""
+
     colour: str | None = None
     """As `#0072b2`; None: that of its number in the palette."""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and self.name.strip()):
+        nameless = self.name is None and self.colour is not None
+        if not nameless and not (isinstance(self.name, str) and self.name.strip()):
             raise InputError(f"name {self.name!r}: not a name; use a text, as 'pearlite'")
         if self.colour is not None and not (
             isinstance(self.colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.colour)
@@ -121,7 +132,7 @@ class Model:
         found = dict(sorted({**self.names, **names}.items()))
         colours: dict[str, set[str]] = {}
         for each in found.values():
-            if each.colour is not None:
+            if each.name is not None and each.colour is not None:
                 colours.setdefault(each.name, set()).add(each.colour)
         for name, known in colours.items():
             if len(known) > 1:
@@ -146,21 +157,104 @@ class Model:
         if len(phases) < 2:
             raise InputError(f"{', '.join(phases)}: a single phase; name two or more")
         number = number_fine_classes(len(self.class_of), phases)
-        order = from_dark_to_bright(self.tree.statistics.joined(number))
-        names = {int(order[i]): ClassName(name) for i, name in enumerate(phases, start=1)}
+        return self.grouped(number, {i: ClassName(name) for i, name in enumerate(phases, start=1)})
+
+    def grouped(self, class_of: NDArray[np.int64], names: Mapping[int, ClassName]) -> "Model":
+        """The model with the fine classes put together otherwise.
+
+        Parameters
+        ----------
+        class_of : (n,)
+            The class of each fine class, from 1, in any order and with gaps; they are numbered anew
+            from the darkest to the brightest.
+        names : mapping
+            Of these classes.
+
+        Raises
+        ------
+        InputError
+            If there is a single class.
+        """
+        order = from_dark_to_bright(self.tree.statistics.joined(class_of))
+        if order.max() < 2:
+            raise InputError("a single class would be left; a model tells two or more apart")
+        kept = {int(order[i]): name for i, name in names.items() if i < len(order) and order[i]}
         return replace(
             self,
-            settings=replace(self.settings, n_classes=len(phases)),
-            class_of=order[number],
-            names=dict(sorted(names.items())),
+            settings=replace(self.settings, n_classes=int(order.max())),
+            class_of=order[class_of],
+            names=dict(sorted(kept.items())),
         )
+
+    def members(self, number: int) -> tuple[int, ...]:
+        """The fine classes of a class, from 1."""
+        return tuple((np.flatnonzero(self.class_of == number) + 1).tolist())
+
+    def at(self, n_classes: int) -> "Model":
+        """The model with its tree cut at another number of classes.
+
+        Classes that are made of the same fine classes as before keep their names.
+
+        Raises
+        ------
+        InputError
+            If there are not so many.
+        """
+        class_of = self.tree.numbers(n_classes)
+        if class_of.max() != n_classes:
+            raise InputError(
+                f"n_classes {n_classes}: the micrographs hold no more than {class_of.max()}"
+                " classes; ask for fewer"
+            )
+        old = {self.members(number): name for number, name in self.names.items()}
+        fine = [tuple((np.flatnonzero(class_of == i) + 1).tolist()) for i in range(n_classes + 1)]
+        return self.grouped(class_of, {i: old[own] for i, own in enumerate(fine) if own in old})
+
+    def joined(self, number: int, other: int) -> "Model":
+        """The model with class `other` put to `number`, whose name it gets.
+
+        Raises
+        ------
+        InputError
+            If a single class would be left.
+        """
+        return self.grouped(np.where(self.class_of == other, number, self.class_of), self.names)
+
+    def split(self, number: int) -> "Model":
+        """The model with a class divided in two, where its tree does; the larger keeps the name.
+
+        Raises
+        ------
+        InputError
+            If it is a single fine class.
+        """
+        members = np.array(self.members(number))
+        if len(members) < 2:
+            raise InputError(f"class {number}: a single fine class; it can't be divided further")
+        half = self.tree.halves(members.tolist())
+        areas = [self.tree.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
+        class_of = self.class_of.copy()
+        class_of[members[half == 1 + int(np.argmin(areas))] - 1] = self.class_of.max() + 1
+        return self.grouped(class_of, self.names)
+
+    def moved(self, fine: int, number: int | None) -> "Model":
+        """The model with a fine class put into another class; None: into one of its own.
+
+        Raises
+        ------
+        InputError
+            If a single class would be left.
+        """
+        class_of = self.class_of.copy()
+        class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
+        return self.grouped(class_of, self.names)
 
     def segment(
         self,
         micrograph: Micrograph | LargeMicrograph,
         *,
         out: NDArray[np.uint8] | None = None,
-        on_rows: Callable[[int], None] | None = None,
+        on_rows: OnRows | None = None,
     ) -> Segmentation:
         """Label a micrograph with the classes of the model; each keeps its number.
 
@@ -170,7 +264,7 @@ class Model:
         out : (rows, cols), uint8, optional
             Where the labels go; there are no fine classes in the result then.
         on_rows : callable, optional
-            Called with the number of rows that are done.
+            As for `nital.segment`.
 
         Returns
         -------
@@ -179,6 +273,21 @@ class Model:
             is from those that the model was fitted to.
         """
         start = time.perf_counter()
+        fine, likeness = self.find_fine_classes(micrograph, out=out, on_rows=on_rows)
+        found = self.join(micrograph, fine, likeness, out=out)
+        return replace(found, seconds={"labels": time.perf_counter() - start})
+
+    def find_fine_classes(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        on_rows: OnRows | None = None,
+    ) -> tuple[FineClasses, Likeness]:
+        """The fine classes of a micrograph, and how far it is from those fitted to.
+
+        Parameters: as for `segment`.
+        """
         (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
         if not clusters.statistics.areas.any():
             raise InputError(
@@ -187,10 +296,25 @@ class Model:
             )
         labels = clusters.labels
         renumber(labels, np.append(0, self.fine_of), labels)
-        fine = FineClasses(labels, clusters.statistics.joined(self.fine_of), self.tree)
+        statistics = clusters.statistics.joined(self.fine_of)
+        fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
+        return fine, self._likeness(clusters)
+
+    def join(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        fine: FineClasses,
+        likeness: Likeness,
+        *,
+        out: NDArray[np.uint8] | None = None,
+    ) -> Segmentation:
+        """The classes of a micrograph whose fine classes, those of this model, are known.
+
+        Parameters, result: as of `segment`; `fine` and `likeness` as found by it.
+        """
         classes = fine.statistics.joined(self.class_of)
-        joined = np.empty_like(labels) if out is None else out
-        renumber(labels, np.append(0, self.class_of), joined)
+        joined = np.empty_like(fine.labels) if out is None else out
+        renumber(fine.labels, np.append(0, self.class_of), joined)
         whole = isinstance(micrograph, Micrograph) and out is None
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
         return Segmentation(
@@ -198,11 +322,38 @@ class Model:
             classes=self._named(tabulate_classes(classes, absent=True)),
             criteria=criteria_with(self.settings.regions, classes, pixels, joined),
             settings=self.settings,
-            seconds={"labels": time.perf_counter() - start},
+            seconds={},
             members=(fine,) if whole else (),
             pixels=pixels if whole else None,
-            likeness=self._likeness(clusters),
+            likeness=likeness,
+            stopped=fine.stopped,
         )
+
+    def silhouette(
+        self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
+    ) -> None:
+        """How sure the class of each pixel is: how much nearer it is than any other.
+
+        The silhouette of Rousseeuw (1987), with the centres of clusters in place of their pixels:
+        1 - a / b, where a is the distance from the nearest centre and b that from the nearest one
+        of another class.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or LargeMicrograph
+        out : (rows, cols), uint8
+            Where it goes: 0 (between two classes) to 100 (on a centre), in per cent; 0 where a
+            pixel is excluded.
+        """
+        view, class_of = self.space.view(micrograph), self.class_of[self.fine_of - 1]
+        centres = [self.centres[class_of == number] for number in np.unique(class_of)]
+        for rows, cols in blocks(micrograph.shape):
+            features = self.space.features(view, (rows, cols))
+            excluded = micrograph.read_excluded(rows, cols)
+            for row, values, hidden in zip(out[rows, cols], features, excluded, strict=True):
+                each = np.sort([squared_distances(values, own) for own in centres], axis=0)
+                ratio = np.sqrt(each[0] / np.maximum(each[1], _LEAST_SPREAD))
+                row[:] = np.where(hidden, 0, np.round(100 * (1 - np.minimum(ratio, 1))))
 
     def _named(self, rows: Iterable[ClassRow]) -> tuple[ClassRow, ...]:
         named = {number: (each.name, each.colour) for number, each in self.names.items()}
@@ -224,6 +375,7 @@ def fit_model(
     *,
     exposure: str = "auto",
     run_all: Callable[..., Iterable[Any]] = map,
+    on_rows: OnRows | None = None,
 ) -> Model:
     """Find classes that several micrographs share.
 
@@ -234,13 +386,18 @@ def fit_model(
     images : sequence of callables
         Each opens a micrograph; they go to other processes where `run_all` does.
     settings : Settings
-        `n_classes`, `seed`, `scale` and `regions` count.
+        `n_classes`, `seed`, `scale` and `regions` count. `auto` classes: as many as have the
+        lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the model
+        is that of the first.
     exposure : {"auto", "same", "each"}
         `same`: a grey level means the same in all micrographs. `each`: they were exposed one by
         one, so brightness and contrast of each are brought in line first. `auto`: whichever makes
         the micrographs more alike, by the mean shift of their areas among the clusters.
     run_all : callable
         As `map`, or the `map` of an executor.
+    on_rows : callable, optional
+        As for `nital.segment`, while the micrographs are compared with the model: rows done, and
+        the fine classes as far as they are. Not through an executor.
 
     Raises
     ------
@@ -253,13 +410,10 @@ def fit_model(
         raise InputError("no micrograph to fit a model to; name one or more")
     if exposure not in EXPOSURES:
         raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
-    if settings.mode != "fast" or settings.n_classes == AUTO or settings.n_repeats != 1:
-        raise SettingError(
-            f"{settings}: a model needs fast mode, a number of classes and a single repeat"
-        )
-    settings = replace(settings, repeats=1)
+    if settings.mode != "fast" or settings.repeats not in (None, 1):
+        raise SettingError(f"{settings}: a model needs fast mode and a single repeat")
     aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
-    found = [_fit(images, settings, align, run_all) for align in aligned]
+    found = [_fit(images, settings, align, run_all, on_rows) for align in aligned]
     (model, shift), *others = found
     for other, with_other in others:
         if with_other < CLEARLY * shift:
@@ -272,17 +426,16 @@ def _fit(
     settings: Settings,
     align: bool,
     run_all: Callable[..., Iterable[Any]],
+    on_rows: OnRows | None,
 ) -> tuple[Model, float]:
     """A model, and the mean shift of the micrographs that it was fitted to."""
     sample = take_common_sample(images, settings.scale, align=align, run_all=run_all)
-    centres = find_centres(sample.values, settings.seed)
-    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
-    cluster = nearest(sample.values, centres) + 1
-    beside = nearest(sample.around, centres) + 1
-    n = len(centres)
-    clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
-    pairs = table_of(cluster, beside, n + 1)
-    fine_of, tree = join_clusters(centres, clusters, pairs + pairs.T)
+    centres, clusters, fine_of, tree = _cluster(sample, settings.seed)
+    n_classes = settings.n_classes
+    if n_classes == AUTO:
+        others = range(settings.seed + 1, settings.seed + settings.n_repeats)
+        n_classes = lowest(curve_of([tree, *(_cluster(sample, seed)[3] for seed in others)]))
+    settings = replace(settings, n_classes=n_classes, repeats=1)
     class_of = tree.numbers(int(settings.n_classes))
     if class_of.max() < int(settings.n_classes):
         raise InputError(
@@ -304,12 +457,34 @@ def _fit(
         names={},
     )
     chosen = np.linspace(0, len(images) - 1, min(COMPARED, len(images))).round().astype(int)
-    found = list(run_all(partial(_compare, model), [images[i] for i in chosen]))
+    compare = partial(_compare, model, on_rows=on_rows)
+    found = list(run_all(compare, [images[i] for i in chosen]))
     novelties, shifts = [each.novelty for each in found], [each.shift for each in found]
     return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
 
 
-def _compare(model: Model, open_image: Opener) -> Likeness:
+def _cluster(
+    sample: CommonSample, seed: int
+) -> tuple[Floats, RegionStatistics, NDArray[np.int64], ClassTree]:
+    """Centres, their clusters in the sample, the fine class of each, and their tree."""
+    centres = find_centres(sample.values, seed)
+    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
+    cluster = nearest(sample.values, centres) + 1
+    beside = nearest(sample.around, centres) + 1
+    n = len(centres)
+    clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
+    pairs = table_of(cluster, beside, n + 1)
+    return centres, clusters, *join_clusters(centres, clusters, pairs + pairs.T)
+
+
+def _compare(model: Model, open_image: Opener, on_rows: OnRows | None) -> Likeness:
     """How far one micrograph is from the model."""
-    (clusters,) = find_clusters(open_image(), model.space, [model.centres])
+    fine_of = np.append(0, model.fine_of).astype(np.uint8)
+
+    def on_clusters(done: int, labels: NDArray[np.uint8]) -> None:
+        if on_rows is not None:
+            on_rows(done, fine_of[labels])
+
+    told = None if on_rows is None else on_clusters
+    (clusters,) = find_clusters(open_image(), model.space, [model.centres], on_rows=told)
     return model._likeness(clusters)

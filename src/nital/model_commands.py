@@ -15,7 +15,7 @@ ModelFile = Annotated[Path, typer.Argument(help="A model that `nital fit` wrote.
 
 def fit(
     images: Annotated[list[Path], typer.Argument(help="Micrographs.", metavar="IMAGE...")],
-    n_classes: Annotated[int, typer.Option(help="How many classes to tell apart.")] = 3,
+    n_classes: arg.NClasses = str(FAST.n_classes),
     seed: arg.Seed = FAST.seed,
     scale: arg.Scale = FAST.scale,
     exposure: arg.Exposure = "auto",
@@ -38,7 +38,7 @@ def fit(
         model = fit_files(
             images,
             out,
-            n_classes=n_classes,
+            n_classes=arg.parse_n_classes(n_classes),
             seed=seed,
             scale=scale,
             exposure=exposure,

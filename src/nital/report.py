@@ -98,7 +98,8 @@ class FieldPage:
     @property
     def title(self) -> str:
         """Name of the micrograph."""
-        return Path(self.summary["image"]).name
+        given: str | None = self.summary.get("name")
+        return given or Path(self.summary["image"]).name
 
     @property
     def unit(self) -> str:

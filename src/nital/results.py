@@ -87,10 +87,12 @@ def summarise(
     page: int | None = None,
     agreement: Agreement | None = None,
     model: dict[str, Any] | None = None,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """The summary of a result, ready for JSON. `docs/files.md` explains each key.
 
-    `model`: path and SHA-256 of the model whose classes these are.
+    `model`: path and SHA-256 of the model whose classes these are. `name`: what people call the
+    field, where that is not the name of its folder.
     """
     summary: dict[str, Any] = {
         "image": str(source),
@@ -111,6 +113,10 @@ def summarise(
         "seconds": segmentation.seconds,
         "versions": versions(),
     }
+    if name is not None:
+        summary["name"] = name
+    if segmentation.stopped:
+        summary["stopped"] = True
     if segmentation.mean_agreement is not None:
         summary["mean_agreement"] = segmentation.mean_agreement
     if segmentation.likeness is not None:

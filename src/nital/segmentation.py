@@ -51,6 +51,9 @@ class FineClasses:
     tree: ClassTree
     """How they are joined; by their areas here, or in what a model was fitted to."""
 
+    stopped: bool = False
+    """Whether the labelling was ended before it was done."""
+
     @property
     def classes(self) -> tuple[ClassRow, ...]:
         """Area fraction and mean grey level of each."""
@@ -73,10 +76,6 @@ class FineClasses:
         number = self.tree.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
-
-    def criterion(self, n_classes: int) -> float:
-        """F of the map with so many classes, each of them a region."""
-        return criteria_of(self.statistics.joined(self.tree.numbers(n_classes))).F
 
 
 @dataclass(frozen=True)
@@ -167,6 +166,10 @@ class Segmentation:
     likeness: Likeness | None = None
     """Where the classes are those of a model."""
 
+    stopped: bool = False
+    """Whether the work was ended before it was done: what is not labelled then counts as
+    excluded."""
+
     @classmethod
     def of_fine(
         cls,
@@ -187,8 +190,8 @@ class Segmentation:
         seconds : dict
             Of what was done before.
         """
-        curve = None if settings.n_classes != AUTO else _curve(members)
-        n_classes = settings.n_classes if curve is None else min(curve, key=lambda k: curve[k][0])
+        curve = None if settings.n_classes != AUTO else curve_of([each.tree for each in members])
+        n_classes = settings.n_classes if curve is None else lowest(curve)
         maps = []
         for fine in members:
             labels = np.empty_like(fine.labels)
@@ -204,9 +207,13 @@ class Segmentation:
                 members=tuple(members),
                 pixels=pixels,
                 curve=curve,
+                stopped=members[0].stopped,
             )
         return replace(
-            cls.of_maps(maps, pixels, settings, seconds), members=tuple(members), curve=curve
+            cls.of_maps(maps, pixels, settings, seconds),
+            members=tuple(members),
+            curve=curve,
+            stopped=members[0].stopped,
         )
 
     @classmethod
@@ -292,6 +299,13 @@ class Segmentation:
             for row in self.classes
             if row.area_fraction < TINY_FRACTION and result_of_its_own
         ]
+        if self.stopped:
+            notes.append(
+                "stopped before it was done: the figures are those of the"
+                f" {100 - 100 * self.excluded_fraction:.1f} % of the pixels that have a class"
+                if self.training is None
+                else "stopped before training had ended"
+            )
         if self.likeness is not None and self.likeness.is_far:
             notes.append(_note_on_likeness(self.likeness))
         if self.n_superpixels is not None:
@@ -300,14 +314,19 @@ class Segmentation:
         return tuple(notes)
 
 
-def _curve(members: Sequence[FineClasses]) -> dict[int, tuple[float, float]]:
+def curve_of(trees: Sequence[ClassTree]) -> dict[int, tuple[float, float]]:
     """Mean and standard deviation of F over the repeats, for each number of classes."""
-    values = {k: [fine.criterion(k) for fine in members] for k in AUTO_NUMBERS}
-    several = len(members) > 1
+    values = {k: [tree.criteria(k).F for tree in trees] for k in AUTO_NUMBERS}
+    several = len(trees) > 1
     return {
         k: (float(np.mean(f)), float(np.std(f, ddof=1)) if several else math.nan)
         for k, f in values.items()
     }
+
+
+def lowest(curve: dict[int, tuple[float, float]]) -> int:
+    """The number of classes with the lowest mean F."""
+    return min(curve, key=lambda k: curve[k][0])
 
 
 def _notes_on_number(result: Segmentation) -> list[str]:

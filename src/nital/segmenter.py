@@ -12,7 +12,7 @@ from nital.classes import order_labels, tabulate_classes
 from nital.clustering import find_centres
 from nital.criteria import criteria_of, measure_regions
 from nital.errors import InputError, SettingError
-from nital.fast import find_fine_classes
+from nital.fast import OnRows, find_fine_classes
 from nital.micrograph import LargeMicrograph, Micrograph, Source
 from nital.sampling import Sample, take_sample
 from nital.segmentation import FineClasses, Segmentation, criteria_with
@@ -40,7 +40,7 @@ def segment(
     prepared: Prepared | None = None,
     out: NDArray[np.uint8] | None = None,
     on_step: "Callable[[Step], None] | None" = None,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Segmentation:
     """Tell the constituents of one micrograph apart, without labels.
 
@@ -61,8 +61,9 @@ def segment(
         Fast mode writes the labels here, as into a `numpy.memmap` where they would not fit into
         memory.
     on_step, on_rows : callable, optional
-        Called after each iteration, and with the number of rows that fast mode has labelled; they
-        can't alter the result.
+        Called after each iteration; and, in fast mode, with the number of rows that are labelled
+        and the map as far as it is. They can't alter the result, but end the work by raising
+        `nital.errors.Stopped`: what there is by then is the result, and its `notes` say so.
 
     Raises
     ------
@@ -192,6 +193,7 @@ def _join_in_place(
         criteria=criteria_of(classes),
         settings=settings,
         seconds=seconds,
+        stopped=fine.stopped,
     )
 
 
@@ -213,6 +215,7 @@ def _segment_as_paper(
         settings=settings,
         seconds={},
         training=training,
+        stopped=training.stop_reason == "stopped",
         n_superpixels=int(superpixels.max()) + 1,
     )
 

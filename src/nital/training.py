@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nital.errors import SettingError
+from nital.errors import SettingError, Stopped
 from nital.network import Network
 
 
@@ -36,7 +36,7 @@ class Training:
 
     steps: tuple[Step, ...]
     stop_reason: str
-    """What ended it: `n_classes` or `max_iterations`."""
+    """What ended it: `n_classes`, `max_iterations`, or `stopped`, by `on_step`."""
 
 
 def to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
@@ -127,7 +127,7 @@ def train(
         device, so on a GPU it is done seldom; an iteration that should have been the last is then
         found later, and its weights put back: the result is the same.
     on_step : callable, optional
-        Called after each iteration.
+        Called after each iteration; `Stopped`, raised by it, ends the training.
 
     Raises
     ------
@@ -186,6 +186,9 @@ def train(
         # Read late, it may turn out to have been the last.
         kept = [weight.detach().clone() for weight in weights] if read_every > 1 else []
         unread.append((in_use.sum(), loss.detach(), kept))
-        if (iteration % read_every == 0 or iteration == max_iterations) and read():
-            return Training(tuple(steps), "n_classes")
+        try:
+            if (iteration % read_every == 0 or iteration == max_iterations) and read():
+                return Training(tuple(steps), "n_classes")
+        except Stopped:
+            return Training(tuple(steps), "stopped")
     return Training(tuple(steps), "max_iterations")
