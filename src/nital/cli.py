@@ -15,6 +15,7 @@ import typer
 
 from nital import (
     __version__,
+    app_commands,
     batch_commands,
     model_commands,
     segment_commands,
@@ -158,6 +159,7 @@ app.command()(batch_commands.batch)
 app.command()(specimen_commands.phases)
 app.command()(specimen_commands.report)
 app.command()(specimen_commands.export)
+app.command("app")(app_commands.app)
 
 
 @app.command()

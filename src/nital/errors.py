@@ -28,7 +28,7 @@ class OutputError(NitalError, OSError):
     """A result that can't be written, or that would overwrite another."""
 
 
-class Stopped(NitalError):  # noqa: N818: like StopIteration, it is no error
+class Stopped(NitalError):  # noqa: N818 - like StopIteration
     """Raised by a callback to end the work under way; what there is by then becomes the result."""
 
 

@@ -1,7 +1,7 @@
 """Pictures: colours of the classes, overlays, and the figures of the paper."""
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,13 @@ OVERLAY_OPACITY = 0.5
 _DIMMED = 0.6
 
 # Okabe & Ito (2008): told apart by readers with any colour vision.
-_PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#56B4E9", "#D55E00")
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#d55e00")
 _GOLDEN_RATIO = 0.618034
 
 
 def class_colours(n_classes: int) -> NDArray[np.uint8]:
     """Colours of the labels 1..k: (k, 3), uint8. The first seven suit any colour vision."""
-    colours = [tuple(bytes.fromhex(name[1:])) for name in _PALETTE[:n_classes]]
+    colours = [tuple(bytes.fromhex(name[1:])) for name in PALETTE[:n_classes]]
     for i in range(n_classes - len(colours)):
         # Hues spread by the golden ratio stay apart, however many there are.
         rgb = colorsys.hsv_to_rgb(
@@ -50,6 +50,17 @@ def colours_of(classes: "Sequence[ClassRow]") -> NDArray[np.uint8]:
         found.setdefault(row.label if row.name is None else row.name, own)
     colours = [found[row.label if row.name is None else row.name] for row in classes]
     return np.array(colours, np.uint8).reshape(-1, 3)
+
+
+def hex_of(colour: NDArray[np.uint8]) -> str:
+    """(3,) -> `#0072b2`."""
+    return f"#{bytes(colour).hex()}"
+
+
+def spare_colours(taken: Collection[str | None]) -> list[str]:
+    """Colours, as `#0072b2`, that are not taken; those of the palette first."""
+    colours = map(hex_of, class_colours(len(taken) + len(PALETTE)))
+    return [colour for colour in colours if colour not in taken]
 
 
 def percent(share: float) -> str:

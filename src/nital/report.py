@@ -21,7 +21,7 @@ from nital import __version__
 from nital.errors import InputError, reason_of
 from nital.files import read_json
 from nital.folders import PhaseFolder, open_original
-from nital.render import percent
+from nital.render import hex_of, percent
 from nital.results import OVERLAY_SIDE
 from nital.segmentation import Likeness
 from nital.specimen import GRID, Field, Specimen, measure_specimen
@@ -250,7 +250,7 @@ def _read_page(folder: Path, side: int) -> FieldPage:
     """Measure a field, and make its pictures; errors as of `PhaseFolder.read`."""
     found = PhaseFolder.read(folder)
     field, summary = found.measure(), found.summary
-    colours = tuple(f"#{bytes(colour).hex()}" for colour in found.colours)
+    colours = tuple(hex_of(colour) for colour in found.colours)
     del found  # the map goes before the micrograph comes
     described = folder / "phases.json"
     merged = read_json(described) if described.is_file() else None

@@ -29,6 +29,7 @@ from nital.render import (
     contact_sheet,
     contour_figure,
     criteria_figure,
+    hex_of,
     overlay,
     percent,
     save_figure,
@@ -265,7 +266,7 @@ def class_rows(
             "n_pixels": row.n_pixels,
             "area_um2": None if pixel_size is None else f"{row.n_pixels * pixel_size**2:.6g}",
             "mean_grey": None if row.mean_grey is None else f"{row.mean_grey:.3f}",
-            "colour": f"#{bytes(colour).hex()}",
+            "colour": hex_of(colour),
         }
         for row, colour in zip(classes, colours, strict=True)
     ]

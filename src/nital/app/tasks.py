@@ -1,0 +1,331 @@
+"""What the worker does: open, segment, label, keep. The same functions as the commands call.
+
+A session is a folder:
+
+    uploads/001.tif     micrographs that were dropped on the page
+    shown/001/          what the viewer shows of each: micrograph-0.npy ..., labels.npy, sure.npy;
+                        fine.npz has the statistics of the fine classes
+    live.bin            the map under way, small
+    model.nital         as it was fitted
+    decided.nital       with what was decided since
+    results/001/        a folder of results, as `nital predict` writes it
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nital.agreement import Agreement, compare
+from nital.app.tiles import write_pyramid
+from nital.app.worker import Tell
+from nital.criteria import RegionStatistics
+from nital.errors import InputError
+from nital.files import read_labels
+from nital.folders import measure_folders
+from nital.jobs import KnownModel
+from nital.large import open_micrograph
+from nital.micrograph import LargeMicrograph, Micrograph
+from nital.model import Model, fit_model
+from nital.model_files import write_model
+from nital.report import write_report
+from nital.results import (
+    DERIVED_FILES,
+    RESULT_FILES,
+    summarise,
+    versions,
+    write_result,
+    write_specimen,
+)
+from nital.segmentation import FineClasses, Likeness
+from nital.settings import Settings
+from nital.specimen import Specimen
+from nital.storage import staged, write_whole, writing
+from nital.synthetic import synthesize
+
+LIVE = "live.bin"
+
+LIVE_SIDE = 1000
+"""The map under way is shown with so many rows and columns at most."""
+
+
+NOT_SURE = 255
+"""In the map of how sure the classes are: no class at all."""
+
+
+@dataclass(frozen=True)
+class FieldFile:
+    """A micrograph of a session, as the worker has to know it."""
+
+    number: int
+    name: str
+    path: Path
+    pixel_size: float | None
+    """Edge of a pixel in µm, as typed; None: what the file says."""
+
+    crop_bottom: int | None
+    """Rows cut off below; None: what the file says."""
+
+    def open(self) -> Micrograph | LargeMicrograph:
+        """The micrograph, by its own name; errors as of `open_micrograph`."""
+        return self._open(self.crop_bottom)
+
+    def open_whole(self) -> Micrograph | LargeMicrograph:
+        """With what is cut off."""
+        return self._open(0)
+
+    def _open(self, crop_bottom: int | None) -> Micrograph | LargeMicrograph:
+        try:
+            found = open_micrograph(self.path, pixel_size=self.pixel_size, crop_bottom=crop_bottom)
+        except InputError as error:
+            text = str(error).replace(str(self.path), self.name)
+            raise InputError(text.replace(self.path.name, self.name)) from error
+        return replace(found, name=self.name)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was found in a file."""
+
+    number: int
+    shape: tuple[int, int]
+    """(rows, cols), with what is cut off."""
+
+    cropped_bottom: int
+    pixel_size: float | None
+    """In µm; as typed, or as the file says."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is under way."""
+
+    text: str
+    done: float | None = None
+    """0 to 1, where it is known."""
+
+    field: int | None = None
+    """The micrograph that it is done to."""
+
+    live: "Live | None" = None
+
+
+@dataclass(frozen=True)
+class Live:
+    """The map under way, in `live.bin`."""
+
+    number: int
+    """Of the picture, from 1."""
+
+    rows: int
+    cols: int
+    """Of the picture; it shows the whole micrograph, without what is cut off."""
+
+    n_fine: int
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What came of one micrograph."""
+
+    number: int
+    areas: tuple[float, ...]
+    """Pixels of each fine class."""
+
+    excluded_fraction: float
+    is_far: bool
+    """Whether it is unlike those that the model was fitted to."""
+
+    stopped: bool
+
+
+def shown_in(session: Path, number: int) -> Path:
+    """The folder of what the viewer shows of a micrograph."""
+    return session / "shown" / f"{number:03}"
+
+
+def result_in(session: Path, number: int) -> Path:
+    """The folder of results of a micrograph."""
+    return session / "results" / f"{number:03}"
+
+
+def open_field(tell: Tell, session: Path, field: FieldFile) -> Opened:
+    """Read a micrograph, and write what the viewer shows of it."""
+    tell(Stage(f"opening {field.name}", field=field.number))
+    said = field.open()
+    whole = said if not said.cropped_bottom else field.open_whole()
+    tell.check()
+    folder = shown_in(session, field.number)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_pyramid(folder, whole)
+    return Opened(field.number, whole.shape, said.cropped_bottom, said.pixel_size)
+
+
+def make_synthetic(tell: Tell, path: Path) -> None:
+    """Write a synthetic micrograph of ferrite and pearlite."""
+    made = synthesize((768, 1024), {"ferrite": 0.65, "pearlite": 0.35}, grain_size=48, seed=0)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.round(255 * made.image).astype(np.uint8)).save(path)
+
+
+def segment_fields(
+    tell: Tell,
+    session: Path,
+    fields: Sequence[FieldFile],
+    settings: Settings,
+    exposure: str,
+) -> int:
+    """Fit a model to all micrographs, and label each with it; how many could be labelled.
+
+    Sends `Stage` and, of each micrograph, `Labelled`. What is done when it is stopped is kept.
+    """
+    tell(Stage("looking at grey levels and sizes"))
+    live = _LiveMap(tell, session, "finding classes", settings.n_classes)
+    model = fit_model(
+        [each.open for each in fields], settings, exposure=exposure, on_rows=live.show
+    )
+    with writing(session):
+        write_model(session / "model.nital", model, versions=versions(), force=True)
+    tell(model.settings)
+    return label_fields(tell, session, fields, session / "model.nital")
+
+
+def label_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: Path) -> int:
+    """Label micrographs with a model; messages as of `segment_fields`."""
+    model = KnownModel.read(path).model
+    for place, field in enumerate(fields):
+        text = f"labelling {field.name}"
+        live = _LiveMap(tell, session, text, model.settings.n_classes, field.number, model)
+        live.share = (place / len(fields), 1 / len(fields))
+        tell(_label(session, field, model, live))
+    return len(fields)
+
+
+class _LiveMap:
+    """Shows a map while it is made."""
+
+    def __init__(
+        self,
+        tell: Tell,
+        session: Path,
+        text: str,
+        n_classes: int | str,
+        field: int | None = None,
+        model: Model | None = None,
+    ) -> None:
+        self._tell, self._session, self._text, self._field = tell, session, text, field
+        self._fine_of = None if model is None else np.append(0, model.fine_of).astype(np.uint8)
+        self._n_shown = 0
+        self.share = (0.0, 1.0)
+
+    def show(self, done: int, labels: NDArray[np.uint8]) -> None:
+        """As `on_rows` of `nital.segment`."""
+        self._tell.check()
+        step = -(-max(labels.shape) // LIVE_SIDE)
+        small = labels[::step, ::step]
+        if self._fine_of is not None:  # while they are found they are clusters
+            small = self._fine_of[small]
+        self._n_shown += 1
+        write_whole(self._session / LIVE, small.tobytes())
+        start, width = self.share
+        rows, cols = small.shape
+        live = Live(self._n_shown, rows, cols, int(small.max()))
+        self._tell(Stage(self._text, start + width * done / len(labels), self._field, live))
+
+
+def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Labelled:
+    """Write the fine classes of one micrograph, for the viewer and for what is kept."""
+    micrograph, folder = field.open(), shown_in(session, field.number)
+    aside = folder / "labels.part.npy"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        out = np.lib.format.open_memmap(aside, "w+", np.uint8, micrograph.shape)
+        fine, likeness = model.find_fine_classes(micrograph, out=out, on_rows=live.show)
+        out.flush()
+        np.savez(
+            folder / "fine.npz",
+            areas=fine.statistics.areas,
+            means=fine.statistics.means,
+            errors=fine.statistics.errors,
+            likeness=np.array(list(asdict(likeness).values())),
+            stopped=fine.stopped,
+        )
+        aside.replace(folder / "labels.npy")
+    return Labelled(
+        number=field.number,
+        areas=tuple(fine.statistics.areas.tolist()),
+        excluded_fraction=1 - float(fine.statistics.areas.sum()) / out.size,
+        is_far=likeness.is_far,
+        stopped=fine.stopped,
+    )
+
+
+def find_silhouette(tell: Tell, session: Path, field: FieldFile, path: Path) -> float:
+    """Write how sure the class of each pixel is, for the viewer; its mean, 0 to 1."""
+    tell(Stage(f"how sure: {field.name}", field=field.number))
+    model, micrograph = KnownModel.read(path).model, field.open()
+    folder = shown_in(session, field.number)
+    aside = folder / "sure.part.npy"
+    with writing(folder):
+        out = np.lib.format.open_memmap(aside, "w+", np.uint8, micrograph.shape)
+        model.silhouette(micrograph, out=out)
+        labelled = np.load(folder / "labels.npy", mmap_mode="r") > 0
+        mean = float(out[labelled].mean(dtype=np.float64)) / 100
+        out[~labelled] = NOT_SURE
+        out.flush()
+        aside.replace(folder / "sure.npy")
+    return mean
+
+
+def keep_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: Path) -> Specimen:
+    """Write a folder of results for each micrograph, as `nital predict` does; measure them."""
+    known, folders = KnownModel.read(path), []
+    for place, field in enumerate(fields):
+        tell(Stage(f"measuring {field.name}", place / len(fields), field.number))
+        folders.append(_keep(session, field, known))
+    tell.check()
+    specimen = measure_folders(folders)
+    write_specimen(session / "results", specimen, force=True)
+    return specimen
+
+
+def _keep(session: Path, field: FieldFile, known: KnownModel) -> Path:
+    micrograph, shown = field.open(), shown_in(session, field.number)
+    folder = result_in(session, field.number)
+    labels = np.load(shown / "labels.npy", mmap_mode="r")
+    if labels.shape != micrograph.shape:
+        raise InputError(f"{field.name}: is another file than was segmented; segment again")
+    with np.load(shown / "fine.npz") as kept:
+        statistics = RegionStatistics(kept["areas"], kept["means"], kept["errors"])
+        likeness, stopped = Likeness(*kept["likeness"].tolist()), bool(kept["stopped"])
+    fine = FineClasses(labels, statistics, known.model.tree, stopped)
+    with staged(folder, (*RESULT_FILES, *DERIVED_FILES), force=True) as aside:
+        result = known.model.join(micrograph, fine, likeness)
+        summary = summarise(
+            result, micrograph, source=field.path, model=known.summary, name=field.name
+        )
+        write_result(aside, result, micrograph, summary)
+    return folder
+
+
+def report_fields(tell: Tell, session: Path, numbers: Sequence[int]) -> Path:
+    """Write the report of what `keep_fields` kept."""
+    tell(Stage("writing the report"))
+    path = session / "results" / "report.html"
+    write_report([result_in(session, number) for number in numbers], path, force=True)
+    return path
+
+
+def score_field(tell: Tell, session: Path, number: int, reference: Path, name: str) -> Agreement:
+    """Compare what `keep_fields` kept of a micrograph with a label map made by a person."""
+    tell(Stage(f"comparing with {name}", field=number))
+    labels = read_labels(result_in(session, number) / "labels.tif").astype(np.uint16)
+    try:
+        return compare(labels, read_labels(reference))
+    except InputError as error:
+        raise InputError(str(error).replace(str(reference), name)) from error

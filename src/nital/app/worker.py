@@ -1,0 +1,225 @@
+"""The worker: a process that computes, so that the page never waits; a queue, progress, a stop."""
+
+import multiprocessing
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from nital.errors import NitalError, Stopped, reason_of
+
+QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
+
+GRACE = 0.6
+"""Seconds that work has to end by itself when it is told to stop; then its process is killed."""
+
+_POLL = 0.02
+
+
+class Tell:
+    """What work in the process says to whoever waits for it.
+
+    Parameters
+    ----------
+    say : callable
+        Takes a message on its way.
+    is_stopped : callable
+        Whether the work shall stop.
+    """
+
+    def __init__(self, say: Callable[[Any], None], is_stopped: Callable[[], bool]) -> None:
+        self._say, self._is_stopped = say, is_stopped
+
+    def __call__(self, message: Any) -> None:
+        """Send a message; it has to be small.
+
+        Raises
+        ------
+        Stopped
+            If the work shall stop.
+        """
+        self._say(message)
+        self.check()
+
+    def check(self) -> None:
+        """Raise `Stopped` if the work shall stop."""
+        if self._is_stopped():
+            raise Stopped("stopped")
+
+
+@dataclass
+class Work:
+    """One piece of work, and how it stands."""
+
+    owner: str
+    """Whose it is: a session's identifier."""
+
+    title: str
+    """What it does, for people to read."""
+
+    function: Callable[..., Any]
+    """At the top of a module; called in the process as function(tell, **arguments)."""
+
+    arguments: dict[str, Any]
+    on_message: Callable[[Any], None]
+    """Called with each message, in a thread of the worker."""
+
+    on_end: Callable[["Work"], None]
+    """Called when it has ended, however it did, in a thread of the worker."""
+
+    state: str = QUEUED
+    result: Any = None
+    error: str | None = None
+    """Why it failed, in words."""
+
+    started: float | None = None
+    """As of `time.monotonic`."""
+
+    stop_asked: float | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is neither waiting nor running."""
+        return self.state not in (QUEUED, RUNNING)
+
+
+class Worker:
+    """Does one piece of work after the other, in a process of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._context = multiprocessing.get_context("spawn")
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._stop: Event = self._context.Event()
+        self._pending: list[Work] = []
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="nital worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> Work:
+        """Put work at the end of the queue."""
+        with self._lock:
+            self._pending.append(work)
+        self._waiting.put(work)
+        return work
+
+    def place(self, work: Work) -> int:
+        """How much work comes before this."""
+        with self._lock:
+            return self._pending.index(work) if work in self._pending else 0
+
+    def stop(self, work: Work) -> None:
+        """Stop work, wherever it stands; what it had finished by then is kept."""
+        with self._lock:
+            waiting = work.state == QUEUED
+            if waiting:
+                work.state = STOPPED
+            elif work.state == RUNNING and work.stop_asked is None:
+                work.stop_asked = time.monotonic()
+                self._stop.set()
+        if waiting:
+            self._end(work, STOPPED)
+
+    def close(self) -> None:
+        """Stop all work, and end the process."""
+        with self._lock:
+            pending = list(self._pending)
+        for work in pending:
+            self.stop(work)
+        self._waiting.put(None)
+        self._thread.join(timeout=GRACE + 5)
+        self._kill()
+
+    def _run(self) -> None:
+        self._start()  # before the first work comes: loading takes a second
+        while (work := self._waiting.get()) is not None:
+            with self._lock:
+                if work.is_over:
+                    continue
+                work.state, work.started = RUNNING, time.monotonic()
+                self._stop.clear()
+            self._do(work)
+        self._kill()
+
+    def _do(self, work: Work) -> None:
+        if self._process is None or not self._process.is_alive():
+            self._start()
+        connection = self._connection
+        assert connection is not None
+        try:
+            connection.send((work.function, work.arguments))
+            while True:
+                if connection.poll(_POLL):
+                    kind, value = connection.recv()
+                    if kind == "message":
+                        work.on_message(value)
+                        continue
+                    work.result = value if kind == DONE else None
+                    work.error = value if kind == FAILED else None
+                    break
+                if work.stop_asked is not None and time.monotonic() > work.stop_asked + GRACE:
+                    kind = STOPPED
+                    self._kill()
+                    break
+        except (EOFError, OSError):  # the process has died
+            kind = FAILED
+            work.error = "the process that computes was killed; is there too little memory?"
+            self._kill()
+        self._end(work, kind)
+
+    def _end(self, work: Work, state: str) -> None:
+        with self._lock:
+            work.state = state
+            self._pending.remove(work)
+        work.on_end(work)
+        work.ended.set()
+
+    def _start(self) -> None:
+        ours, theirs = self._context.Pipe()
+        self._stop.clear()
+        process = self._context.Process(target=_serve, args=(theirs, self._stop), daemon=True)
+        process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+
+def _serve(connection: Connection, stop: Event) -> None:
+    """What the process does until its other end goes."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
+    import nital.app.tasks  # noqa: F401 - loaded before it is needed
+
+    tell = Tell(lambda message: connection.send(("message", message)), stop.is_set)
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = (DONE, function(tell, **arguments))
+        except Stopped:
+            answer = (STOPPED, None)
+        except NitalError as error:
+            answer = (FAILED, str(error))
+        except MemoryError:
+            answer = (FAILED, "not enough memory; use a smaller micrograph, or fewer")
+        except Exception as error:
+            traceback.print_exc()  # for whoever started the server
+            answer = (FAILED, f"unexpected: {type(error).__name__}: {reason_of(error)}")
+        connection.send(answer)
