@@ -31,10 +31,16 @@ VIEWS: dict[Mode, str] = {
 }
 
 _STYLE = """
+    .nicegui-content { padding: 0 }
     .nital-page { display: flex; flex-wrap: nowrap; width: 100%; height: calc(100dvh - 52px) }
     .nital-stage { flex: 1 1 0; min-width: 0; display: flex; flex-direction: column }
     .nital-side { flex: 0 0 400px; overflow-y: auto; border-left: 1px solid #8884 }
     .nital-side .q-tab { padding: 0 6px; min-width: 0 }
+    .nital-picture { flex: 1 1 0; min-height: 0; position: relative; width: 100% }
+    .nital-progress { position: absolute; left: 12px; right: 12px; bottom: 64px; z-index: 5;
+                      display: flex; flex-wrap: wrap; align-items: center; gap: 4px 14px;
+                      padding: 8px 12px; border-radius: 8px; color: white;
+                      background: rgb(20 24 30 / 88%) }
     .nital-bar { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 14px;
                  padding: 4px 12px; min-height: 46px }
     .nital-table { width: 100%; border-collapse: collapse; font-size: 0.9rem }
@@ -114,7 +120,8 @@ class Page:
     # --- layout ----------------------------------------------------------------------------------
 
     def _build(self, folder: Path | None, images: Sequence[Path]) -> None:
-        with ui.header().classes("items-center q-py-none q-px-md").style("height: 52px"):
+        ui.colors(primary="#1f5f9e")
+        with ui.header().classes("items-center q-py-none q-px-md no-wrap").style("height: 52px"):
             ui.label("nital").classes("text-h6")
             self._field = (
                 ui.select({}, on_change=lambda e: self.show(e.value))
@@ -130,21 +137,17 @@ class Page:
             ui.link("New session", "/").classes("text-white").props("target=_blank")
         with ui.element("main").classes("nital-page"):
             with ui.element("section").classes("nital-stage").props('aria-label="Picture"'):
-                with (
-                    ui.element("div")
-                    .classes("col w-full")
-                    .style("min-height: 0; position: relative")
-                ):
+                with ui.element("div").classes("nital-picture"):
                     self._viewer = Viewer(
                         on_pick=self._pick, on_wipe=self._wiped, on_crop=self._cropped
                     )
-                self._build_progress()
+                    self._build_progress()
                 self._build_bar()
             with ui.element("section").classes("nital-side").props('aria-label="Steps"'):
                 self._build_panels(folder, images)
 
     def _build_progress(self) -> None:
-        with ui.element("div").classes("nital-bar w-full").props("role=status") as self._progress:
+        with ui.element("div").classes("nital-progress").props("role=status") as self._progress:
             self._stage = ui.label().classes("col")
             self._done = ui.linear_progress(0, show_value=False).style("flex: 1 1 120px")
             self._stop = ui.button("Stop", on_click=self.session.stop).props(
