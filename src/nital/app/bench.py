@@ -120,6 +120,12 @@ class Bench:
         field = self.fields[number]
         self._set(replace(field, file=replace(field.file, pixel_size=pixel_size)))
 
+    def set_page(self, number: int, page: int | None) -> None:
+        """Choose a page of a file with several, from 1; it has then to be opened again."""
+        field = self.fields[number]
+        file = replace(field.file, page=page, crop_bottom=None)
+        self._set(replace(field, file=file, opened=None, labelled=None, error=None))
+
     def crop(self, number: int, n_rows: int) -> None:
         """Keep so many rows of a micrograph; it has then to be labelled again.
 

@@ -216,7 +216,14 @@ def _empty_curve() -> dict[str, Any]:
         },
         "yAxis": {"type": "value", "min": 0, "max": 1},
         "series": [
-            {"name": name, "type": "line", "data": [], "itemStyle": {"color": colour}}
+            {
+                "name": name,
+                "type": "line",
+                "data": [],
+                "itemStyle": {"color": colour},
+                # F' is often equal to F: thin and dashed, it leaves F to be seen below it.
+                "lineStyle": {"width": 5} if name == "F" else {"width": 2, "type": "dashed"},
+            }
             for name, colour in colours.items()
         ],
     }

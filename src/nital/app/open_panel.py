@@ -34,6 +34,10 @@ class OpenPanel(Panel):
                 .classes("w-full")
             )
             self._size.on("change", lambda: page.attempt(self._set_size))
+            self._same = ui.button("The same for all", on_click=lambda: page.attempt(self._set_all))
+            self._same.props("flat dense no-caps")
+            self._page = ui.number("Page of the file", min=1, precision=0).props("dense outlined")
+            self._page.on("change", self._set_page)
             self._told = ui.label().classes("nital-note")
             self._crop = ui.switch(
                 "Cut off the info bar: drag the line", on_change=lambda e: self._show_crop(e.value)
@@ -84,13 +88,18 @@ class OpenPanel(Panel):
 
     def _show_about(self) -> None:
         field = self.bench.fields.get(self.page.number or 0)
-        opened = None if field is None else field.opened
-        self._about.set_visibility(opened is not None)
-        if field is None or opened is None:
+        self._about.set_visibility(field is not None)
+        if field is None:
             return
-        size = opened.pixel_size
+        opened = field.opened
+        size = opened.pixel_size if opened else field.file.pixel_size
         self._size.set_value("" if size is None else f"{size:g} um")
-        cut = opened.cropped_bottom
+        self._same.set_visibility(size is not None and len(self.bench.fields) > 1)
+        self._page.set_value(field.file.page)
+        is_tiff = field.file.path.suffix.lower() in (".tif", ".tiff")
+        self._page.set_visibility(is_tiff and bool(field.error or field.file.page))
+        self._crop.set_visibility(opened is not None)
+        cut = opened.cropped_bottom if opened else 0
         self._told.set_text(
             ("lengths are in pixels" if size is None else f"1 pixel is {size:g} µm")
             + (" (typed)" if field.file.pixel_size is not None else "")
@@ -104,6 +113,19 @@ class OpenPanel(Panel):
             return
         self.bench.set_pixel_size(number, parse_length(text) if text else None)
         self.page.start(self.session.reopen(number))
+
+    def _set_all(self) -> None:
+        size = parse_length(str(self._size.value))
+        for number, field in self.bench.fields.items():
+            if field.file.pixel_size != size:
+                self.bench.set_pixel_size(number, size)
+                self.page.start(self.session.reopen(number))
+
+    def _set_page(self) -> None:
+        number, page = self.page.number, self._page.value
+        if number is not None:
+            self.bench.set_page(number, int(page) if page else None)
+            self.page.start(self.session.reopen(number))
 
     def _show_crop(self, cropping: bool) -> None:
         if cropping != self.page.cropping:

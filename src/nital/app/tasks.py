@@ -56,6 +56,14 @@ NOT_SURE = 255
 """In the map of how sure the classes are: no class at all."""
 
 
+_PLACES = {
+    "--page": "below, of",
+    "--pixel-size": "in the field below",
+    "--crop-bottom": "by the line in the picture",
+}
+"""Where the page has what messages call by the name of an option."""
+
+
 @dataclass(frozen=True)
 class FieldFile:
     """A micrograph of a session, as the worker has to know it."""
@@ -69,6 +77,9 @@ class FieldFile:
     crop_bottom: int | None
     """Rows cut off below; None: what the file says."""
 
+    page: int | None = None
+    """Of a file with several, from 1."""
+
     def open(self) -> Micrograph | LargeMicrograph:
         """The micrograph, by its own name; errors as of `open_micrograph`."""
         return self._open(self.crop_bottom)
@@ -79,10 +90,14 @@ class FieldFile:
 
     def _open(self, crop_bottom: int | None) -> Micrograph | LargeMicrograph:
         try:
-            found = open_micrograph(self.path, pixel_size=self.pixel_size, crop_bottom=crop_bottom)
+            found = open_micrograph(
+                self.path, page=self.page, pixel_size=self.pixel_size, crop_bottom=crop_bottom
+            )
         except InputError as error:
-            text = str(error).replace(str(self.path), self.name)
-            raise InputError(text.replace(self.path.name, self.name)) from error
+            text = str(error).replace(str(self.path), self.name).replace(self.path.name, self.name)
+            for option, place in _PLACES.items():
+                text = text.replace(f"with {option}", place)
+            raise InputError(text) from error
         return replace(found, name=self.name)
 
 
@@ -307,7 +322,12 @@ def _keep(session: Path, field: FieldFile, known: KnownModel) -> Path:
     with staged(folder, (*RESULT_FILES, *DERIVED_FILES), force=True) as aside:
         result = known.model.join(micrograph, fine, likeness)
         summary = summarise(
-            result, micrograph, source=field.path, model=known.summary, name=field.name
+            result,
+            micrograph,
+            source=field.path,
+            page=field.page,
+            model=known.summary,
+            name=field.name,
         )
         write_result(aside, result, micrograph, summary)
     return folder
