@@ -58,10 +58,34 @@ ORDER = (
     "model_commands",
     "batch_commands",
     "specimen_commands",
+    "app_commands",
     "cli",
     "__main__",
 )
 SCIENCE = ORDER[: ORDER.index("storage")]
+
+# The local page, below all that computes and beside the commands.
+APP = (
+    "worker",
+    "tiles",
+    "tasks",
+    "bench",
+    "assignment",
+    "sessions",
+    "guard",
+    "uploads",
+    "uploader",
+    "viewer",
+    "panel",
+    "open_panel",
+    "segment_panel",
+    "decide_panel",
+    "measure_panel",
+    "keep_panel",
+    "page",
+    "server",
+)
+WITHOUT_WINDOW = APP[: APP.index("guard")]
 
 
 def imported(module: str) -> set[str]:
@@ -72,7 +96,9 @@ def imported(module: str) -> set[str]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "nital":
+        if isinstance(node, ast.ImportFrom) and node.module == "nital.app":
+            names |= {f"nital.app.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "nital":
             names |= {f"nital.{alias.name}" for alias in node.names if alias.name in ORDER}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
@@ -83,13 +109,37 @@ def imported(module: str) -> set[str]:
 
 def test_every_module_has_its_place() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {*ORDER, "__init__"}
+    assert {path.stem for path in (PACKAGE / "app").glob("*.py")} == {*APP, "__init__"}
 
 
 def test_imports_run_one_way() -> None:
     for place, module in enumerate(ORDER):
         above = {f"nital.{name}" for name in ORDER[:place]}
+        if module == "app_commands":
+            above.add("nital.app.server")
         own = {name for name in imported(module) if name.startswith("nital.")}
         assert own <= above, f"{module} imports {sorted(own - above)} from below"
+
+
+def test_the_page_imports_one_way_and_no_command() -> None:
+    below = {f"nital.{name}" for name in ORDER[: ORDER.index("cluster")]}
+    for place, module in enumerate(APP):
+        above = below | {f"nital.app.{name}" for name in APP[:place]}
+        own = {name for name in imported(f"app/{module}") if name.startswith("nital.")}
+        assert own <= above, f"app.{module} imports {sorted(own - above)}"
+
+
+def test_only_the_page_knows_a_web_server() -> None:
+    web = {"nicegui", "fastapi", "starlette", "uvicorn"}
+    for module in (*ORDER, *(f"app/{name}" for name in WITHOUT_WINDOW)):
+        roots = {name.partition(".")[0] for name in imported(module)}
+        assert not roots & web, f"{module} imports {sorted(roots & web)}"
+
+
+def test_the_page_holds_no_science() -> None:
+    for module in APP[APP.index("guard") :]:
+        foreign = imported(f"app/{module}") & {"numpy", "scipy", "skimage", "torch"}
+        assert not foreign, f"app.{module} imports {sorted(foreign)}"
 
 
 def test_science_knows_no_files_and_no_terminal() -> None:

@@ -294,7 +294,7 @@ class Desk:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clean()
         self._sessions: dict[str, Session] = {}
-        self.computer, self.helper = Worker(), Worker()
+        self.computer, self.helper = (Worker(tasks.__name__) for _ in range(2))
 
     def new(self) -> Session:
         """A session with an empty bench."""

@@ -1,7 +1,9 @@
 """The worker: a process that computes, so that the page never waits; a queue, progress, a stop."""
 
+import importlib
 import multiprocessing
 import queue
+import signal
 import threading
 import time
 import traceback
@@ -90,9 +92,16 @@ class Work:
 
 
 class Worker:
-    """Does one piece of work after the other, in a process of its own."""
+    """Does one piece of work after the other, in a process of its own.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    loads : str, optional
+        A module that the process loads before the first work comes.
+    """
+
+    def __init__(self, loads: str | None = None) -> None:
+        self._loads = loads
         self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._context = multiprocessing.get_context("spawn")
         self._process: multiprocessing.process.BaseProcess | None = None
@@ -184,7 +193,8 @@ class Worker:
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
         self._stop.clear()
-        process = self._context.Process(target=_serve, args=(theirs, self._stop), daemon=True)
+        given = (theirs, self._stop, self._loads)
+        process = self._context.Process(target=_serve, args=given, daemon=True)
         process.start()
         theirs.close()
         self._process, self._connection = process, ours
@@ -198,13 +208,11 @@ class Worker:
         self._process = self._connection = None
 
 
-def _serve(connection: Connection, stop: Event) -> None:
+def _serve(connection: Connection, stop: Event, loads: str | None) -> None:
     """What the process does until its other end goes."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
-    import nital.app.tasks  # noqa: F401 - loaded before it is needed
-
+    if loads is not None:
+        importlib.import_module(loads)
     tell = Tell(lambda message: connection.send(("message", message)), stop.is_set)
     while True:
         try:
