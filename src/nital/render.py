@@ -39,17 +39,22 @@ def class_colours(n_classes: int) -> NDArray[np.uint8]:
 def colours_of(classes: "Sequence[ClassRow]") -> NDArray[np.uint8]:
     """Colours of the rows of a table of classes: (k, 3), uint8.
 
-    Those that a person chose; else that of the number, or of the first class of the same name.
+    Those that a person chose; else that of the first class of the same name, of the number, or, if
+    that was chosen for another class, one that is not in use.
     """
-    palette = class_colours(max((row.label for row in classes), default=0))
-    found: dict[str | int, NDArray[np.uint8]] = {}
+    palette = [
+        hex_of(colour) for colour in class_colours(max((r.label for r in classes), default=0))
+    ]
+    found: dict[str | int, str] = {}
     for row in sorted(classes, key=lambda row: row.colour is None):  # what was chosen comes first
-        own = palette[row.label - 1]
-        if row.colour is not None:
-            own = np.frombuffer(bytes.fromhex(row.colour[1:]), np.uint8)
-        found.setdefault(row.label if row.name is None else row.name, own)
+        key = row.label if row.name is None else row.name
+        if key not in found:
+            own = row.colour or palette[row.label - 1]
+            if row.colour is None and own in found.values():
+                own = spare_colours([*found.values(), *palette])[0]
+            found[key] = own.lower()
     colours = [found[row.label if row.name is None else row.name] for row in classes]
-    return np.array(colours, np.uint8).reshape(-1, 3)
+    return np.array([tuple(bytes.fromhex(c[1:])) for c in colours], np.uint8).reshape(-1, 3)
 
 
 def hex_of(colour: NDArray[np.uint8]) -> str:

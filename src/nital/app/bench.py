@@ -18,6 +18,7 @@ from nital.errors import InputError, NitalError
 from nital.files import read_json
 from nital.model import ClassName, Model
 from nital.model_files import read_model, write_model
+from nital.render import colours_of, hex_of
 from nital.results import versions
 from nital.settings import FAST, MAX_CLASSES, Settings
 from nital.stereology import FieldStatistics, over_fields
@@ -210,6 +211,14 @@ class Bench:
         self._changed()
         return changed
 
+    def join(self, number: int, other: int) -> None:
+        """Join class `other` to `number`; all that are left keep their colours."""
+        self.decide(lambda model: _with_colours(model).joined(number, other))
+
+    def split(self, number: int) -> None:
+        """Divide a class in two; the others keep their colours."""
+        self.decide(lambda model: _with_colours(model).split(number))
+
     def call(self, number: int, name: str) -> None:
         """Name a class; two of one name become one. An empty name takes the name away."""
 
@@ -340,6 +349,17 @@ class Bench:
             if isinstance(error, NitalError):
                 raise
             raise InputError(f"{path}: damaged ({error}); start a new session") from error
+
+
+def _with_colours(model: Model) -> Model:
+    """The model with the colours of its classes fixed: they would follow the numbers."""
+    rows = model.classes
+    return model.named(
+        {
+            row.label: ClassName(row.name, hex_of(colour))
+            for row, colour in zip(rows, colours_of(rows), strict=True)
+        }
+    )
 
 
 def most_classes(model: Model | None) -> int:

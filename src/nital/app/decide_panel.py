@@ -156,7 +156,7 @@ class DecidePanel(Panel):
         names = self.bench.phases()
 
         def change() -> None:
-            self.bench.decide(lambda model: model.joined(number, other))
+            self.bench.join(number, other)
             self.page.say(f"{names[other - 1]} joined to {names[number - 1]}", "positive")
 
         self.page.select(None)
@@ -164,7 +164,7 @@ class DecidePanel(Panel):
 
     def _split(self, number: int) -> None:
         self.page.select(None)
-        self.page.attempt(lambda: self.bench.decide(lambda model: model.split(number)))
+        self.page.attempt(lambda: self.bench.split(number))
 
     def _preview(self, k: int) -> None:
         model = self.bench.model

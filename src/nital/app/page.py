@@ -290,7 +290,7 @@ class Page:
                 multi_line=True,
                 timeout=0 if lasting else 4000,
                 close_button="Close" if lasting else False,
-                position="bottom-left",
+                position="top",
             )
 
     # --- showing ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ const SIDE = 512; // of a tile, in pixels
 const TILES_HELD = 160;
 const MAX_ZOOM = 40; // screen pixels a pixel
 const STEP = 1.5; // of a button or a key
+const DOUBLE_CLICK = 400; // ms
 const LIT_TINT = 0.65;
 const UNLIT_SHADE = 0.55; // leaves 0.45 of the luminance
 const BACKDROP = "#1b1d20";
@@ -180,8 +181,7 @@ export default {
     <div class="nital-viewer" data-ready="false" data-frames="0" @wheel.prevent="onWheel">
       <canvas ref="canvas" tabindex="0" role="application" :aria-label="help"
         @pointerdown="onPointerDown" @pointermove="onPointerMove" @pointerleave="onPointerLeave"
-        @pointerup="onPointerUp" @pointercancel="onPointerUp"
-        @click="onClick" @dblclick="hasMoved || zoom(2, pointOf($event))" @keydown="onKey"
+        @pointerup="onPointerUp" @pointercancel="pressed.delete($event.pointerId)" @keydown="onKey"
         @focus="showCross($event.target.matches(':focus-visible'))" @blur="showCross(false)"
       ></canvas>
       <div v-if="cross" class="nital-viewer-cross" aria-hidden="true"></div>
@@ -269,6 +269,7 @@ export default {
     this.pointer = null; // where the mouse is, or where the last tap was
     this.pressed = new Map(); // pointer -> where it is
     this.hasMoved = false; // since it was pressed: this will be no click
+    this.clicked = { x: 0, y: 0, time: -Infinity };
     this.frame = null; // of the live map
     this.framesDrawn = 0;
   },
@@ -611,20 +612,26 @@ export default {
     },
 
     onPointerUp(event) {
-      this.pressed.delete(event.pointerId);
+      const wasPressed = this.pressed.delete(event.pointerId);
+      if (wasPressed && !this.hasMoved && event.button === 0) this.click(this.pressedAt, event);
+    },
+
+    /** Picks; the second of a double click, which browsers tell of too late, only zooms. */
+    click(point, event) {
+      const { x, y, time } = this.clicked;
+      const isNear = Math.hypot(point.x - x, point.y - y) < 10;
+      const isSecond = isNear && event.timeStamp - time < DOUBLE_CLICK;
+      this.clicked = { ...point, time: isSecond ? -Infinity : event.timeStamp };
+      this.pointer = point;
+      this.showCross(false);
+      if (isSecond) this.zoom(2, point);
+      else this.pick(point, event);
     },
 
     onPointerLeave(event) {
       if (event.pointerType !== "mouse") return; // what was tapped is still of interest
       this.pointer = null;
       this.describe();
-    },
-
-    onClick(event) {
-      if (this.hasMoved || event.detail > 1) return; // the second of a double click only zooms
-      this.pointer = this.pressedAt; // to the fraction, which clicks are cut off
-      this.showCross(false);
-      this.pick(this.pointer, event);
     },
 
     onKey(event) {
