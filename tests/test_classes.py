@@ -18,7 +18,7 @@ from nital.classes import (
     order_labels,
     tabulate_classes,
 )
-from nital.criteria import RegionStatistics, measure_regions
+from nital.criteria import RegionStatistics, evaluate, measure_regions
 
 RAW = hnp.arrays(np.int64, (6, 7), elements=st.integers(0, 9))
 GREY = hnp.arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32))
@@ -143,10 +143,10 @@ def test_fewer_classes_are_more_of_them_joined(seed: int, k: int) -> None:
     assert all(len(set(few[many == each])) == 1 for each in np.unique(many))
 
 
-def joined(k: int, *classes: tuple[float, float]) -> list[int]:
+def joined(k: int, *classes: tuple[float, float], **how: float) -> list[int]:
     """Groups of classes of these areas and centres."""
     areas, centres = np.array(classes, float).T
-    return join_classes(centres[:, np.newaxis], areas, k).tolist()
+    return join_classes(centres[:, np.newaxis], areas, k, **how).tolist()
 
 
 def test_the_nearest_are_joined_by_hand() -> None:
@@ -165,6 +165,14 @@ def test_a_class_of_a_few_odd_pixels_is_given_up_first() -> None:
 def test_fewer_classes_are_left_where_one_would_be_tiny() -> None:
     assert joined(3, (5000, 1.0), (3, 4.0), (4000, 9.0)) == [1, 1, 2]
     assert joined(2, (5000, 1.0), (4, 9.0)) == [1, 1]
+
+
+def test_what_is_tiny_can_be_said() -> None:
+    assert joined(2, (5000, 1.0), (4, 9.0), least=0) == [1, 2]
+    assert joined(2, (75, 0.0), (25, 9.0), least=0.25) == [1, 2]
+    assert joined(2, (75, 0.0), (25, 9.0), least=0.26) == [1, 1]
+    # The 15 of 100 go to the nearer of the others, although three may be left.
+    assert joined(3, (60, 0.0), (25, 1.0), (15, 9.0), least=0.25) == [1, 2, 2]
 
 
 def test_fewer_classes_than_asked_for_are_left_alone() -> None:
@@ -210,6 +218,71 @@ def test_as_many_classes_as_a_tree_has_are_its_own_in_order(seed: int) -> None:
     centres, statistics = some_statistics(seed)
     number = ClassTree(centres, statistics).numbers(N_FINE)
     assert (number == from_dark_to_bright(statistics)[1:]).all()
+
+
+@given(
+    hnp.arrays(np.uint8, (6, 7, 3)),
+    hnp.arrays(np.uint8, (6, 7), elements=st.integers(0, 5)),
+    st.integers(2, 5),
+)
+def test_the_criteria_of_a_cut_are_those_of_its_map(
+    pixels: NDArray[np.uint8], fine: NDArray[np.uint8], k: int
+) -> None:
+    fine[0, :5] = 1, 2, 3, 4, 5
+    tree = ClassTree(np.random.default_rng(0).random((5, 3)), measure_regions(pixels, fine))
+    found = tree.criteria(k)
+    expected = evaluate(pixels, np.append(0, tree.numbers(k))[fine])
+    for name in ("F", "F_prime", "Q"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name))
+
+
+def test_the_criteria_of_a_cut_by_hand() -> None:
+    statistics = measure_regions(np.array([[0, 51, 255, 255]], np.uint8), np.array([[1, 2, 3, 3]]))
+    tree = ClassTree(np.array([[0.0], [1.0], [9.0]]), statistics)
+    assert tree.numbers(2).tolist() == [1, 1, 2]
+    # sqrt(2) / (1000 * 4) * 3 channels * 2 * 25.5**2 / sqrt(2)
+    assert tree.criteria(2).F == pytest.approx(3 * 2 * 25.5**2 / 4000)
+    assert tree.criteria(3).F == 0
+
+
+# --- halves -------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE - 1))
+def test_a_class_is_divided_where_the_next_cut_divides_it(seed: int, k: int) -> None:
+    tree = ClassTree(*some_statistics(seed))
+    coarse, finer = tree.numbers(k), tree.numbers(k + 1)
+    for label in range(1, k + 1):
+        members = np.flatnonzero(coarse == label) + 1
+        parts = np.unique(finer[members - 1])
+        if len(parts) == 2:
+            half = tree.halves(members.tolist())
+            assert set(half.tolist()) == {1, 2}
+            assert len(set(zip(half.tolist(), finer[members - 1].tolist(), strict=True))) == 2
+            return
+    raise AssertionError("no class was divided")
+
+
+def tree_of(*classes: tuple[float, float]) -> ClassTree:
+    """Of classes of these areas and centres."""
+    areas, centres = np.array(classes, float).T
+    grey = np.repeat(centres[:, np.newaxis], 3, axis=1)
+    return ClassTree(centres[:, np.newaxis], RegionStatistics(areas, grey, 0 * areas))
+
+
+def test_halves_are_those_of_the_members_in_their_order() -> None:
+    tree = tree_of((100, 0.0), (100, 90.0), (100, 1.0), (100, 95.0), (100, 40.0))
+    assert tree.halves([1, 2, 3, 4]).tolist() == [1, 2, 1, 2]
+    assert tree.halves([4, 3, 1]).tolist() == [1, 2, 2]
+    assert tree.halves((1, 3)).tolist() == [1, 2]
+    assert tree.halves([2, 4, 5]).tolist() == [1, 1, 2]
+
+
+def test_a_half_may_be_tiny() -> None:
+    tree = tree_of((5000, 1.0), (4000, 1.1), (3, 9.0))
+    assert tree.numbers(2).tolist() != [1, 1, 2]
+    assert tree.halves([1, 2, 3]).tolist() == [1, 1, 2]
+    assert tree.halves([1, 3]).tolist() == [1, 2]
 
 
 def test_classes_without_a_pixel_have_no_number() -> None:

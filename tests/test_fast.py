@@ -1,5 +1,7 @@
 """Fast mode: fine classes of every pixel."""
 
+import functools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,10 +10,11 @@ from scipy import ndimage
 from nital import sampling
 from nital.clustering import find_centres, nearest
 from nital.criteria import measure_regions
-from nital.fast import SURROUNDINGS_WEIGHT, find_fine_classes
+from nital.errors import InputError, Stopped
+from nital.fast import SURROUNDINGS_WEIGHT, OnRows, find_clusters, find_fine_classes
 from nital.features import CHANNELS
 from nital.micrograph import Micrograph
-from nital.sampling import DISTANCE, take_sample
+from nital.sampling import DISTANCE, Sample, blocks, take_sample
 from nital.settings import MAX_CLASSES
 
 
@@ -135,3 +138,118 @@ def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> 
     (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     own, around = np.split(fine.tree.centres, 2, axis=1)
     assert around == pytest.approx(SURROUNDINGS_WEIGHT * own)
+
+
+# --- stopped ------------------------------------------------------------------------------------
+
+WHOLE = np.s_[0:120, 0:100]
+
+
+@functools.cache
+def sampled() -> tuple[Sample, list[NDArray[np.float32]]]:
+    """The sample of the micrograph, in a single block, and two sets of centres."""
+    sample = take_sample(micrograph(), "fine")
+    return sample, [find_centres(sample.values[::20], seed) for seed in (0, 1)]
+
+
+@pytest.fixture
+def four_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 60 x 50 pixels, with the features of the whole."""
+    sampled()
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+
+
+def stop_after(n: int) -> OnRows:
+    """Stops the work after so many blocks."""
+    seen: list[int] = []
+
+    def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
+        seen.append(done)
+        if len(seen) == n:
+            raise Stopped
+
+    return on_rows
+
+
+def done_after(n: int) -> NDArray[np.bool_]:
+    """Where so many of the four blocks are."""
+    done = np.zeros((120, 100), bool)
+    for window in blocks(done.shape)[:n]:
+        done[window] = True
+    return done
+
+
+@pytest.mark.usefixtures("four_blocks")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_what_is_not_labelled_when_it_is_stopped_stays_0(n: int) -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    done = done_after(n)
+    assert done.mean() == n / 4
+    found = find_clusters(image, sample, centres, on_rows=stop_after(n))
+    for clusters, own in zip(found, centres, strict=True):
+        assert clusters.stopped
+        expected = nearest(sample.features(image, WHOLE), own) + 1
+        assert (clusters.labels == np.where(done, expected, 0)).all()
+
+
+@pytest.mark.usefixtures("four_blocks")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
+    image, (sample, (own, _)) = micrograph(), sampled()
+    (clusters,) = find_clusters(image, sample, [own], on_rows=stop_after(n))
+    expected = measure_regions(image.pixels, clusters.labels, len(own))
+    assert (clusters.statistics.areas == expected.areas).all()
+    assert clusters.statistics.means == pytest.approx(expected.means)
+    distances = ((sample.features(image, WHOLE)[:, :, np.newaxis] - own) ** 2).sum(axis=-1)
+    measured = np.vstack([distances[top : top + 60].min(axis=-1)[::8] for top in (0, 60)])
+    seen = np.vstack([done_after(n)[top : top + 60][::8] for top in (0, 60)])
+    assert clusters.distance == pytest.approx(measured[seen].mean(), rel=1e-3)
+    # A pair within a block counts for each of the two that it is made of.
+    within = n * 2 * (60 * (50 - DISTANCE) + 50 * (60 - DISTANCE))
+    assert clusters.pairs.sum() == within
+    assert clusters.pairs[0].sum() == clusters.pairs[:, 0].sum() == 0
+
+
+@pytest.mark.usefixtures("four_blocks")
+def test_fine_classes_of_what_was_stopped_are_joined_by_what_is_labelled() -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    for fine in find_fine_classes(image, sample, centres, on_rows=stop_after(2)):
+        assert fine.stopped
+        assert ((fine.labels > 0) == done_after(2)).all()
+        expected = measure_regions(image.pixels, fine.labels)
+        assert (fine.tree.statistics.areas == expected.areas).all()
+        greys = [row.mean_grey for row in fine.classes]
+        assert greys == sorted(greys)
+
+
+@pytest.mark.usefixtures("four_blocks")
+def test_what_is_stopped_is_there_where_it_is_wanted() -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    out = np.zeros(image.shape, np.uint8)
+    (fine,) = find_fine_classes(image, sample, centres[:1], out, stop_after(1))
+    assert fine.labels is out
+    (expected,) = find_fine_classes(image, sample, centres[:1], on_rows=stop_after(1))
+    assert (out == expected.labels).all()
+
+
+@pytest.mark.usefixtures("four_blocks")
+def test_the_first_map_is_shown_as_far_as_it_is() -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    shown: list[NDArray[np.uint8]] = []
+    found = find_clusters(image, sample, centres, on_rows=lambda _, now: shown.append(now.copy()))
+    assert not any(clusters.stopped for clusters in found)
+    assert (found[0].labels != found[1].labels).any()
+    assert len(shown) == 4
+    for n, labels in enumerate(shown, start=1):
+        assert (labels == np.where(done_after(n), found[0].labels, 0)).all()
+
+
+@pytest.mark.parametrize("error", [InputError, ValueError, KeyboardInterrupt])
+def test_another_error_of_who_watches_is_not_kept(error: type[BaseException]) -> None:
+    sample, centres = sampled()
+
+    def fail(done: int, labels: NDArray[np.uint8]) -> None:
+        raise error("odd")
+
+    with pytest.raises(error, match="odd"):
+        find_fine_classes(micrograph(), sample, centres, on_rows=fail)

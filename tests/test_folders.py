@@ -19,7 +19,7 @@ from nital.classes import ClassRow, tabulate_classes
 from nital.criteria import criteria_of, measure_regions
 from nital.errors import InputError
 from nital.files import read_json, write_json
-from nital.folders import PhaseFolder, find_results, measure_folders
+from nital.folders import PhaseFolder, find_results, measure_folders, name_of
 from nital.micrograph import Micrograph
 from nital.phases import name_phases
 from nital.render import class_colours
@@ -52,6 +52,7 @@ def write(
     size: float | None = None,
     n_classes: int = 3,
     model: bool = False,
+    called: str | None = None,
     **how: Any,
 ) -> Path:
     """A folder of results with this label map, as `nital segment` or `nital predict` writes it."""
@@ -71,7 +72,7 @@ def write(
         likeness=Likeness(1, 0, 1, 0) if model else None,
     )
     told = {"path": "m.nital", "sha256": "abc"} if model else None
-    summary = summarise(result, micrograph, source=Path("a.png"), model=told)
+    summary = summarise(result, micrograph, source=Path("a.png"), model=told, name=called)
     Path(folder).mkdir(parents=True, exist_ok=True)
     write_result(Path(folder), result, micrograph, summary, **how)
     return Path(folder)
@@ -112,6 +113,14 @@ def test_classes_of_one_name_have_one_colour() -> None:
     found = PhaseFolder.read(write("a", names=names, colours={3: "#0a0b0c"}))
     assert found.colours[0].tolist() == [10, 11, 12]
     np.testing.assert_array_equal(found.colours[1], class_colours(2)[1])
+
+
+def test_classes_may_have_colours_and_no_names() -> None:
+    found = PhaseFolder.read(write("a", colours={1: "#0a0b0c", 3: "#0d0e0f"}, model=True))
+    assert found.phases == ("class 1", "class 2", "class 3")
+    assert found.colours[[0, 2]].tolist() == [[10, 11, 12], [13, 14, 15]]
+    np.testing.assert_array_equal(found.colours[1], class_colours(3)[1])
+    assert found.origin == "abc"  # they have no names
 
 
 def test_a_class_without_a_name_stands_beside_those_with_one() -> None:
@@ -158,6 +167,20 @@ def test_names_are_read_as_they_were_given(name: str) -> None:
 def test_a_field_is_called_as_its_folder(name: str) -> None:
     (folder,) = find_results([write(Path("ä ö", name)).parent])
     assert PhaseFolder.read(folder).measure().name == name
+
+
+@pytest.mark.parametrize("called", ["Probe 3, α", "a/b", " "])
+def test_a_field_is_called_as_people_call_it(called: str) -> None:
+    found = PhaseFolder.read(write("o/a", called=called))
+    assert found.name == name_of(found.folder, found.summary) == called
+    assert found.measure().name == called
+    assert found.measure(name="another").name == "another"
+
+
+@pytest.mark.parametrize("summary", [{}, {"name": None}, {"name": ""}])
+def test_what_has_no_name_is_called_as_its_folder(summary: dict[str, Any]) -> None:
+    assert name_of(Path("o/a.b"), summary) == "a.b"
+    assert name_of(Path(), summary) == Path.cwd().name
 
 
 def test_the_working_directory_has_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:

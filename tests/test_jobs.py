@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import halves
-from nital import jobs, sampling
-from nital.errors import InputError, NitalError, OutputError, SettingError
+from nital import clustering, jobs, sampling
+from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
+from nital.estimator import opener
 from nital.files import read_labels, read_micrograph
 from nital.folders import PhaseFolder
 from nital.jobs import (
     EXPORT_FILES,
+    KnownModel,
     Study,
     draw_superpixels,
     export_regions,
@@ -31,6 +33,7 @@ from nital.jobs import (
     segment_file,
 )
 from nital.large import open_micrograph
+from nital.model import fit_model
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
 from nital.settings import FAST, PAPER, Settings
@@ -233,6 +236,63 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
         "classes.csv",
         "summary.json",
     }
+
+
+def stop(*_: object) -> None:
+    """Whoever watches ends the work at once."""
+    raise Stopped
+
+
+@pytest.fixture
+def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A micrograph of two blocks, one above the other, and clusters of few pixels."""
+    tifffile.imwrite("g.tif", grains((90, 60)))
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 60)
+    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr(clustering, "DRAWN", 1000)
+    monkeypatch.setattr(clustering, "STARTS", 1)
+    return Path("g.tif")
+
+
+@BOTH
+def test_what_is_stopped_becomes_a_folder_that_says_so(image: Path, settings: Settings) -> None:
+    done = segment_file(image, Path("o"), settings, on_step=stop, on_rows=stop)
+    assert done.summary["stopped"] is True
+    stored = json.loads(Path("o/summary.json").read_text(encoding="utf-8"))
+    assert stored == done.summary
+    assert any(note.startswith("stopped before") for note in stored["notes"])
+    whole = segment_file(image, Path("o"), settings, force=True)
+    assert "stopped" not in whole.summary
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_what_is_not_labelled_when_it_is_stopped_is_excluded(
+    image: Path, two_blocks: Path, size: str, request: pytest.FixtureRequest
+) -> None:
+    if size == "large":
+        request.getfixturevalue("everything_is_large")
+    done = segment_file(two_blocks, Path("o"), replace(FAST, n_classes=2), on_rows=stop)
+    labels = read_labels(Path("o/labels.tif"))
+    assert ((labels > 0) == (np.arange(90) < 45)[:, np.newaxis]).all()
+    assert done.summary["excluded_fraction"] == 0.5
+    assert done.summary["stopped"] is True
+    assert sum(row["area_fraction"] for row in done.summary["classes"]) == pytest.approx(1)
+    field = PhaseFolder.read(Path("o")).measure()
+    assert field.n_pixels == 45 * 60
+    assert field.fractions == pytest.approx(
+        [row["area_fraction"] for row in done.summary["classes"]]
+    )
+    if size == "small":
+        opened = open_result(Path("o"))
+        assert ((opened.fine.labels > 0) == (labels > 0)).all()
+
+
+def test_what_is_stopped_with_a_model_is_told_as_well(image: Path, two_blocks: Path) -> None:
+    model = fit_model([opener(two_blocks)], Settings(n_classes=2), exposure="same")
+    known = KnownModel(model, Path("m.nital"), "0" * 64, 1)
+    done = segment_file(two_blocks, Path("o"), model.settings, model=known, on_rows=stop)
+    assert done.summary["stopped"] is True
+    assert done.summary["excluded_fraction"] == 0.5
 
 
 def timeless_summary(summary: dict[str, Any]) -> dict[str, Any]:

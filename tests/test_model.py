@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any
 
@@ -18,7 +19,10 @@ from scipy import ndimage
 
 from nital import clustering, sampling
 from nital import model as model_module
-from nital.errors import InputError, SettingError
+from nital import settings as settings_module
+from nital.classes import ClassTree
+from nital.criteria import evaluate
+from nital.errors import InputError, SettingError, Stopped
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.model import ClassName, Model, fit_model
 from nital.sampling import Opener
@@ -317,6 +321,119 @@ def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> No
     assert calls[12:15] == [0, 2, 5]
 
 
+# --- as many classes as F prefers ---------------------------------------------------------------
+
+
+def cloudy(seed: int) -> NDArray[np.float64]:
+    """No constituents, so that seeds prefer other numbers of classes."""
+    grey = ndimage.gaussian_filter(np.random.default_rng(seed).random((64, 64)), 2)
+    return (grey - grey.min()) / np.ptp(grey)
+
+
+def f_of(tree: ClassTree, k: int) -> float:
+    """F of a cut, from the areas, means and errors of its fine classes, class by class."""
+    areas, means, errors = (getattr(tree.statistics, n) for n in ("areas", "means", "errors"))
+    number, total = tree.numbers(k), 0.0
+    for each in (number == label for label in range(1, k + 1)):
+        mean = np.average(means[each], axis=0, weights=areas[each])
+        apart = (areas[each] * ((means[each] - mean) ** 2).sum(axis=1)).sum()
+        total += (errors[each].sum() + apart) / np.sqrt(areas[each].sum())
+    return float(np.sqrt(k) * total / (1000 * areas.sum()))
+
+
+def test_auto_is_the_number_with_the_lowest_mean_f_over_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings_module, "AUTO_REPEATS", 3)
+    images = opened([cloudy(3)])
+    found = [fit_model(images, Settings(n_classes=2, seed=i), exposure="same") for i in range(3)]
+    f = np.array([[f_of(each.tree, k) for k in range(2, 11)] for each in found])
+    expected = 2 + int(f.mean(axis=0).argmin())
+    assert 2 + int(f[0].argmin()) != expected  # a seed alone would tell another number
+    model = fit_model(images, Settings(n_classes="auto", seed=0), exposure="same")
+    assert is_same(model, found[0].at(expected))
+    assert (model.settings.n_classes, model.settings.repeats) == (expected, 1)
+
+
+def test_auto_takes_ten_seeds_unless_a_single_one_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+
+    def watched(values: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        seeds.append(seed)
+        return values[:12]
+
+    monkeypatch.setattr(model_module, "find_centres", watched)
+    images = opened([field(DARK, MID, BRIGHT)])
+    fit_model(images, Settings(n_classes="auto", seed=5), exposure="same")
+    assert seeds == list(range(5, 15))
+    seeds.clear()
+    fit_model(images, Settings(n_classes="auto", seed=5, repeats=1), exposure="same")
+    assert seeds == [5]
+
+
+# --- watched, and stopped -----------------------------------------------------------------------
+
+
+def test_the_fine_classes_are_shown_while_a_model_is_fitted() -> None:
+    shown: list[tuple[int, NDArray[np.uint8]]] = []
+    excluded = np.zeros((SIDE, SIDE), bool)
+    excluded[:20] = True
+    images = [
+        partial(Micrograph.from_array, field(DARK, BRIGHT, seed=seed), excluded=excluded)
+        for seed in range(2)
+    ]
+    model = fit_model(
+        images,
+        Settings(n_classes=2),
+        exposure="same",
+        on_rows=lambda done, labels: shown.append((done, labels)),
+    )
+    assert is_same(model, fit_model(images, Settings(n_classes=2), exposure="same"))
+    for open_image, (done, labels) in zip(images, shown, strict=True):
+        fine, _ = model.find_fine_classes(open_image())
+        assert done == SIDE
+        assert (labels == fine.labels).all()
+        assert ((labels == 0) == excluded).all()
+
+
+def stop(done: int, labels: NDArray[np.uint8]) -> None:
+    raise Stopped
+
+
+@pytest.mark.parametrize("way", ["in memory", "out", "large"])
+def test_a_prediction_that_is_stopped_keeps_what_is_labelled(
+    monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    model, values = of_steel(), (255 * steel(5)).round().astype(np.uint8)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    image: Micrograph | LargeMicrograph = Micrograph.from_array(values)
+    if way == "large":
+        image = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
+    whole = model.segment(image)
+    out = np.zeros(values.shape, np.uint8) if way == "out" else None
+    found = model.segment(image, out=out, on_rows=stop)
+    assert out is None or found.labels is out
+    done = np.indices(values.shape).max(axis=0) < 64
+    assert (found.labels == np.where(done, whole.labels, 0)).all()
+    assert [row.label for row in found.classes] == [1, 2]
+    for row in found.classes:
+        assert row.n_pixels == (whole.labels[:64, :64] == row.label).sum()
+        assert row.area_fraction == row.n_pixels / 64**2
+    assert (found.stopped, whole.stopped) == (True, False)
+    said = (
+        "stopped before it was done: the figures are those of the 25.0 % of the pixels that have"
+        " a class"
+    )
+    assert said in found.notes
+    assert said not in whole.notes
+    (clusters,) = model_module.find_clusters(image, model.space, [model.centres], None, stop)
+    shares = clusters.statistics.areas / 64**2
+    assert found.likeness is not None
+    assert found.likeness.shift == pytest.approx(np.maximum(shares - model.shares, 0).sum())
+
+
 # --- exposure -----------------------------------------------------------------------------------
 
 
@@ -474,10 +591,29 @@ def test_a_name_is_a_text(name: Any) -> None:
         ClassName(name)
 
 
+@pytest.mark.parametrize("name", ["ferrite", None])
 @pytest.mark.parametrize("colour", ["red", "#12345", "#1234567", "0072b2", "#00zzb2", "", 7])
-def test_a_colour_is_a_number(colour: Any) -> None:
+def test_a_colour_is_a_number(colour: Any, name: str | None) -> None:
     with pytest.raises(InputError, match="not #RRGGBB, as #0072b2"):
-        ClassName("ferrite", colour)
+        ClassName(name, colour)
+
+
+@pytest.mark.parametrize("name", ["", "  ", 5])
+def test_a_colour_is_no_excuse_for_a_name_that_is_none(name: Any) -> None:
+    with pytest.raises(InputError, match="not a name; use a text"):
+        ClassName(name, "#000001")
+
+
+def test_classes_may_have_colours_and_no_names() -> None:
+    """And, having no name in common, need no colour in common."""
+    model = three_greys().named({1: ClassName(None, "#000001"), 2: ClassName(None, "#0072B2")})
+    for rows in (model.classes, model.segment(Micrograph.from_array(field(MID, BRIGHT))).classes):
+        found = [(row.label, row.name, row.colour) for row in rows]
+        assert found == [(1, None, "#000001"), (2, None, "#0072B2"), (3, None, None)]
+    assert model.named({1: ClassName("ferrite", "#000003")}).names == {
+        1: ClassName("ferrite", "#000003"),
+        2: ClassName(None, "#0072B2"),
+    }
 
 
 # --- regrouped ----------------------------------------------------------------------------------
@@ -534,3 +670,382 @@ def test_a_regrouped_model_labels_by_phases() -> None:
 def test_phases_that_can_not_be(phases: dict[str, Sequence[int]], said: str) -> None:
     with pytest.raises(InputError, match=said):
         of_steel().regrouped(phases)
+
+
+# --- decided by a person ------------------------------------------------------------------------
+
+Parts = dict[frozenset[int], ClassName | None]
+"""The fine classes of each class, and what it is called."""
+
+N_FINE = 24
+FINE = st.integers(1, N_FINE)
+CLASS = st.integers(1, N_FINE)
+DECISIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("at"), st.integers(2, N_FINE)),
+        st.tuples(st.just("joined"), CLASS, CLASS),
+        st.tuples(st.just("split"), CLASS),
+        st.tuples(st.just("moved"), FINE, st.none() | CLASS),
+        st.tuples(st.just("named"), CLASS),
+    ),
+    max_size=12,
+)
+
+
+def parts_of(model: Model) -> Parts:
+    names = dict(model.names)
+    found = {
+        frozenset(model.members(number)): names.pop(number, None)
+        for number in range(1, len(model.classes) + 1)
+    }
+    assert not names  # of classes that are not there
+    return found
+
+
+def decided(parts: Parts, model: Model, decision: tuple[Any, ...]) -> Parts:
+    """What a decision makes of the parts; `model` has them, and tells their numbers."""
+    kind, *arguments = decision
+    own = [frozenset(model.members(number)) for number in range(1, len(parts) + 1)]
+    if kind == "at":
+        number = model.tree.numbers(arguments[0])
+        cut = [frozenset((np.flatnonzero(number == i) + 1).tolist()) for i in set(number.tolist())]
+        return {members: parts.get(members) for members in cut}
+    if kind == "named":
+        return parts | {own[arguments[0] - 1]: ClassName(f"name {arguments[0]}")}
+    if kind == "joined":
+        one, other = (own[number - 1] for number in arguments)
+        rest = {members: name for members, name in parts.items() if members not in (one, other)}
+        return rest | {one | other: parts[one]}
+    if kind == "split":
+        members = own[arguments[0] - 1]
+        half = model.tree.halves(sorted(members))
+        halves = [frozenset(np.array(sorted(members))[half == i].tolist()) for i in (1, 2)]
+        areas = model.tree.statistics.areas
+        smaller, larger = sorted(halves, key=lambda each: sum(areas[i - 1] for i in each))
+        rest = {other: name for other, name in parts.items() if other != members}
+        return rest | {larger: parts[members], smaller: None}
+    fine, number = arguments
+    target = frozenset() if number is None else own[number - 1]
+    found: Parts = {}
+    for members, name in parts.items():
+        changed = members | {fine} if members == target else members - {fine}
+        if changed:
+            found[changed] = name
+    return found if number is not None else found | {frozenset({fine}): None}
+
+
+def fitting(model: Model, decision: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The decision with numbers of classes that there are."""
+    k = len(model.classes)
+    kind, *arguments = decision
+    if kind == "at":
+        return decision
+    if kind == "moved":
+        fine, number = arguments
+        return kind, fine, None if number is None else 1 + number % k
+    return kind, *(1 + number % k for number in arguments)
+
+
+def has_its_own(model: Model, fine: int) -> bool:
+    """Whether the class of a fine class has no other."""
+    return model.members(int(model.class_of[fine - 1])) == (fine,)
+
+
+def carried_out(model: Model, decision: tuple[Any, ...]) -> Model:
+    kind, *arguments = decision
+    if kind == "named":
+        return model.named({arguments[0]: ClassName(f"name {arguments[0]}")})
+    changed: Model = getattr(model, kind)(*arguments)
+    return changed
+
+
+@settings(deadline=None, max_examples=60)
+@given(DECISIONS)
+def test_whatever_is_decided_is_a_model_with_these_classes(
+    decisions: list[tuple[Any, ...]],
+) -> None:
+    first = model = of_steel()
+    for each in decisions:
+        decision = fitting(model, each)
+        kind, *arguments = decision
+        if kind == "split" and len(model.members(arguments[0])) == 1:
+            with pytest.raises(InputError, match="a single fine class; it can't be divided"):
+                carried_out(model, decision)
+            continue
+        if kind == "moved" and arguments[1] is None and has_its_own(model, arguments[0]):
+            continue
+        expected = decided(parts_of(model), model, decision)
+        if len(expected) < 2:
+            with pytest.raises(InputError, match="a single class would be left"):
+                carried_out(model, decision)
+            continue
+        changed = carried_out(model, decision)
+        assert parts_of(changed) == expected
+        k = len(expected)
+        assert np.unique(changed.class_of).tolist() == list(range(1, k + 1))
+        assert changed.settings == replace(first.settings, n_classes=k)
+        assert list(changed.names) == sorted(changed.names)
+        greys = [row.mean_grey for row in changed.classes]
+        assert greys == sorted(greys)
+        assert sum(row.area_fraction for row in changed.classes) == pytest.approx(1)
+        model = changed
+    kept = replace(model, class_of=first.class_of, settings=first.settings, names=first.names)
+    assert is_same(kept, first)  # and nothing else is another
+    assert not first.names
+
+
+def named_all(model: Model) -> Model:
+    numbers = range(1, len(model.classes) + 1)
+    return model.named({number: ClassName(f"name {number}", "#000001") for number in numbers})
+
+
+@pytest.mark.parametrize("k", [2, 5, 11])
+def test_a_class_that_is_split_and_joined_again_is_the_same(k: int) -> None:
+    model = named_all(of_steel().at(k))
+    for number in range(1, k + 1):
+        members = model.members(number)
+        if len(members) == 1:
+            continue
+        halves = model.split(number)
+        assert len(halves.classes) == k + 1
+        one, other = {int(halves.class_of[fine - 1]) for fine in members}
+        larger, smaller = sorted(
+            (one, other), key=lambda each: halves.classes[each - 1].area_fraction, reverse=True
+        )
+        assert halves.names[larger] == model.names[number]
+        assert smaller not in halves.names
+        assert is_same(halves.joined(larger, smaller), model)
+        nameless = {each: name for each, name in model.names.items() if each != number}
+        assert is_same(halves.joined(smaller, larger), replace(model, names=nameless))
+
+
+def number_of(model: Model, members: Sequence[int]) -> int:
+    """The class that is made of these fine classes."""
+    (found,) = {int(model.class_of[fine - 1]) for fine in members}
+    assert model.members(found) == tuple(members)
+    return found
+
+
+def test_neighbouring_cuts_are_a_split_and_a_join_apart() -> None:
+    model = of_steel()
+    for k in range(2, N_FINE):
+        coarse, finer = model.at(k), model.at(k + 1)
+        (divided,) = (
+            number
+            for number in range(1, k + 1)
+            if len(np.unique(finer.class_of[coarse.class_of == number])) == 2
+        )
+        one, other = np.unique(finer.class_of[coarse.class_of == divided]).tolist()
+        assert is_same(coarse.split(divided), finer)
+        assert is_same(finer.joined(one, other), coarse)
+        assert is_same(finer.joined(other, one), coarse)
+
+
+@settings(deadline=None, max_examples=20)
+@given(DECISIONS, st.integers(2, N_FINE))
+def test_a_cut_does_not_depend_on_what_was_decided_before(
+    decisions: list[tuple[Any, ...]], k: int
+) -> None:
+    model = of_steel()
+    for each in decisions:
+        try:
+            model = carried_out(model, fitting(model, each))
+        except InputError:
+            continue
+    assert is_same(replace(model.at(k), names={}), of_steel().at(k))
+
+
+def test_the_fine_classes_of_a_class_are_its_members() -> None:
+    model = of_steel()
+    for number in (1, 2):
+        assert model.members(number) == tuple(
+            i for i, label in enumerate(model.class_of.tolist(), start=1) if label == number
+        )
+    assert all(type(i) is int for i in model.members(1))
+    assert model.members(3) == ()
+
+
+def test_a_cut_keeps_the_names_of_classes_that_it_leaves_alone() -> None:
+    model = named_all(of_steel().at(6))
+    fewer = model.at(5)
+    old = {model.members(number): name for number, name in model.names.items()}
+    kept = {number: old.get(fewer.members(number)) for number in range(1, 6)}
+    assert fewer.names == {number: name for number, name in kept.items() if name is not None}
+    assert len(fewer.names) == 4
+    assert len(fewer.at(6).names) == 4
+
+
+@pytest.mark.parametrize(
+    ("k", "said"),
+    [
+        (1, "a single class would be left; a model tells two or more apart"),
+        (25, "n_classes 25: the micrographs hold no more than 24 classes; ask for fewer"),
+    ],
+)
+def test_a_cut_that_can_not_be(k: int, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        of_steel().at(k)
+
+
+def test_two_classes_are_not_joined_and_a_fine_class_is_not_split() -> None:
+    with pytest.raises(InputError, match="a single class would be left"):
+        of_steel().joined(2, 1)
+    model = of_steel().moved(3, None)
+    with pytest.raises(InputError, match=r"class \d+: a single fine class; it can't be divided"):
+        model.split(number_of(model, [3]))
+
+
+def test_the_last_fine_class_of_one_of_two_can_not_be_moved() -> None:
+    class_of = np.repeat([1, 2], [23, 1])
+    model = of_steel().grouped(class_of, {})
+    alone = number_of(model, [24])
+    with pytest.raises(InputError, match="a single class would be left"):
+        model.moved(24, 3 - alone)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 60), min_size=N_FINE, max_size=N_FINE).filter(
+        lambda numbers: len(set(numbers)) > 1
+    ),
+    st.permutations(range(1, 61)),
+)
+def test_classes_are_numbered_anew_whatever_they_were(numbers: list[int], order: list[int]) -> None:
+    class_of, model = np.array(numbers), of_steel()
+    names = {number: ClassName(f"name {number}") for number in range(1, 61)}
+    found = model.grouped(class_of, names)
+    for number in set(numbers):
+        members = [fine for fine, each in enumerate(numbers, start=1) if each == number]
+        assert found.names[number_of(found, members)] == names[number]
+    assert list(found.names) == list(range(1, 1 + len(set(numbers))))
+    assert len(found.classes) == len(set(numbers))
+    other = np.array(order)[class_of - 1]
+    others = {order[number - 1]: name for number, name in names.items()}
+    assert is_same(model.grouped(other, others), found)
+
+
+# --- labels of what was decided -----------------------------------------------------------------
+
+
+def changed_model() -> Model:
+    """Five classes with names, colours or neither."""
+    model = of_steel().at(4).split(2).moved(9, 1)
+    return model.named({1: ClassName("pearlite", "#000001"), 3: ClassName(None, "#0072b2")})
+
+
+@pytest.mark.parametrize("regions", ["classes", "components"])
+@pytest.mark.parametrize("way", ["in memory", "out", "large"])
+def test_segment_is_to_find_fine_classes_and_to_join_them(way: str, regions: str) -> None:
+    model = changed_model()
+    model = replace(model, settings=replace(model.settings, regions=regions))
+    values = (255 * steel(5)).round().astype(np.uint8)
+    image: Micrograph | LargeMicrograph = Micrograph.from_array(values)
+    if way == "large":
+        image = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
+    rooms = [np.full(values.shape, 77, np.uint8) if way == "out" else None for _ in range(2)]
+    expected = model.segment(image, out=rooms[0])
+    fine, likeness = model.find_fine_classes(image, out=rooms[1])
+    before = fine.labels.copy()
+    found = model.join(image, fine, likeness, out=rooms[1])
+    assert found.labels.tobytes() == expected.labels.tobytes()
+    assert found == replace(expected, labels=found.labels)
+    assert found.labels.dtype == expected.labels.dtype == np.uint8
+    assert len(found.members) == len(expected.members) == (way == "in memory")
+    assert (found.labels == np.append(0, model.class_of)[before]).all()
+    if isinstance(image, Micrograph):
+        criteria = evaluate(image.pixels, found.labels, regions=regions)
+        assert found.criteria.F == pytest.approx(criteria.F)
+    if way == "out":
+        assert found.labels is fine.labels is rooms[1]
+    else:
+        assert (fine.labels == before).all()
+    if found.fine is not None and expected.fine is not None:
+        assert found.fine is fine
+        assert (expected.fine.labels == fine.labels).all()
+
+
+def test_fine_classes_once_found_are_joined_as_is_decided_later() -> None:
+    image, changed = Micrograph.from_array(steel(5)), changed_model()
+    fine, likeness = of_steel().find_fine_classes(image)
+    found, expected = changed.join(image, fine, likeness), changed.segment(image)
+    assert found.labels.tobytes() == expected.labels.tobytes()
+    assert found == replace(expected, labels=found.labels)
+    assert [row.name for row in found.classes] == ["pearlite", None, None, None, None]
+    assert [row.colour for row in found.classes] == ["#000001", None, "#0072b2", None, None]
+
+
+# --- silhouette ---------------------------------------------------------------------------------
+
+
+def silhouette(model: Model, image: Micrograph | LargeMicrograph) -> NDArray[np.uint8]:
+    out = np.full(image.shape, 77, np.uint8)
+    model.silhouette(image, out=out)
+    return out
+
+
+def silhouette_by_hand(model: Model, image: Micrograph) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pixel by pixel, in per cent and not rounded; and the class of the nearest centre."""
+    rows, cols = image.shape
+    features = model.space.features(model.space.view(image), np.s_[0:rows, 0:cols])
+    class_of = model.class_of[model.fine_of - 1]
+    expected, nearest = np.zeros(image.shape), np.zeros(image.shape, int)
+    for place in zip(*np.nonzero(~image.excluded), strict=True):
+        apart = features[place].astype(np.float64) - model.centres
+        distance = np.sqrt((apart**2).sum(axis=1))
+        nearest[place] = class_of[distance.argmin()]
+        other = distance[class_of != nearest[place]].min()
+        expected[place] = 100 * (1 - distance.min() / other)
+    return expected, nearest
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+@pytest.mark.parametrize("k", [2, 7])
+def test_the_silhouette_by_hand(exposure: str, k: int) -> None:
+    excluded = np.zeros((30, 40), bool)
+    excluded[:, :7] = True
+    image = Micrograph.from_array(steel(5)[-30:, -40:], excluded=excluded)
+    model = of_steel(exposure).at(k)
+    expected, nearest = silhouette_by_hand(model, image)
+    found = silhouette(model, image)
+    assert (model.segment(image).labels == nearest).mean() > 0.999
+    assert np.abs(found - expected).max() < 0.6  # rounded, and of single precision
+    assert (found[excluded] == 0).all()
+    assert np.ptp(found[~excluded]) > 30
+
+
+def test_a_pixel_on_a_centre_is_sure_and_one_between_two_is_not() -> None:
+    image = Micrograph.from_array(steel(5)[:20, :20])
+    model = of_steel()
+    features = model.space.features(image, np.s_[0:20, 0:20])
+    first, last = features[0, 0], features[-1, -1]
+    for centres, value in (((first, last), 100), ((first + 1, first - 1), 0)):
+        two = replace(
+            model,
+            centres=np.stack(centres),
+            fine_of=np.array([1, N_FINE]),
+            class_of=np.repeat([1, 2], 12),
+        )
+        assert silhouette(two, image)[0, 0] == pytest.approx(value, abs=1)
+
+
+def test_who_joins_classes_makes_no_pixel_less_sure() -> None:
+    image, model = Micrograph.from_array(steel(5)[:64, :64]), of_steel().at(8)
+    before, surer = silhouette(model, image), 0
+    for one, other in pairwise(range(1, 9)):
+        joined = silhouette(model.joined(one, other), image)
+        assert (joined >= before).all()
+        surer += (joined > before).sum()
+    assert surer
+
+
+def test_the_silhouette_of_several_blocks_and_of_a_large_micrograph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = (255 * steel(5)).round().astype(np.uint8)
+    image, model = Micrograph.from_array(values), of_steel()
+    large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
+    whole = silhouette(model, image)
+    assert (silhouette(model, large) == whole).all()
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    for source in (image, large):
+        assert np.abs(silhouette(model, source).astype(int) - whole).mean() < 0.5

@@ -15,10 +15,11 @@ from PIL import Image
 
 from conftest import Nital, Outcome
 from nital import clustering, sampling
+from nital import settings as settings_module
 from nital.estimator import Segmenter
 from nital.files import read_labels
 from nital.model import ClassName
-from nital.model_files import read_model
+from nital.model_files import read_model, write_model
 from test_batch import write
 
 MODEL = "model.nital"
@@ -110,6 +111,19 @@ def test_fit_as_json_is_the_summary_and_nothing_else(images: list[Path], nital: 
     assert [each["name"] for each in told["images"]] == ["a.png", "b.png", "c.png"]
     assert len(told["images"][0]["sha256"]) == 64
     assert [row["class"] for row in told["classes"]] == [1, 2, 3, 4]
+
+
+def test_fit_finds_the_number_of_classes_itself(
+    images: list[Path], nital: Nital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "AUTO_REPEATS", 2)
+    options = ("--exposure", "same", "--seed", 1, "--n-classes", "auto")
+    done = nital("fit", "c.png", *options, "--json")
+    assert (done.code, done.err) == (0, "")
+    Segmenter("auto", exposure="same", seed=1).fit([Path("c.png")]).save("expected")
+    assert Path(MODEL).read_bytes() == Path("expected").read_bytes()
+    found = json.loads(done.out)
+    assert 2 <= found["settings"]["n_classes"] == len(found["classes"]) <= 10
 
 
 def test_fit_gives_the_same_bytes_twice(images: list[Path], nital: Nital) -> None:
@@ -415,6 +429,55 @@ def test_names_and_colours_may_come_one_after_the_other(model: Path, nital: Nita
     assert nital("name", model, "2=b").code == 0
     assert nital("name", model, "--colour", "a=#000001").code == 0
     assert read_model(model).names == {1: ClassName("a", "#000001"), 2: ClassName("b")}
+
+
+@pytest.fixture
+def coloured(model: Path) -> Path:
+    """The model, with a colour for class 1 and no name."""
+    found = read_model(model).named({1: ClassName(None, "#0a0b0c")})
+    write_model(model, found, versions={}, force=True)
+    return model
+
+
+def test_a_colour_without_a_name_follows_into_a_prediction(coloured: Path, nital: Nital) -> None:
+    done = nital("predict", "a.png", "--model", coloured, "--out", "o", "--json")
+    assert (done.code, done.err) == (0, "")
+    rows = table("o/a/classes.csv")
+    assert rows[0]["colour"] == "#0a0b0c"
+    assert "name" not in rows[0]
+    told = json.loads(done.out)["classes"]
+    assert [row.get("colour") for row in told] == ["#0a0b0c", None, None]
+    assert not any("name" in row for row in told)
+    with tifffile.TiffFile("o/a/labels.tif") as labels:
+        assert (labels.pages[0].colormap[:, 1] // 257).tolist() == [10, 11, 12]
+
+
+def test_a_model_with_a_colour_and_no_name_is_shown(coloured: Path, nital: Nital) -> None:
+    shown = nital("name", coloured)
+    assert (shown.code, shown.err) == (0, "")
+    told = json.loads(nital("name", coloured, "--json").out)["classes"]
+    assert (told[0]["colour"], told[0].get("name")) == ("#0a0b0c", None)
+
+
+def test_other_classes_are_named_beside_a_colour_without_a_name(
+    coloured: Path, nital: Nital
+) -> None:
+    call = ("name", coloured, "2=ferrite", "3=pearlite", "--colour", "ferrite=#000002")
+    assert nital(*call).code == 0
+    assert read_model(coloured).names == {
+        1: ClassName(None, "#0a0b0c"),
+        2: ClassName("ferrite", "#000002"),
+        3: ClassName("pearlite"),
+    }
+    said = "film: no class of that name; model.nital has ferrite, pearlite, name it first"
+    assert_refused(nital("name", coloured, "--colour", "film=#000003"), said)
+
+
+def test_a_colour_without_a_name_is_no_name(coloured: Path, nital: Nital) -> None:
+    before = coloured.read_bytes()
+    said = "film: no class of that name; model.nital has none"
+    assert_refused(nital("name", coloured, "--colour", "film=#000003"), said)
+    assert coloured.read_bytes() == before
 
 
 def test_naming_alters_no_prediction(model: Path, nital: Nital) -> None:

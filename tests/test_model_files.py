@@ -121,6 +121,42 @@ def test_a_model_read_back_predicts_the_same(tmp_path: Path, exposure: Exposure 
     assert (found.criteria, found.likeness) == (expected.criteria, expected.likeness)
 
 
+DECISIONS: dict[str, Callable[[Model], Model]] = {
+    "a colour without a name": lambda model: model.named({2: ClassName(None, "#0A0b0c")}),
+    "at": lambda model: model.at(2),
+    "joined": lambda model: model.joined(1, 2),
+    "split": lambda model: model.split(int(model.class_of[1])),
+    "moved": lambda model: model.moved(2, int(model.class_of[0])),
+    "moved out": lambda model: model.moved(3, None),
+    "grouped": lambda model: model.grouped(
+        np.array([9, 4, 9, 2]), {9: ClassName(None, "#000001"), 2: ClassName("α", "#000001")}
+    ),
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_what_a_person_decided_is_read_as_it_was_written(tmp_path: Path, decision: str) -> None:
+    model = DECISIONS[decision](some_model().grouped(np.array([1, 2, 2, 3]), some_model().names))
+    write_model(tmp_path / "m", model, versions=VERSIONS)
+    found = read_model(tmp_path / "m")
+    assert is_same(found, model)
+    assert found.settings.n_classes == len(found.classes)
+    assert [(row.name, row.colour) for row in found.classes] == [
+        (row.name, row.colour) for row in model.classes
+    ]
+
+
+def test_a_colour_without_a_name_is_written_as_such(path: Path) -> None:
+    model = read_model(path).named({2: ClassName(None, "#0A0b0c")})
+    write_model(path, model, versions=VERSIONS, force=True)
+    assert parts(path)[0]["names"] == {
+        "1": {"name": "pearlite", "colour": "#0072b2"},
+        "2": {"name": None, "colour": "#0A0b0c"},
+        "3": {"name": "ferrite α", "colour": None},
+    }
+    assert read_model(path).names[2] == ClassName(None, "#0A0b0c")
+
+
 def test_the_same_model_gives_the_same_bytes(path: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "again", some_model(), versions=VERSIONS)
     assert (tmp_path / "again").read_bytes() == path.read_bytes()
@@ -437,6 +473,8 @@ def test_settings_that_no_model_has_are_told(path: Path, change: dict[str, Any])
         {"1": {"name": 7, "colour": None}},
         {"1": {"name": None, "colour": None}},
         {"1": {"name": "", "colour": None}},
+        {"1": {"name": "", "colour": "#000001"}},
+        {"1": {"name": None, "colour": "red"}},
         {"1": {"name": ["bainite"], "colour": None}},
         {"1": {"name": "bainite", "colour": 7}},
         {"1": {"name": "bainite", "colour": "red"}},

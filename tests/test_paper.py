@@ -10,7 +10,7 @@ from torch import nn
 
 from nital import paper
 from nital.device import using_threads
-from nital.errors import SettingError
+from nital.errors import SettingError, Stopped
 from nital.micrograph import Micrograph
 from nital.network import Network
 from nital.paper import predict, train_and_label
@@ -154,6 +154,21 @@ def test_the_steps_are_told() -> None:
     training, _ = train_and_label(micrograph(), superpixels(), SMALL, told.append)
     assert tuple(told) == training.steps
     assert told
+
+
+def test_stopped_it_labels_with_what_is_learned() -> None:
+    def on_step(step: Step) -> None:
+        if step.iteration == 2:
+            raise Stopped
+
+    settings, threads = replace(SMALL, n_classes=2), torch.get_num_threads()
+    training, labels = train_and_label(micrograph(), superpixels(), settings, on_step)
+    shorter = replace(settings, max_iterations=2)
+    expected, others = train_and_label(micrograph(), superpixels(), shorter)
+    assert (training.stop_reason, training.steps) == ("stopped", expected.steps)
+    assert len(training.steps) == 2
+    assert labels.tobytes() == others.tobytes()
+    assert torch.get_num_threads() == threads
 
 
 def test_the_cpu_is_read_after_every_iteration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,21 @@ def test_original_and_overlay_are_side_by_side(one: Path, nital: Nital) -> None:
     assert page.text.count("2 µm") == 2  # of 10 µm
 
 
+def test_a_report_is_headed_by_what_people_call_the_field(one: Path, nital: Nital) -> None:
+    nital("report", one)
+    assert "<h1>a.png</h1>" in Page("o/a/report.html").html
+    change("o/a", lambda summary: summary.update(name=f"Probe 3 {TRICKY}"))
+    nital("report", one, "--force")
+    page = Page("o/a/report.html")
+    assert not page.all("b")
+    assert "<h1>Probe 3 &lt;b&gt;&amp;&#34;</h1>" in page.html
+    assert {each["alt"] for each in page.all("img")} == {
+        f"The micrograph Probe 3 {TRICKY} as it was segmented",
+        f"The micrograph Probe 3 {TRICKY}, tinted with the colours of its phases",
+    }
+    assert "file a.png" in page.text  # where it came from is still there
+
+
 def test_notes_are_shown(one: Path, nital: Nital) -> None:
     change("o/a", lambda summary: summary["notes"].append("hardly a constituent"))
     nital("report", one)
@@ -321,6 +336,14 @@ def test_every_field_has_a_thumbnail_and_a_section(fields: list[Path], nital: Ni
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         assert page.text.count(summary["sha256"]) == 1
     assert page.text.count("mode fast") == 1  # what all have in common is told once
+
+
+def test_fields_are_listed_as_people_call_them(fields: list[Path], nital: Nital) -> None:
+    change("o/b", lambda summary: summary.update(name="Probe 3"))
+    nital("report", "o")
+    text = Page("report.html").text
+    assert [text.count(each) for each in ("1. a ", "2. Probe 3 ", "3. c ")] == [2, 2, 2]
+    assert "2. b " not in text
 
 
 def test_the_charts_show_fields_and_interval(fields: list[Path], nital: Nital) -> None:

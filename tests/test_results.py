@@ -15,7 +15,7 @@ from conftest import fine_classes, halves
 from nital import results
 from nital.agreement import compare
 from nital.classes import ClassRow
-from nital.errors import OutputError
+from nital.errors import OutputError, Stopped
 from nital.fast import CENTRE_COLUMNS
 from nital.files import read_labels, read_micrograph
 from nital.large import open_micrograph
@@ -116,6 +116,29 @@ def test_the_summary_of_fast_mode_knows_no_training(micrograph: Micrograph) -> N
     assert set(summary) == KEYS
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["n_classes"] == summary["n_classes_asked"] == 2
+
+
+def test_the_summary_says_what_people_call_the_field(
+    micrograph: Micrograph, result: Segmentation, summary: dict[str, Any]
+) -> None:
+    found = summarise(result, micrograph, source=Path("x/a.png"), page=2, name="Probe 3, α")
+    assert found == summary | {"name": "Probe 3, α"}
+
+
+@pytest.mark.parametrize("mode", ["fast", "paper"])
+def test_the_summary_says_what_was_stopped(micrograph: Micrograph, mode: str) -> None:
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    settings = QUICK if mode == "paper" else Settings(n_classes=2)
+    found = segment(micrograph, settings=settings, on_step=stop, on_rows=stop)
+    told = summarise(found, micrograph, source=Path("a.png"))
+    assert set(told) == KEYS | {"stopped"} | (OF_PAPER if mode == "paper" else set())
+    assert told["stopped"] is True
+    assert told["notes"] == list(found.notes)
+    assert any(note.startswith("stopped before") for note in told["notes"])
+    assert told.get("stop_reason") == ("stopped" if mode == "paper" else None)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
 def test_the_summary_holds_the_settings_in_use_and_no_others(
@@ -450,3 +473,22 @@ def test_the_colour_that_a_person_chose_is_in_the_summary() -> None:
     chosen, none = class_summary(rows)
     assert (chosen["name"], chosen["colour"]) == ("a", "#0a0b0c")
     assert not {"name", "colour"} & set(none)
+
+
+def test_a_colour_without_a_name_is_in_the_files(
+    tmp_path: Path, micrograph: Micrograph, result: Segmentation
+) -> None:
+    first, *others = result.classes
+    found = replace(result, classes=(replace(first, colour="#0a0b0c"), *others))
+    summary = summarise(found, micrograph, source=Path("a.png"))
+    assert summary["classes"][0]["colour"] == "#0a0b0c"
+    assert not any("name" in row for row in summary["classes"])
+    write_result(tmp_path, found, micrograph, summary)
+    rows = read_table(tmp_path / "classes.csv")
+    assert rows[0]["colour"] == "#0a0b0c"
+    assert [row["colour"] for row in rows[1:]] == [
+        f"#{bytes(colour).hex()}" for colour in class_colours(result.n_classes)[1:]
+    ]
+    assert "name" not in rows[0]
+    with tifffile.TiffFile(tmp_path / "labels.tif") as labels:
+        assert (labels.pages[0].colormap[:, 1] // 257).tolist() == [10, 11, 12]

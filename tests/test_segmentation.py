@@ -1,18 +1,22 @@
 """The result: one tree of classes, cut at any number without finding them again."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from conftest import fine_classes
+from nital.classes import ClassTree
 from nital.criteria import evaluate, measure_regions
 from nital.errors import InputError, SettingError
 from nital.features import CHANNELS
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.sampling import Sample
-from nital.segmentation import Segmentation
+from nital.segmentation import FineClasses, Segmentation, curve_of, lowest
 from nital.segmenter import prepare, segment
-from nital.settings import FAST, MAX_CLASSES, PAPER
+from nital.settings import FAST, MAX_CLASSES, PAPER, Settings
 from nital.synthetic import synthesize
 
 
@@ -118,3 +122,75 @@ def test_labels_that_were_written_over_have_no_fine_classes(
 def test_a_number_out_of_range(result: Segmentation, k: int) -> None:
     with pytest.raises(SettingError, match=f"n_classes {k}"):
         result.at(k)
+
+
+# --- F over the number of classes ---------------------------------------------------------------
+
+
+def tree_of(seed: int) -> ClassTree:
+    """Of twelve classes of equal area, each of one grey level by chance."""
+    rng = np.random.default_rng(seed)
+    return ClassTree(
+        rng.random((12, 2)), measure_regions(rng.random((1, 12), np.float32), np.arange(1, 13))
+    )
+
+
+def test_the_curve_is_mean_and_spread_of_f() -> None:
+    trees = [tree_of(0), tree_of(1), tree_of(2)]
+    curve = curve_of(trees)
+    assert list(curve) == list(range(2, 11))
+    for k, (mean, spread) in curve.items():
+        values = [tree.criteria(k).F for tree in trees]
+        assert len(set(values)) == 3
+        assert mean == pytest.approx(sum(values) / 3)
+        assert spread == pytest.approx(math.sqrt(sum((f - mean) ** 2 for f in values) / 2))
+
+
+def test_the_curve_of_one_tree_has_no_spread() -> None:
+    curve = curve_of([tree_of(0)])
+    assert [mean for mean, _ in curve.values()] == [tree_of(0).criteria(k).F for k in curve]
+    assert all(math.isnan(spread) for _, spread in curve.values())
+
+
+def test_the_lowest_mean_decides_and_of_equals_the_fewest_classes() -> None:
+    assert lowest({2: (3.0, 0.0), 3: (1.0, 9.0), 4: (1.5, 0.0)}) == 3
+    assert lowest({2: (3.0, 0.1), 3: (1.0, 0.9), 4: (1.0, 0.1)}) == 3
+    assert lowest({2: (3.0, math.nan), 3: (4.0, math.nan), 4: (2.0, math.nan)}) == 4
+
+
+# --- stopped ------------------------------------------------------------------------------------
+
+
+def upper_half(*, stopped: bool) -> tuple[FineClasses, NDArray[np.float32]]:
+    """Three fine classes side by side in the upper half, none in the lower; and the pixels."""
+    labels = np.repeat([[1, 2, 3]], 3, axis=1).repeat(8, axis=0).astype(np.uint8)
+    pixels = np.repeat(labels[..., np.newaxis] / np.float32(4), 3, axis=2)
+    labels[4:] = 0
+    return replace(fine_classes(pixels, labels), stopped=stopped), pixels
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("n_classes", [3, "auto"])
+def test_what_was_stopped_says_of_how_much_its_figures_are(
+    n_classes: int | str, repeats: int
+) -> None:
+    settings = Settings(n_classes=n_classes, repeats=repeats)
+    for stopped in (True, False):
+        fine, pixels = upper_half(stopped=stopped)
+        found = Segmentation.of_fine([fine] * repeats, pixels, settings, {})
+        assert found.stopped == stopped
+        assert found.excluded_fraction == 0.5
+        assert sum(row.area_fraction for row in found.classes) == pytest.approx(1)
+        told = [note for note in found.notes if "stopped" in note]
+        assert told == stopped * [
+            "stopped before it was done: the figures are those of the 50.0 % of the pixels that"
+            " have a class"
+        ]
+
+
+def test_another_number_of_classes_of_what_was_stopped_was_stopped_too() -> None:
+    fine, pixels = upper_half(stopped=True)
+    found = Segmentation.of_fine([fine], pixels, Settings(n_classes=3), {})
+    other = found.at(2)
+    assert (other.n_classes, other.stopped, other.notes) == (2, True, found.notes)
+    assert ((other.labels == 0) == (fine.labels == 0)).all()

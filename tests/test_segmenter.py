@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nital import sampling
+from nital import clustering, sampling
 from nital.agreement import compare
 from nital.classes import tabulate_classes
 from nital.criteria import evaluate, measure_regions
-from nital.errors import InputError, SettingError
+from nital.errors import InputError, SettingError, Stopped
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.sampling import Sample
 from nital.segmentation import Segmentation
@@ -647,3 +647,101 @@ def test_a_vignette_is_not_a_phase(seed: int) -> None:
     assert found[1].mean_iou > 0.95
     assert found[1].mean_iou > found[0].mean_iou - 0.01
     assert abs(found[1].classes[0].difference) < 0.015
+
+
+# --- stopped ------------------------------------------------------------------------------------
+
+
+class StopAfter:
+    """Ends the work when it is called for the n-th time; whatever it is called with."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __call__(self, *_: object) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Stopped
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 48 x 48 pixels, and clusters of few pixels."""
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(clustering, "DRAWN", 1000)
+    monkeypatch.setattr(clustering, "STARTS", 1)
+
+
+LABELLED = np.indices((96, 96)).max(axis=0) < 48
+"""The first of four blocks."""
+
+QUARTER = (
+    "stopped before it was done: the figures are those of the 25.0 % of the pixels that have a"
+    " class"
+)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("way", ["in memory", "out", "large"])
+def test_stopped_in_fast_mode_keeps_what_is_labelled(steel: SyntheticMicrograph, way: str) -> None:
+    grey = np.round(255 * steel.image).astype(np.uint8)
+    out = np.zeros((96, 96), np.uint8) if way == "out" else None
+    image = where_it_lies(grey) if way == "large" else grey
+    found = segment(image, settings=TWO, out=out, on_rows=StopAfter(1))
+    assert found.stopped
+    assert out is None or found.labels is out
+    assert ((found.labels > 0) == LABELLED).all()
+    assert found.excluded_fraction == 0.75
+    pixels = Micrograph.from_array(grey).pixels
+    expected = tabulate_classes(measure_regions(pixels, found.labels))
+    for row, other in zip(found.classes, expected, strict=True):
+        assert (row.label, row.n_pixels) == (other.label, other.n_pixels)
+        assert row.area_fraction == other.n_pixels / 48**2
+        assert row.mean_grey == pytest.approx(other.mean_grey, rel=1e-5)
+    assert found.criteria.F == pytest.approx(evaluate(pixels, found.labels).F)
+    assert found.notes == (QUARTER,)
+
+
+@pytest.mark.usefixtures("quick")
+def test_excluded_pixels_are_not_among_those_that_have_a_class(steel: SyntheticMicrograph) -> None:
+    excluded = np.zeros((96, 96), bool)
+    excluded[:24] = True
+    found = segment(steel.image, settings=TWO, excluded=excluded, on_rows=StopAfter(2))
+    assert ((found.labels > 0) == (~excluded & (np.arange(96) < 48)[:, np.newaxis])).all()
+    assert found.notes == (QUARTER,)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_consensus_of_what_was_stopped_is_that_of_what_is_labelled(
+    steel: SyntheticMicrograph,
+) -> None:
+    settings = Settings(n_classes="auto", repeats=2)
+    found = segment(steel.image, settings=settings, on_rows=StopAfter(1))
+    assert ((found.labels > 0) == LABELLED).all()
+    assert found.stopped
+    assert QUARTER in found.notes
+    assert found.agreement is not None
+    assert (found.agreement[~LABELLED] == 0).all()
+    assert found.agreement[LABELLED].min() >= 0.5
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_does_not_stop_the_work_gets_no_note_of_it(steel: SyntheticMicrograph) -> None:
+    found = segment(steel.image, settings=TWO, on_rows=StopAfter(5))  # there are four blocks
+    assert not found.stopped
+    assert found.notes == ()
+
+
+def test_stopped_in_paper_mode_labels_with_what_is_learned() -> None:
+    found = segment(stripes(), settings=SMALL, on_step=StopAfter(3))
+    expected = segment(stripes(), settings=replace(SMALL, max_iterations=3))
+    assert found.training is not None
+    assert (found.training.stop_reason, found.stopped) == ("stopped", True)
+    assert steps_of(found) == steps_of(expected)
+    assert len(steps_of(found)) == 3
+    assert found.labels.tobytes() == expected.labels.tobytes()
+    assert (found.classes, found.criteria) == (expected.classes, expected.criteria)
+    assert "stopped before training had ended" in found.notes
+    assert not expected.stopped
+    assert not any("stopped before" in note for note in expected.notes)
+    assert found.excluded_fraction == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nital.errors import SettingError
+from nital.errors import SettingError, Stopped
 from nital.network import Network
 from nital.training import Step, Training, freed_memory_kept, majority, to_tensor, train
 
@@ -56,9 +56,16 @@ def course(
     max_iterations: int = 18,
     learning_rate: float = 0.1,
     read_every: int = 1,
+    stop_at: int | None = None,
 ) -> tuple[Training, list[Tensor], list[Step]]:
     """A training, the weights after it, and the steps that were told."""
     network, told = small_network(seed), list[Step]()
+
+    def on_step(step: Step) -> None:
+        told.append(step)
+        if step.iteration == stop_at:
+            raise Stopped
+
     training = train(
         network,
         some_pixels() if pixels is None else pixels,
@@ -69,7 +76,7 @@ def course(
         learning_rate=learning_rate,
         momentum=0.9,
         read_every=read_every,
-        on_step=told.append,
+        on_step=on_step,
     )
     return training, weights_of(network), told
 
@@ -173,6 +180,31 @@ def test_a_diverging_loss_is_an_error_that_names_the_remedy(read_every: int) -> 
         course(max_iterations=50, learning_rate=1e38, read_every=read_every)
 
 
+@pytest.mark.parametrize("stop_at", [1, 3, 18])
+def test_who_watches_can_stop_it(stop_at: int) -> None:
+    training, weights, told = course(stop_at=stop_at)
+    expected, others, _ = course(max_iterations=stop_at)
+    assert (training.stop_reason, expected.stop_reason) == ("stopped", "max_iterations")
+    assert training.steps == expected.steps == tuple(told)
+    assert len(told) == stop_at
+    assert same(weights, others)
+
+
+def test_an_error_of_who_watches_is_not_kept() -> None:
+    def on_step(step: Step) -> None:
+        raise ValueError("odd")
+
+    with pytest.raises(ValueError, match="odd"):
+        train(
+            *(small_network(), some_pixels(), ROWS, none_excluded()),
+            n_classes=2,
+            max_iterations=2,
+            learning_rate=0.1,
+            momentum=0.9,
+            on_step=on_step,
+        )
+
+
 # --- excluded pixels ----------------------------------------------------------------------------
 
 
@@ -247,6 +279,14 @@ def test_weights_of_updates_past_the_stop_are_put_back() -> None:
     _, beyond, _ = course(HALVES, max_iterations=16)
     assert same(weights, there)
     assert not same(weights, beyond)
+
+
+@pytest.mark.parametrize("stop_at", [3, 8, 18])
+def test_read_seldom_it_is_stopped_at_the_same_step(stop_at: int) -> None:
+    often, _, _ = course(stop_at=stop_at)
+    seldom, _, told = course(stop_at=stop_at, read_every=8)
+    assert seldom == often
+    assert tuple(told) == often.steps
 
 
 def test_the_last_window_may_be_shorter() -> None:

@@ -616,7 +616,7 @@ export default {
       if (wasPressed && !this.hasMoved && event.button === 0) this.click(this.pressedAt, event);
     },
 
-    /** Picks; the second of a double click, which browsers tell of too late, only zooms. */
+    /** Picks; the second of a double click zooms. Of a long tap browsers make no click event. */
     click(point, event) {
       const { x, y, time } = this.clicked;
       const isNear = Math.hypot(point.x - x, point.y - y) < 10;
