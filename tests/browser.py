@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -84,20 +87,40 @@ def watch(page: "Page") -> list[str]:
 
 
 @contextmanager
-def server(command: Sequence[str], url: str) -> Iterator[None]:
+def server(
+    command: Sequence[str], url: str, **variables: str
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Runs a command whose server answers at a URL; tells what it said if it never does."""
     # By these variables NiceGUI would take the server for a test of its own.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | variables
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             wait_for(process, url)
-            yield
+            yield process
         finally:
             process.terminate()
             said, _ = process.communicate(timeout=PATIENCE)
             print(said.decode(errors="replace"))  # shown by pytest if a test fails
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def nital_app(
+    sessions: Path, port: int, *options: object
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Serves the local page, which keeps its sessions in a folder, at a port."""
+    command = [sys.executable, "-m", "nital", "app", "--no-browser", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}/not-there"  # the page itself would start a session
+    with server([*command, *map(str, options)], url, NITAL_SESSIONS=str(sessions)) as process:
+        yield process
 
 
 def wait_for(process: "subprocess.Popen[bytes]", url: str) -> None:

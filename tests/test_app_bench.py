@@ -627,16 +627,6 @@ def test_a_model_that_is_missing_is_told(bench: Bench) -> None:
         Bench(bench.folder)
 
 
-@pytest.mark.xfail(strict=True, reason="the worker writes over the model that decisions stand on")
-def test_a_model_that_nobody_has_taken_note_of_changes_nothing(
-    bench: Bench, models: tuple[Model, Model]
-) -> None:
-    """As where the server ends, or the worker is killed, as soon as a model is written."""
-    bench.call(1, "pearlite")
-    write_model(bench.folder / MODEL, models[1], versions=versions(), force=True)
-    assert told(Bench(bench.folder)) == told(bench)
-
-
 def refuse(*_: object) -> None:
     raise OSError(28, "No space left on device")
 

@@ -491,6 +491,26 @@ def test_a_session_is_found_again(known: Known) -> None:
     assert [each.identifier for each in again.earlier()] == [session.identifier]
 
 
+@pytest.mark.xfail(strict=True, reason="the model that decisions stand on is written over")
+def test_a_model_that_nobody_has_taken_note_of_changes_nothing(known: Known) -> None:
+    """As where the server ends, or the worker is killed, just when it is written."""
+    bench = known.session.bench
+    bench.call(1, "pearlite")
+
+    def die(message: Any) -> None:
+        if isinstance(message, Settings):
+            raise InterruptedError
+
+    files, tell = [field.file for field in bench.usable], Tell(die, lambda: False)
+    with pytest.raises(InterruptedError):
+        tasks.segment_fields(tell, bench.folder, files, Settings(n_classes=4), "each")
+    session = Desk(known.desk.root).find(known.session.identifier)
+    assert session is not None
+    assert session.bench.model is not None
+    assert bench.model is not None
+    assert session.bench.model.classes == bench.model.classes
+
+
 def test_every_session_has_its_own_name_and_folder(desk: Desk) -> None:
     made = [desk.new() for _ in range(3)]
     assert len({session.identifier for session in made}) == 3

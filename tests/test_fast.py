@@ -15,6 +15,7 @@ from nital.fast import SURROUNDINGS_WEIGHT, OnRows, find_clusters, find_fine_cla
 from nital.features import CHANNELS
 from nital.micrograph import Micrograph
 from nital.sampling import DISTANCE, Sample, blocks, take_sample
+from nital.segmenter import segment
 from nital.settings import MAX_CLASSES
 
 
@@ -253,3 +254,40 @@ def test_another_error_of_who_watches_is_not_kept(error: type[BaseException]) ->
 
     with pytest.raises(error, match="odd"):
         find_fine_classes(micrograph(), sample, centres, on_rows=fail)
+
+
+@pytest.mark.parametrize("fill", [3, 77])
+def test_what_is_not_reached_is_cleared(fill: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
+    out = np.full((96, 96), fill, np.uint8)
+
+    def stop(done: int, labels: NDArray[np.uint8]) -> None:
+        raise Stopped("stopped")
+
+    segment(image, 2, out=out, on_rows=stop)
+    assert set(np.unique(out[:48, :48])) == {1, 2}
+    assert not out[48:].any()
+
+
+def test_who_watches_can_not_alter_the_map() -> None:
+    image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
+
+    def scribble(done: int, labels: NDArray[np.uint8]) -> None:
+        labels[:] = 1
+
+    with pytest.raises(ValueError, match="read-only"):
+        segment(image, 2, on_rows=scribble)
+
+
+def test_stopped_at_the_end_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
+
+    def stop_at_last(done: int, labels: NDArray[np.uint8]) -> None:
+        if labels.all():
+            raise Stopped("stopped")
+
+    found = segment(image, 2, on_rows=stop_at_last)
+    assert not found.stopped
+    assert not found.notes

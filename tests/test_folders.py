@@ -477,3 +477,9 @@ def test_a_summary_that_is_not_as_it_was_written_is_refused(text: str) -> None:
     (folder / "summary.json").write_text(text)
     with pytest.raises(InputError, match=r"^a: summary\.json .*segment again"):
         PhaseFolder.read(folder)
+
+
+def test_a_field_is_called_as_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write("o/a", called="Probe 3")
+    assert measure_folders([folder]).fields[0].name == "Probe 3"

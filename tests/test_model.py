@@ -878,13 +878,56 @@ def test_a_cut_keeps_the_names_of_classes_that_it_leaves_alone() -> None:
 @pytest.mark.parametrize(
     ("k", "said"),
     [
-        (1, "a single class would be left; a model tells two or more apart"),
-        (25, "n_classes 25: the micrographs hold no more than 24 classes; ask for fewer"),
+        (1, "n_classes 1: too small; use 2 or more"),
+        (25, "n_classes 25: ask for at most 24"),
     ],
 )
 def test_a_cut_that_can_not_be(k: int, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(SettingError, match=said):
         of_steel().at(k)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda model: model.moved(0, 1), "fine class 0: there is none"),
+        (lambda model: model.moved(99, 1), "fine class 99: there is none"),
+        (lambda model: model.moved(1, 99), "class 99: the model has classes 1 to"),
+        (lambda model: model.joined(1, 99), "class 99: the model has classes 1 to"),
+        (lambda model: model.joined(99, 1), "class 99: the model has classes 1 to"),
+        (lambda model: model.split(99), "class 99: the model has classes 1 to"),
+    ],
+)
+def test_numbers_that_are_not_there(change: Callable[[Model], Model], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        change(of_steel())
+
+
+def test_a_fine_class_that_is_alone_already_keeps_its_name() -> None:
+    model = of_steel().moved(1, None).named({1: ClassName("film")})
+    assert model.moved(1, None).names == model.names
+
+
+def test_a_fit_that_is_stopped_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+
+    def stop(done: int, labels: NDArray[np.uint8]) -> None:
+        raise Stopped("stopped")
+
+    with pytest.raises(Stopped, match="before the micrographs were compared"):
+        fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same", on_rows=stop)
+
+
+def test_stopped_before_any_pixel_has_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    upper = np.arange(STEEL_SIDE)[:, np.newaxis] < np.full(STEEL_SIDE, STEEL_SIDE // 2)
+    micrograph = Micrograph.from_array(steel(0), excluded=upper)
+
+    def stop(done: int, labels: NDArray[np.uint8]) -> None:
+        raise Stopped("stopped")
+
+    with pytest.raises(Stopped):
+        of_steel().segment(micrograph, on_rows=stop)
 
 
 def test_two_classes_are_not_joined_and_a_fine_class_is_not_split() -> None:

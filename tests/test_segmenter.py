@@ -745,3 +745,17 @@ def test_stopped_in_paper_mode_labels_with_what_is_learned() -> None:
     assert not expected.stopped
     assert not any("stopped before" in note for note in expected.notes)
     assert found.excluded_fraction == 0
+
+
+def test_paper_repeats_end_with_the_first_that_is_stopped() -> None:
+    small = replace(PAPER, n_classes=2, n_filters=6, n_responses=5, max_iterations=5, device="cpu")
+    steps = []
+
+    def stop(step: Step) -> None:
+        steps.append(step)
+        raise Stopped("stopped")
+
+    found = segment(BLOCKS.image[:64, :64], settings=replace(small, repeats=2), on_step=stop)
+    assert len(steps) == 1
+    assert found.stopped
+    assert found.notes[0] == "stopped before training had ended"

@@ -352,3 +352,28 @@ def test_without_glibc_it_trains_all_the_same(
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert course(max_iterations=2)[0] == expected
+
+
+def test_stopped_the_weights_are_those_of_that_step_however_seldom_it_is_read() -> None:
+    def weights(read_every: int) -> list[Tensor]:
+        network = small_network()
+
+        def stop_at_third(step: Step) -> None:
+            if step.iteration == 3:
+                raise Stopped("stopped")
+
+        train(
+            network,
+            some_pixels(),
+            HALVES,
+            none_excluded(),
+            n_classes=0,
+            max_iterations=18,
+            learning_rate=0.1,
+            momentum=0.9,
+            read_every=read_every,
+            on_step=stop_at_third,
+        )
+        return weights_of(network)
+
+    assert same(weights(1), weights(8))

@@ -27,7 +27,7 @@ The modules, in the order in which data flows:
     results and jobs write folders of results, folders reads them back; exports and report are for
     others; batch does all of a folder.
 
-The command line is `cli`, with the modules that end in `_commands`.
+The command line is `cli`, with the modules that end in `_commands`; the local page is `app`.
 
 Importing nital loads none of them; torch and scikit-image load in paper mode only.
 """

@@ -69,10 +69,15 @@ def find_clusters(
     centres : sequence of (k, channels)
         As from `find_centres`, one for each repeat.
     out : (rows, cols), uint8, optional
-        Where the labels go, of a single one; all 0.
+        Where the labels go, of a single one.
     on_rows : callable, optional
         Called with the number of rows that are done, and the first map as far as it is. `Stopped`,
-        raised by it, ends the work: what is not labelled by then stays 0.
+        raised by it, ends the work: what is not labelled by then is 0.
+
+    Raises
+    ------
+    Stopped
+        If it was ended before any pixel had a cluster.
     """
     labels = [np.zeros(source.shape, np.uint8) if out is None else out for _ in centres]
     measured = [
@@ -81,8 +86,10 @@ def find_clusters(
     ]
     pairs = [np.zeros((len(own) + 1,) * 2, np.int64) for own in centres]
     distance, n_measured, stopped = np.zeros(len(centres)), 0, False
-    view = space.view(source)
-    for window in blocks(source.shape):
+    view, windows = space.view(source), blocks(source.shape)
+    seen = labels[0].view()
+    seen.flags.writeable = False
+    for place, window in enumerate(windows, start=1):
         features = space.features(view, window)
         pixels, excluded = source.read(*window), source.read_excluded(*window)
         some = features[::_EVERY][~excluded[::_EVERY]]
@@ -96,9 +103,14 @@ def find_clusters(
             distance[i] += squared_distances(some, own).sum(dtype=np.float64)
         if on_rows is not None:
             try:
-                on_rows(window[0].stop, labels[0])
+                on_rows(window[0].stop, seen)
             except Stopped:
-                stopped = True
+                if not measured[0].areas.any():
+                    raise
+                stopped = place < len(windows)
+                for rest in windows[place:]:
+                    for each in labels:
+                        each[rest] = 0
                 break
     means = (distance / max(1, n_measured)).tolist()
     found = zip(labels, measured, pairs, means, strict=True)

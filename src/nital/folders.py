@@ -186,14 +186,15 @@ def _is_result(folder: Path, within: Path) -> bool:
 def measure_folders(folders: Sequence[Path], points: tuple[int, int] = GRID) -> Specimen:
     """The specimen whose fields these are; one map is in memory at a time.
 
-    A field has the name of its folder; where two have the same, the whole path.
+    A field has the name that it was given, else that of its folder; where two have the same, the
+    whole path.
 
     Raises
     ------
     InputError
         If a folder can't be read, or the fields don't belong together (`measure_specimen`).
     """
-    names = [folder.resolve().name for folder in folders]
+    names = [name_of(folder, read_summary(folder)) for folder in folders]
     return measure_specimen(
         [
             PhaseFolder.read(folder).measure(

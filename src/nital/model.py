@@ -19,7 +19,7 @@ from nital.agreement import table_of
 from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
 from nital.clustering import find_centres, nearest, squared_distances
 from nital.criteria import RegionStatistics, measure_regions
-from nital.errors import InputError, SettingError
+from nital.errors import InputError, SettingError, Stopped
 from nital.fast import ClusterMap, OnRows, find_clusters, join_clusters
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.phases import number_fine_classes
@@ -123,12 +123,8 @@ class Model:
         InputError
             If there is no class of that number, or one name comes with two colours.
         """
-        n = int(self.class_of.max())
         for number in names:
-            if not 1 <= number <= n:
-                raise InputError(
-                    f"class {number}: the model has classes 1 to {n}; name one of them"
-                )
+            self._check_class(number)
         found = dict(sorted({**self.names, **names}.items()))
         colours: dict[str, set[str]] = {}
         for each in found.values():
@@ -197,9 +193,10 @@ class Model:
 
         Raises
         ------
-        InputError
-            If there are not so many.
+        InputError, SettingError
+            If there are not so many, or it is out of its range.
         """
+        replace(self.settings, n_classes=n_classes)  # is it a number of classes at all?
         class_of = self.tree.numbers(n_classes)
         if class_of.max() != n_classes:
             raise InputError(
@@ -216,8 +213,10 @@ class Model:
         Raises
         ------
         InputError
-            If a single class would be left.
+            If there is no such class, or a single one would be left.
         """
+        self._check_class(number)
+        self._check_class(other)
         return self.grouped(np.where(self.class_of == other, number, self.class_of), self.names)
 
     def split(self, number: int) -> "Model":
@@ -226,8 +225,9 @@ class Model:
         Raises
         ------
         InputError
-            If it is a single fine class.
+            If there is no such class, or it is a single fine class.
         """
+        self._check_class(number)
         members = np.array(self.members(number))
         if len(members) < 2:
             raise InputError(f"class {number}: a single fine class; it can't be divided further")
@@ -243,8 +243,14 @@ class Model:
         Raises
         ------
         InputError
-            If a single class would be left.
+            If there is no such class, or a single one would be left.
         """
+        if not 1 <= fine <= len(self.class_of):
+            raise InputError(f"fine class {fine}: there is none; use 1 to {len(self.class_of)}")
+        if number is not None:
+            self._check_class(number)
+        elif len(self.members(int(self.class_of[fine - 1]))) == 1:
+            return self
         class_of = self.class_of.copy()
         class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
         return self.grouped(class_of, self.names)
@@ -329,6 +335,11 @@ class Model:
             stopped=fine.stopped,
         )
 
+    def _check_class(self, number: int) -> None:
+        n = int(self.class_of.max())
+        if not 1 <= number <= n:
+            raise InputError(f"class {number}: the model has classes 1 to {n}; name one of them")
+
     def silhouette(
         self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
     ) -> None:
@@ -397,7 +408,8 @@ def fit_model(
         As `map`, or the `map` of an executor.
     on_rows : callable, optional
         As for `nital.segment`, while the micrographs are compared with the model: rows done, and
-        the fine classes as far as they are. Not through an executor.
+        the fine classes as far as they are. Not through an executor. `Stopped`, raised by it,
+        passes through: there is no model yet.
 
     Raises
     ------
@@ -487,4 +499,6 @@ def _compare(model: Model, open_image: Opener, on_rows: OnRows | None) -> Likene
 
     told = None if on_rows is None else on_clusters
     (clusters,) = find_clusters(open_image(), model.space, [model.centres], on_rows=told)
+    if clusters.stopped:
+        raise Stopped("stopped before the micrographs were compared with the model")
     return model._likeness(clusters)

@@ -292,7 +292,7 @@ class Segmentation:
     def notes(self) -> tuple[str, ...]:
         """What a reader of these figures has to know, in plain words."""
         result_of_its_own = self.likeness is None  # a field may show little of a model's class
-        notes = _notes_on_number(self)
+        notes = [] if self.stopped else _notes_on_number(self)
         notes += [
             f"class {row.label} has only {row.n_pixels} of {self.labels.size} pixels: hardly a"
             " constituent"
@@ -303,7 +303,7 @@ class Segmentation:
             notes.append(
                 "stopped before it was done: the figures are those of the"
                 f" {100 - 100 * self.excluded_fraction:.1f} % of the pixels that have a class"
-                if self.training is None
+                if self.settings.mode == "fast"
                 else "stopped before training had ended"
             )
         if self.likeness is not None and self.likeness.is_far:

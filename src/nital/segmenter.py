@@ -112,15 +112,18 @@ def segment(
     else:
         if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
             raise TypeError
-        each = [
-            _segment_as_paper(micrograph, prepared, replace(settings, seed=seed), on_step)
-            for seed in seeds
-        ]
+        each: list[Segmentation] = []
+        for seed in seeds:
+            own = replace(settings, seed=seed)
+            each.append(_segment_as_paper(micrograph, prepared, own, on_step))
+            if each[-1].stopped:
+                break
         clock.lap("training")
         found = replace(each[0], seconds=clock.seconds)
         if len(each) > 1:
             maps = [one.labels for one in each]
             found = Segmentation.of_maps(maps, micrograph.pixels, settings, clock.seconds)
+            found = replace(found, stopped=each[-1].stopped)
     clock.lap("classes")
     return found
 

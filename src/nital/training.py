@@ -146,6 +146,11 @@ def train(
     unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
     steps: list[Step] = []
 
+    def put_back(kept: list[Tensor]) -> None:
+        """The weights as they were after the iteration that turned out to be the last."""
+        for weight, value in zip(weights, kept, strict=False):
+            weight.data.copy_(value)
+
     def read() -> bool:
         """Take note of what is unread; whether the last iteration was among it."""
         counts, losses, snapshots = zip(*unread, strict=True)
@@ -159,11 +164,14 @@ def train(
                     f" {step.iteration}, the loss is no longer finite; use a lower one"
                 )
             steps.append(step)
-            if on_step is not None:
-                on_step(step)
+            try:
+                if on_step is not None:
+                    on_step(step)
+            except Stopped:
+                put_back(kept)
+                raise
             if count <= n_classes:
-                for weight, value in zip(weights, kept, strict=False):
-                    weight.data.copy_(value)
+                put_back(kept)
                 return True
         return False
 

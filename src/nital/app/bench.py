@@ -96,7 +96,15 @@ class Bench:
     # --- micrographs -----------------------------------------------------------------------------
 
     def add(self, path: Path, name: str) -> Field:
-        """Put a micrograph on the bench; it has still to be opened (`tasks.open_field`)."""
+        """Put a micrograph on the bench; it has still to be opened (`tasks.open_field`).
+
+        Where another has the same name, it gets a number.
+        """
+        names = {each.name for each in self.fields.values()}
+        given, n = name, 1
+        while name in names:
+            n += 1
+            name = f"{Path(given).stem} ({n}){Path(given).suffix}"
         field = Field(FieldFile(self._next, name, path, None, None))
         self._next += 1
         self._set(field)
