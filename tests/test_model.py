@@ -910,6 +910,7 @@ def test_a_fine_class_that_is_alone_already_keeps_its_name() -> None:
 
 def test_a_fit_that_is_stopped_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
 
     def stop(done: int, labels: NDArray[np.uint8]) -> None:
         raise Stopped("stopped")
@@ -1092,3 +1093,44 @@ def test_the_silhouette_of_several_blocks_and_of_a_large_micrograph(
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
     for source in (image, large):
         assert np.abs(silhouette(model, source).astype(int) - whole).mean() < 0.5
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 3])
+def test_what_was_done_when_the_process_was_killed_is_recovered(
+    n_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)  # four blocks
+    model, micrograph = of_steel(), Micrograph.from_array(steel(1))
+    left, calls = np.zeros(micrograph.shape, np.uint8), 0
+
+    def stop(done: int, labels: NDArray[np.uint8]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == n_blocks:
+            left[:] = labels  # as they lay on the disk
+            raise Stopped("stopped")
+
+    stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
+    left[100:] = 1  # the block that was under way
+    found, likeness = model.recover_fine_classes(micrograph, left, n_blocks)
+    assert np.array_equal(found.labels, stopped.labels)
+    assert found.statistics.areas == pytest.approx(stopped.statistics.areas)
+    assert found.statistics.means == pytest.approx(stopped.statistics.means)
+    assert found.stopped
+    assert likeness.shift == pytest.approx(known.shift)
+    assert likeness.novelty == pytest.approx(known.novelty, rel=0.5)
+
+
+def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 16)
+    monkeypatch.setattr(sampling, "N_TILES", 4)
+    shown = []
+
+    def watch(done: int, labels: NDArray[np.uint8]) -> None:
+        shown.append(int((labels > 0).sum()))
+
+    fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same", on_rows=watch)
+    assert shown == [256, 512, 768, 1024]

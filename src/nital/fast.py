@@ -18,7 +18,7 @@ from nital.criteria import RegionStatistics, measure_regions
 from nital.errors import Stopped
 from nital.features import CHANNELS
 from nital.micrograph import Source
-from nital.sampling import DISTANCE, FeatureSpace, blocks
+from nital.sampling import DISTANCE, FeatureSpace, Window, blocks
 from nital.segmentation import FineClasses, renumber
 from nital.settings import MAX_CLASSES
 
@@ -30,6 +30,9 @@ CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
 
 _EVERY = 8
 """Distances are measured in every so many rows."""
+
+_SOME_ROWS = 256
+"""And in so many where the rest of the work is lost."""
 
 Floats = NDArray[np.float32]
 OnRows = Callable[[int, NDArray[np.uint8]], None]
@@ -61,6 +64,7 @@ def find_clusters(
     centres: Sequence[Floats],
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
+    windows: Sequence[Window] | None = None,
 ) -> list[ClusterMap]:
     """The nearest centre of every pixel, for each set of them; the features are found once.
 
@@ -73,6 +77,8 @@ def find_clusters(
     on_rows : callable, optional
         Called with the number of rows that are done, and the first map as far as it is. `Stopped`,
         raised by it, ends the work: what is not labelled by then is 0.
+    windows : sequence of windows, optional
+        Only these are labelled. None: all `blocks`.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def find_clusters(
     ]
     pairs = [np.zeros((len(own) + 1,) * 2, np.int64) for own in centres]
     distance, n_measured, stopped = np.zeros(len(centres)), 0, False
-    view, windows = space.view(source), blocks(source.shape)
+    view, windows = space.view(source), windows or blocks(source.shape)
     seen = labels[0].view()
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
@@ -115,6 +121,43 @@ def find_clusters(
     means = (distance / max(1, n_measured)).tolist()
     found = zip(labels, measured, pairs, means, strict=True)
     return [ClusterMap(*each, stopped=stopped) for each in found]
+
+
+def recover_clusters(
+    source: Source,
+    space: FeatureSpace,
+    centres: Floats,
+    labels: NDArray[np.uint8],
+    n_blocks: int,
+) -> ClusterMap:
+    """What `find_clusters` had found when its process was killed.
+
+    Parameters
+    ----------
+    labels : (rows, cols)
+        Its `out`, as it was left; what is not done becomes 0.
+    n_blocks : int
+        How often `on_rows` had been called: so many blocks are done, one or more.
+
+    Returns
+    -------
+    ClusterMap
+        Without pairs; the distance is that in some rows of the first block.
+    """
+    windows = blocks(source.shape)
+    k = len(centres)
+    measured = RegionStatistics(np.zeros(k), np.zeros((k, 3)), np.zeros(k))
+    for place, window in enumerate(windows):
+        if place < n_blocks:
+            measured += measure_regions(source.read(*window), labels[window], k)
+        else:
+            labels[window] = 0
+    view, (rows, cols) = space.view(source), windows[0]
+    some = slice(rows.start, min(rows.start + _SOME_ROWS, rows.stop)), cols
+    values = space.features(view, some)[~source.read_excluded(*some)]
+    distance = float(squared_distances(values, centres).mean()) if len(values) else 0.0
+    stopped = n_blocks < len(windows)
+    return ClusterMap(labels, measured, np.zeros((0, 0), np.int64), distance, stopped)
 
 
 def find_fine_classes(

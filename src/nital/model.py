@@ -20,10 +20,17 @@ from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_cla
 from nital.clustering import find_centres, nearest, squared_distances
 from nital.criteria import RegionStatistics, measure_regions
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import ClusterMap, OnRows, find_clusters, join_clusters
+from nital.fast import ClusterMap, OnRows, find_clusters, join_clusters, recover_clusters
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.phases import number_fine_classes
-from nital.sampling import CommonSample, FeatureSpace, Opener, blocks, take_common_sample
+from nital.sampling import (
+    CommonSample,
+    FeatureSpace,
+    Opener,
+    blocks,
+    sampled_windows,
+    take_common_sample,
+)
 from nital.segmentation import (
     FineClasses,
     Likeness,
@@ -295,10 +302,27 @@ class Model:
         Parameters: as for `segment`.
         """
         (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
+        return self._joined_to_fine(micrograph.name, clusters)
+
+    def recover_fine_classes(
+        self, micrograph: Micrograph | LargeMicrograph, out: NDArray[np.uint8], n_blocks: int
+    ) -> tuple[FineClasses, Likeness]:
+        """What `find_fine_classes` had found when its process was killed.
+
+        Parameters
+        ----------
+        out : (rows, cols)
+            Its `out`, as it was left.
+        n_blocks : int
+            How often `on_rows` had been called, once or more.
+        """
+        found = recover_clusters(micrograph, self.space, self.centres, out, n_blocks)
+        return self._joined_to_fine(micrograph.name, found)
+
+    def _joined_to_fine(self, name: str, clusters: ClusterMap) -> tuple[FineClasses, Likeness]:
         if not clusters.statistics.areas.any():
             raise InputError(
-                f"{micrograph.name}: every pixel is excluded or transparent; there is nothing to"
-                " label"
+                f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
         labels = clusters.labels
         renumber(labels, np.append(0, self.fine_of), labels)
@@ -498,7 +522,10 @@ def _compare(model: Model, open_image: Opener, on_rows: OnRows | None) -> Likene
             on_rows(done, fine_of[labels])
 
     told = None if on_rows is None else on_clusters
-    (clusters,) = find_clusters(open_image(), model.space, [model.centres], on_rows=told)
+    source = open_image()
+    (clusters,) = find_clusters(
+        source, model.space, [model.centres], on_rows=told, windows=sampled_windows(source)
+    )
     if clusters.stopped:
         raise Stopped("stopped before the micrographs were compared with the model")
     return model._likeness(clusters)

@@ -169,7 +169,7 @@ def take_sample(source: Source, scale: str) -> Sample:
     InputError
         If every pixel is excluded.
     """
-    windows = _windows(source)
+    windows = sampled_windows(source)
     single = len(blocks(source.shape)) == 1
     included = [~source.read_excluded(*window).ravel() for window in windows]
     known = _smoothed_grey(source)
@@ -270,7 +270,7 @@ def _draw_grey(open_image: Opener, n: int) -> _DrawnGrey:
 def _smoothed_grey(source: Source) -> Floats:
     """Of the included pixels of what an image is learned from, (n,)."""
     found = [np.empty(0, np.float32)]
-    for window in _windows(source):
+    for window in sampled_windows(source):
         included = ~source.read_excluded(*window)
         found.append(smooth(_grey(source, window))[included])
     return np.concatenate(found)
@@ -281,7 +281,7 @@ def _draw_features(
 ) -> tuple[Floats, Floats, Floats]:
     """Features of n pixels of one image and of one pixel around each, (n, channels); (n, 3)."""
     source, rng = space.view(open_image()), np.random.default_rng(0)
-    windows = _windows(source)
+    windows = sampled_windows(source)
     places = [np.argwhere(~source.read_excluded(*window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
     found = []
@@ -322,7 +322,7 @@ def _weights(spread: NDArray[np.float64], grey: Floats) -> Floats:
     return np.where(spread > 0, 1 / np.sqrt(np.maximum(spread, 1e-12)), 0).astype(np.float32)
 
 
-def _windows(source: Source) -> list[Window]:
+def sampled_windows(source: Source) -> list[Window]:
     """What an image is learned from: all of it, or, of several blocks, tiles from all over."""
     windows = blocks(source.shape)
     return windows if len(windows) == 1 else list(_choose_tiles(source))

@@ -16,7 +16,7 @@ from nital.agreement import Agreement
 from nital.app import tasks
 from nital.app.bench import FILE, MODEL, Bench, Field
 from nital.app.tasks import FieldFile, Labelled, Opened, Stage
-from nital.app.worker import DONE, FAILED, Work, Worker
+from nital.app.worker import DONE, FAILED, STOPPED, Work, Worker
 from nital.errors import InputError, NitalError
 from nital.files import read_json
 from nital.settings import Settings
@@ -234,10 +234,26 @@ class Session:
         try:
             await ended
         finally:
-            self.work = self.stage = None
+            last, self.work, self.stage = self.stage, None, None
             self.bench.touch()
         if work.state == FAILED:
             raise WorkError(work.error or "")
+        if work.state == STOPPED and last is not None:
+            await self._recover(last)
+
+    async def _recover(self, last: Stage) -> None:
+        """Keep what was done of the micrograph that was under way."""
+        field = self.bench.fields.get(last.field or 0)
+        if field is None or field.labelled is not None or last.live is None:
+            return
+        arguments = {
+            "session": self.folder,
+            "field": field.file,
+            "path": self.folder / MODEL,
+            "n_blocks": last.live.number,
+        }
+        found = await self._help(f"keeping {field.name}", tasks.recover_field, arguments)
+        self.bench.has_labelled(found)
 
     async def _help(
         self, title: str, function: Callable[..., Any], arguments: dict[str, Any]

@@ -14,6 +14,7 @@ A session is a folder:
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ from nital.specimen import Specimen
 from nital.storage import staged, write_whole, writing
 from nital.synthetic import synthesize
 
-LIVE = "live.bin"
+LIVE, PART = "live.bin", "labels.part.npy"
 
 LIVE_SIDE = 1000
 """The map under way is shown with so many rows and columns at most."""
@@ -133,7 +134,7 @@ class Live:
     """The map under way, in `live.bin`."""
 
     number: int
-    """Of the picture, from 1."""
+    """Of the picture, from 1: so many blocks are done."""
 
     rows: int
     cols: int
@@ -247,20 +248,46 @@ class _LiveMap:
             small = self._fine_of[small]
         self._n_shown += 1
         write_whole(self._session / LIVE, small.tobytes())
-        start, width = self.share
         rows, cols = small.shape
         live = Live(self._n_shown, rows, cols, int(small.max()))
-        self._tell(Stage(self._text, start + width * done / len(labels), self._field, live))
+        start, width = self.share
+        share = None if self._fine_of is None else start + width * done / len(labels)
+        self._tell(Stage(self._text, share, self._field, live))
+
+
+def recover_field(
+    tell: Tell, session: Path, field: FieldFile, path: Path, n_blocks: int
+) -> Labelled:
+    """Keep what `label_fields` had done of a micrograph when its process was killed."""
+    tell(Stage(f"keeping what is done of {field.name}", field=field.number))
+    model, micrograph = KnownModel.read(path).model, field.open()
+    aside = shown_in(session, field.number) / PART
+    with writing(aside):
+        out = np.lib.format.open_memmap(aside, "r+")
+        found = model.recover_fine_classes(micrograph, out, n_blocks)
+    return _take(session, field, out, *found)
 
 
 def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Labelled:
     """Write the fine classes of one micrograph, for the viewer and for what is kept."""
     micrograph, folder = field.open(), shown_in(session, field.number)
-    aside = folder / "labels.part.npy"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        out = np.lib.format.open_memmap(aside, "w+", np.uint8, micrograph.shape)
-        fine, likeness = model.find_fine_classes(micrograph, out=out, on_rows=live.show)
+        out = np.lib.format.open_memmap(folder / PART, "w+", np.uint8, micrograph.shape)
+        found = model.find_fine_classes(micrograph, out=out, on_rows=live.show)
+    return _take(session, field, out, *found)
+
+
+def _take(
+    session: Path,
+    field: FieldFile,
+    out: "np.memmap[Any, np.dtype[np.uint8]]",
+    fine: FineClasses,
+    likeness: Likeness,
+) -> Labelled:
+    """Put the fine classes where they belong."""
+    folder = shown_in(session, field.number)
+    with writing(folder):
         out.flush()
         np.savez(
             folder / "fine.npz",
@@ -270,7 +297,7 @@ def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Lab
             likeness=np.array(list(asdict(likeness).values())),
             stopped=fine.stopped,
         )
-        aside.replace(folder / "labels.npy")
+        (folder / PART).replace(folder / "labels.npy")
     return Labelled(
         number=field.number,
         areas=tuple(fine.statistics.areas.tolist()),
