@@ -227,7 +227,7 @@ def test_a_number_is_never_given_twice(bench: Bench) -> None:
     bench.remove(1)
     assert list(bench.fields) == [2]
     for each in (bench, Bench(bench.folder)):
-        assert each.add(Path("a.tif"), "a.tif").number == 4
+        assert [each.add(Path("a.tif"), "a.tif").number for _ in range(2)] == [4, 5]
 
 
 def test_what_can_not_be_used_is_not_used(bench: Bench) -> None:
@@ -349,6 +349,7 @@ def test_decisions_are_taken_back_and_made_again(bench: Bench, model: Model) -> 
     for step in (bench.undo, bench.undo, bench.redo, bench.undo, bench.undo, bench.undo):
         step()
         seen.append(classes_of(bench))
+        assert told(Bench(bench.folder)) == told(bench)
     assert seen == [5, 7, 5, 7, 4, 4]
     assert (bench.can_undo, bench.can_redo) == (False, True)
     bench.redo()

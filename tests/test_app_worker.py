@@ -58,7 +58,7 @@ def tidy(tell: Tell, path: Path) -> None:
     try:
         hold(tell, path.with_name("never"))
     except Stopped:
-        time.sleep(GRACE / 3)
+        time.sleep(0.2)
         path.touch()
         raise
 

@@ -1111,7 +1111,7 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
             raise Stopped("stopped")
 
     stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
-    left[100:] = 1  # the block that was under way
+    left[100:, 100:] = 1  # a block that was under way
     found, likeness = model.recover_fine_classes(micrograph, left, n_blocks)
     assert np.array_equal(found.labels, stopped.labels)
     assert found.statistics.areas == pytest.approx(stopped.statistics.areas)
