@@ -22,7 +22,7 @@ from nital.render import colours_of, hex_of
 from nital.results import versions
 from nital.settings import FAST, MAX_CLASSES, Settings
 from nital.stereology import FieldStatistics, over_fields
-from nital.storage import write_whole
+from nital.storage import write_whole, writing
 
 FILE = "bench.json"
 MODEL, DECIDED = "model.nital", "decided.nital"
@@ -337,7 +337,8 @@ class Bench:
             "decisions": [_decision(model) for model in self._models],
             "fields": [_described(field) for field in self.fields.values()],
         }
-        write_whole(self.folder / FILE, json.dumps(described, indent=1))
+        with writing(self.folder / FILE):
+            write_whole(self.folder / FILE, json.dumps(described, indent=1))
 
     def _read(self) -> None:
         path = self.folder / FILE

@@ -130,8 +130,8 @@ class Page:
                 .style("max-width: 420px")
             )
             ui.space()
-            self._undo = _icon("undo", "Undo (Ctrl+Z)", self.bench.undo)
-            self._redo = _icon("redo", "Redo (Ctrl+Y)", self.bench.redo)
+            self._undo = _icon("undo", "Undo (Ctrl+Z)", lambda: self.attempt(self.bench.undo))
+            self._redo = _icon("redo", "Redo (Ctrl+Y)", lambda: self.attempt(self.bench.redo))
             dark = ui.dark_mode(None)
             _icon("brightness_6", "Light or dark", lambda: dark.set_value(not dark.value))
             ui.link("New session", "/").classes("text-white").props("target=_blank")
@@ -243,10 +243,10 @@ class Page:
         assert isinstance(panel, DecidePanel)
         name = event.key.name
         if event.modifiers.ctrl or event.modifiers.meta:
-            if name in ("z", "Z"):
-                (self.bench.redo if event.modifiers.shift else self.bench.undo)()
-            elif name == "y":
-                self.bench.redo()
+            if name in ("y", "Y") or (name in ("z", "Z") and event.modifiers.shift):
+                self.attempt(self.bench.redo)
+            elif name in ("z", "Z"):
+                self.attempt(self.bench.undo)
         elif panel.assignment is not None:
             panel.assign_by_key(name)
         elif name == "Escape":
@@ -373,6 +373,9 @@ class Page:
             return f"{name} is lit up: click another class to join it to this one, Esc to end"
         if self.view == "sure":
             return "finding out …" if sure is None else f"mean {100 * sure:.0f} %"
+        field = self.bench.fields[self.number or 0]
+        if field.labelled is not None and field.labelled.stopped:
+            return "stopped before it was done: the figures are those of the part that has classes"
         return ""
 
     def _find_sure(self, number: int) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
-from nicegui import app, background_tasks, ui
+from nicegui import Client, app, background_tasks, ui
 from starlette.background import BackgroundTask
 
 from nital.app import tasks
@@ -25,7 +25,7 @@ from nital.app.sessions import Desk, Session
 from nital.app.tiles import map_tile, micrograph_tile
 from nital.app.uploads import check_pixels, receive
 from nital.batch import find_images
-from nital.errors import InputError, NitalError
+from nital.errors import InputError, NitalError, reason_of
 from nital.results import REPORT_FILE, SPECIMEN_FILES
 
 HOST = "127.0.0.1"
@@ -68,6 +68,7 @@ def serve(*, root: Path, port: int | None, folder: Path | None, show: bool) -> N
     port = _free_port(port)
     desk = Desk(root)
     app.on_shutdown(desk.close)
+    app.on_exception(_say_unexpected)
     _serve_files(desk)
     build_page(desk, folder, images)
     app.add_middleware(Guard, port=port, max_body=MAX_BYTES)
@@ -90,6 +91,14 @@ _ICON = (
     ' d="M0 0h9l-3 6-6 2z"/><path fill="#e69f00" d="M9 0h7v9l-6 1-4-4z"/><path fill="#009e73"'
     ' d="M0 8l6-2 4 4-1 6H0z"/><path fill="#d55e00" d="M16 9v7H9l1-6z"/></svg>'
 )
+
+
+def _say_unexpected(error: Exception) -> None:
+    """A mistake of nital's own is told on the page; its traceback is in the terminal."""
+    text = f"unexpected: {type(error).__name__}: {reason_of(error)}; the terminal says where"
+    for client in list(Client.instances.values()):
+        with client:
+            ui.notify(text, type="negative", timeout=0, close_button="Close", position="top")
 
 
 def _free_port(port: int | None) -> int:
