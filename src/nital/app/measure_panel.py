@@ -200,6 +200,14 @@ class MeasurePanel(Panel):
         return f"<p>{escape(told)}</p>" + table_of(("drawn: found", "IoU", "drawn", "found"), rows)
 
 
+# Greys that can be read on light and on dark.
+_AXIS = {
+    "axisLabel": {"color": "#888"},
+    "nameTextStyle": {"color": "#888"},
+    "splitLine": {"lineStyle": {"color": "#8884"}},
+}
+
+
 def _empty_curve() -> dict[str, Any]:
     colours = {"F": PALETTE[0], "F′": PALETTE[1], "Q": PALETTE[2]}
     return {
@@ -213,8 +221,9 @@ def _empty_curve() -> dict[str, Any]:
             "name": "classes",
             "nameLocation": "middle",
             "nameGap": 24,
+            **_AXIS,
         },
-        "yAxis": {"type": "value", "min": 0, "max": 1},
+        "yAxis": {"type": "value", "min": 0, "max": 1, **_AXIS},
         "series": [
             {
                 "name": name,

@@ -15,7 +15,7 @@ from nital.app.open_panel import OpenPanel
 from nital.app.panel import Panel
 from nital.app.segment_panel import SegmentPanel
 from nital.app.sessions import Desk, Session
-from nital.app.viewer import Cropped, Live, Mode, Pick, Shown, Source, Viewer, Wiped
+from nital.app.viewer import Cropped, Live, Mode, Pick, Shown, Source, Viewer
 from nital.errors import NitalError
 from nital.model import Model
 from nital.render import class_colours, colours_of, hex_of, percent
@@ -36,6 +36,10 @@ _STYLE = """
     .nital-stage { flex: 1 1 0; min-width: 0; display: flex; flex-direction: column }
     .nital-side { flex: 0 0 400px; overflow-y: auto; border-left: 1px solid #8884 }
     .nital-side .q-tab { padding: 0 6px; min-width: 0 }
+    .nital-field { flex: 1 1 80px; min-width: 0; max-width: 420px }
+    .nital-field .q-field__native { flex-wrap: nowrap; overflow: hidden }
+    .body--dark .q-btn--flat, .body--dark .q-btn--outline { --q-primary: #8ab8ea }
+    .body--dark .nicegui-link { color: #8ab8ea }
     .nital-picture { flex: 1 1 0; min-height: 0; position: relative; width: 100% }
     .nital-progress { position: absolute; left: 12px; right: 12px; bottom: 64px; z-index: 5;
                       display: flex; flex-wrap: wrap; align-items: center; gap: 4px 14px;
@@ -126,8 +130,7 @@ class Page:
             self._field = (
                 ui.select({}, on_change=lambda e: self.show(e.value))
                 .props('dense dark options-dense aria-label="Micrograph" borderless')
-                .classes("col")
-                .style("max-width: 420px")
+                .classes("nital-field")
             )
             ui.space()
             self._undo = _icon("undo", "Undo (Ctrl+Z)", lambda: self.attempt(self.bench.undo))
@@ -138,9 +141,7 @@ class Page:
         with ui.element("main").classes("nital-page"):
             with ui.element("section").classes("nital-stage").props('aria-label="Picture"'):
                 with ui.element("div").classes("nital-picture"):
-                    self._viewer = Viewer(
-                        on_pick=self._pick, on_wipe=self._wiped, on_crop=self._cropped
-                    )
+                    self._viewer = Viewer(on_pick=self._pick, on_crop=self._cropped)
                     self._build_progress()
                 self._build_bar()
             with ui.element("section").classes("nital-side").props('aria-label="Steps"'):
@@ -228,9 +229,6 @@ class Page:
             self.select(None if self.selected == pick.phase else pick.phase)
         else:
             panel.join(self.selected, pick.phase)
-
-    def _wiped(self, wiped: Wiped) -> None:
-        pass  # the viewer shows it already
 
     def _cropped(self, cropped: Cropped) -> None:
         if self.number is not None:
