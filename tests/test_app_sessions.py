@@ -27,7 +27,7 @@ from nital.settings import Settings
 
 PATIENCE = 60
 DAY = 24 * 3600
-SHAPES = {1: (48, 60), 2: (56, 72), 3: (40, 90)}
+SHAPES = {1: (48, 60), 2: (56, 72), 3: (40, 90), 4: (20, 4200)}
 
 
 # --- what is done in the process -----------------------------------------------------------------
@@ -41,6 +41,19 @@ def segment_first(
     while True:
         tell.check()
         time.sleep(0.01)
+
+
+def hang(
+    tell: Tell, session: Path, fields: list[tasks.FieldFile], settings: Settings, exposure: str
+) -> None:
+    """As `segment_fields`, but it takes very long after the second block."""
+
+    def say(message: Any) -> None:
+        tell(message)
+        if isinstance(message, Stage) and message.field and message.live.number == 2:
+            time.sleep(10 * PATIENCE)
+
+    tasks.segment_fields(Tell(say, lambda: False), session, fields, settings, exposure)
 
 
 def hold(tell: Tell, path: Path) -> None:
@@ -326,6 +339,34 @@ def test_what_is_done_when_it_is_stopped_stays_and_the_rest_can_be_labelled(
         run(other.apply())
 
 
+def test_what_was_done_when_it_had_to_be_killed_stays(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = desk.new()
+    monkeypatch.setattr(tasks, "segment_fields", hang)
+
+    async def story() -> None:
+        await opened(session, 4)  # three blocks of 1400 columns
+        work = asyncio.create_task(session.segment())
+        await until(lambda: session.stage and session.stage.live and session.stage.field)
+        await until(lambda: session.stage and session.stage.live and session.stage.live.number == 2)
+        session.stop()
+        await work
+
+    run(story())
+    assert (session.work, session.stage) == (None, None)
+    (field,) = session.bench.labelled
+    assert field.labelled is not None
+    assert field.labelled.stopped
+    labels = np.load(shown_in(session.folder, 1) / "labels.npy")
+    done = np.indices(SHAPES[4])[1] < 2800
+    np.testing.assert_array_equal(labels > 0, done)
+    assert field.labelled.areas == tuple(
+        np.bincount(labels.ravel(), minlength=session.bench.n_fine + 1)[1:]
+    )
+    assert run(session.keep()).fields[0].n_pixels == 20 * 2800
+
+
 def test_why_it_failed_is_told(desk: Desk) -> None:
     session = desk.new()
     with pytest.raises(InputError, match="no micrograph is open; open one first"):
@@ -585,6 +626,7 @@ def test_earlier_sessions_come_the_last_first(tmp_path: Path) -> None:
     (tmp_path / ("d" * 22) / FILE).write_text("[]")
     desk = Desk(tmp_path)
     desk.new()
+    bench_of(tmp_path / ("e" * 22), None)
     found = desk.earlier()
     assert [each.names for each in found] == [
         ("new.tif",),

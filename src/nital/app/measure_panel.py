@@ -173,7 +173,7 @@ class MeasurePanel(Panel):
             with self._reference:
                 Uploader(
                     f"/bench/{self.session.identifier}/reference/{number}",
-                    "Choose a label map (PNG or TIFF)",
+                    "Choose a label map (PNG or TIFF), or drop it here",
                     on_refused=self.page.say,
                     multiple=False,
                     anywhere=False,

@@ -2,7 +2,7 @@
 
 export default {
   template: `
-    <div class="nital-uploader">
+    <div class="nital-uploader" @dragover.prevent @drop="droppedHere">
       <button type="button" class="nital-uploader-button" :disabled="busy" @click="$refs.input.click()">
         {{ label }}
       </button>
@@ -46,9 +46,13 @@ export default {
     leave(event) {
       if (!event.relatedTarget) this.dragging = false;
     },
+    droppedHere(event) {
+      event.preventDefault(); // and so nobody else takes it
+      this.take(event.dataTransfer.files);
+    },
     dropped(event) {
       this.dragging = false;
-      if (!event.dataTransfer.files.length) return;
+      if (event.defaultPrevented || !event.dataTransfer.files.length) return;
       event.preventDefault();
       this.take(event.dataTransfer.files);
     },
