@@ -38,6 +38,7 @@ class Assignment:
         ]
         self.order = [int(i) + 1 for i in np.argsort(-fractions, kind="stable")]
         self.place = 0
+        self._dealt: list[tuple[int, int]] = []
 
     @property
     def fine(self) -> int | None:
@@ -76,8 +77,17 @@ class Assignment:
         except InputError:
             self._move(fine, before or 1)
             raise
+        self._dealt.append((self.place, before or 1))
         self.place += 1
         return model
+
+    def take_back(self) -> bool:
+        """Put the fine class that was dealt last back to where it was; whether there was one."""
+        if not self._dealt:
+            return False
+        self.place, before = self._dealt.pop()
+        self._move(self.order[self.place], before)
+        return True
 
     def skip(self) -> None:
         """Leave it where it is, and go on."""

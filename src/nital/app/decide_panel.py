@@ -7,6 +7,7 @@ from nicegui import ui
 from nital.app.assignment import Assignment
 from nital.app.bench import most_classes
 from nital.app.panel import Panel, quoted
+from nital.model import Model
 from nital.render import PALETTE, colours_of, hex_of, percent
 from nital.settings import MAX_CLASSES
 
@@ -37,7 +38,7 @@ class DecidePanel(Panel):
                     "update:model-value", lambda e: self._preview(e.args), throttle=0.03
                 )
                 self._slider.on("change", lambda e: self._cut(e.args))
-            self._rows = ui.column().classes("w-full q-gutter-y-sm")
+            self._list = ui.column().classes("w-full q-gutter-y-sm")
             ui.label(
                 "Click a region in the picture to light up its class everywhere; click another to"
                 " join that to it."
@@ -65,7 +66,7 @@ class DecidePanel(Panel):
                 ui.button("End", on_click=lambda: self.assign_by_key("Escape")).props(
                     "dense no-caps"
                 )
-        self._shown: object = None
+        self._rows: list[ClassRow] = []
 
     def refresh(self) -> None:
         """Show the classes as they are."""
@@ -83,73 +84,16 @@ class DecidePanel(Panel):
         if self.page.preview is None:
             self._slider.props(f"max={max(most_classes(self.bench.base), k)}")
             self._slider.set_value(k)
-        shown = (self.bench.version, self.page.number, self.page.selected)
-        if shown != self._shown:
-            self._shown = shown
-            self._rows.clear()
-            with self._rows:
-                for number in range(1, k + 1):
-                    self._add_row(number)
+        for row in self._rows[k:]:
+            row.delete()
+        del self._rows[k:]
+        with self._list:
+            for number in range(len(self._rows) + 1, k + 1):
+                self._rows.append(ClassRow(self, number))
+        for row in self._rows:
+            row.refresh(model)
         if self.assignment is not None:
             self._show_dealing(self.assignment)
-
-    def _add_row(self, number: int) -> None:
-        model = self.bench.model
-        assert model is not None
-        row = model.classes[number - 1]
-        selected = self.page.selected == number
-        called = row.name or f"class {number}"
-        with ui.row().classes("w-full items-center no-wrap q-gutter-x-xs"):
-            self._add_swatch(number, called, hex_of(colours_of(model.classes)[number - 1]))
-            name = ui.input(placeholder=called, value=row.name or "").classes("col")
-            name.props(f'dense outlined aria-label="Name of class {number}"')
-            name.on("change", lambda: self._call(number, name.value or ""))
-            ui.label(self._share(number)).style("min-width: 66px; text-align: right")
-            bulb = ui.button(
-                icon="lightbulb", on_click=lambda: self.page.select(None if selected else number)
-            )
-            bulb.props(f"flat dense round size=sm color={'warning' if selected else 'grey'}")
-            bulb.props(
-                f'aria-pressed={str(selected).lower()} aria-label="Light up {quoted(called)}"'
-            )
-            self._add_menu(number, called)
-
-    def _add_swatch(self, number: int, called: str, colour: str) -> None:
-        """The colour of a class, and others to choose from."""
-        button = ui.button().props(f'flat dense aria-label="Colour of {quoted(called)}"')
-        button.classes("nital-swatch").style(f"background: {colour} !important")
-        with button, ui.menu() as menu, ui.row().classes("q-pa-sm").style("max-width: 170px"):
-            for each in COLOURS:
-
-                def choose(each: str = each) -> None:
-                    menu.close()
-                    self.page.attempt(lambda: self.bench.colour(number, each))
-
-                choice = ui.button(on_click=choose).props(f'flat dense aria-label="{each}"')
-                choice.classes("nital-swatch").style(f"background: {each} !important")
-
-    def _add_menu(self, number: int, called: str) -> None:
-        """What else can be done with a class."""
-        model = self.bench.model
-        assert model is not None
-        button = ui.button(icon="more_vert")
-        button.props(f'flat dense round size=sm color=grey aria-label="More for {quoted(called)}"')
-        with button, ui.menu():
-            for other, each in enumerate(self.bench.phases(), start=1):
-                if other != number:
-                    ui.menu_item(f"Join to {each}", lambda other=other: self.join(other, number))
-            if len(model.members(number)) > 1:
-                ui.menu_item("Split in two", lambda: self._split(number))
-
-    def _call(self, number: int, name: str) -> None:
-        self.page.attempt(lambda: self.bench.call(number, name))
-
-    def _share(self, number: int) -> str:
-        """Of the micrograph that is shown."""
-        field = self.bench.fields.get(self.page.number or 0)
-        if field is None or field.labelled is None:
-            return ""
-        return percent(self.bench.fractions(field.number)[number - 1])
 
     def join(self, number: int, other: int) -> None:
         """Join a class to another one, whose name stays."""
@@ -162,7 +106,8 @@ class DecidePanel(Panel):
         self.page.select(None)
         self.page.attempt(change)
 
-    def _split(self, number: int) -> None:
+    def split(self, number: int) -> None:
+        """Divide a class in two."""
         self.page.select(None)
         self.page.attempt(lambda: self.bench.split(number))
 
@@ -197,9 +142,9 @@ class DecidePanel(Panel):
         if key == "Escape":
             self._end()
             return
-        if key in (" ", "ArrowRight"):
+        if key == " ":
             assignment.skip()
-        elif key in ("Backspace", "ArrowLeft"):
+        elif key == "Backspace":
             assignment.back()
         elif key.isdigit() or key in ("n", "N"):
             number = int(key) if key.isdigit() else len(assignment.slots) + 1
@@ -207,6 +152,13 @@ class DecidePanel(Panel):
         if assignment.fine is None:
             self._end()
         self.page.forget()
+
+    def take_back(self) -> bool:
+        """Take back the last fine class that was dealt, if one was."""
+        if self.assignment is None or not self.assignment.take_back():
+            return False
+        self.bench.undo()
+        return True
 
     def _put(self, assignment: Assignment, key: int) -> None:
         model = assignment.put(key)
@@ -243,3 +195,94 @@ class DecidePanel(Panel):
                         f"{key}  {slot.name.name or f'phase {key}'}"
                         + (" (it is here)" if here else "")
                     )
+
+
+class ClassRow:
+    """A class: its colour, name, fraction, and what can be done with it.
+
+    It stays as long as there is a class of this number, so that nobody loses what they type.
+    """
+
+    def __init__(self, panel: DecidePanel, number: int) -> None:
+        self._panel, self._page, self._bench = panel, panel.page, panel.bench
+        self._number = number
+        self._called = ""
+        with ui.row().classes("w-full items-center no-wrap q-gutter-x-xs") as self._row:
+            self._swatch = ui.button().props("flat dense").classes("nital-swatch")
+            with self._swatch, ui.menu() as self._palette:
+                self._add_palette()
+            self._name = ui.input().classes("col")
+            self._name.props(f'dense outlined aria-label="Name of class {number}"')
+            self._name.on("change", self._call)
+            self._share = ui.label().style("min-width: 66px; text-align: right")
+            self._bulb = ui.button(icon="lightbulb", on_click=self._light)
+            self._bulb.props("flat dense round size=sm")
+            self._more = ui.button(icon="more_vert").props("flat dense round size=sm color=grey")
+            with self._more, ui.menu() as self._menu:
+                pass
+        self._offered: object = None
+
+    def delete(self) -> None:
+        """Take it off the page."""
+        self._row.delete()
+
+    def refresh(self, model: Model) -> None:
+        """Show the class as it is."""
+        row = model.classes[self._number - 1]
+        colour = hex_of(colours_of(model.classes)[self._number - 1])
+        called = row.name or f"class {self._number}"
+        selected = self._page.selected == self._number
+        self._swatch.style(f"background: {colour} !important")
+        field = self._bench.fields.get(self._page.number or 0)
+        shares = (
+            None if field is None or not field.labelled else self._bench.fractions(field.number)
+        )
+        self._share.set_text("" if shares is None else percent(shares[self._number - 1]))
+        self._bulb.props(f"color={'warning' if selected else 'grey'}")
+        self._bulb.props(f"aria-pressed={str(selected).lower()}")
+        if called != self._called:
+            self._called = called
+            self._name.set_value(row.name or "")
+            self._name.props(f'placeholder="{quoted(called)}"')
+            for button, does in (
+                (self._swatch, "Colour of"),
+                (self._bulb, "Light up"),
+                (self._more, "More for"),
+            ):
+                button.props(f'aria-label="{does} {quoted(called)}"')
+        self._offer(model)
+
+    def _offer(self, model: Model) -> None:
+        """What else can be done with the class."""
+        names, several = self._bench.phases(), len(model.members(self._number)) > 1
+        if (names, several) == self._offered:
+            return
+        self._offered = names, several
+        self._menu.clear()
+        with self._menu:
+            for other, each in enumerate(names, start=1):
+                if other != self._number:
+                    ui.menu_item(
+                        f"Join to {each}",
+                        lambda other=other: self._panel.join(other, self._number),
+                    )
+            if several:
+                ui.menu_item("Split in two", lambda: self._panel.split(self._number))
+
+    def _add_palette(self) -> None:
+        with ui.row().classes("q-pa-sm").style("max-width: 170px"):
+            for each in COLOURS:
+
+                def choose(each: str = each) -> None:
+                    self._palette.close()
+                    self._page.attempt(lambda: self._bench.colour(self._number, each))
+
+                choice = ui.button(on_click=choose).props(f'flat dense aria-label="{each}"')
+                choice.classes("nital-swatch").style(f"background: {each} !important")
+
+    def _call(self) -> None:
+        name = str(self._name.value or "")
+        self._page.attempt(lambda: self._bench.call(self._number, name))
+
+    def _light(self) -> None:
+        self._page.select(None if self._page.selected == self._number else self._number)

@@ -44,6 +44,7 @@ class OpenPanel(Panel):
             ).props("dense")
         self._earlier = ui.column().classes("w-full q-gutter-y-xs")
         self._shown: object = None
+        self._told_size: object = None
 
     def refresh(self) -> None:
         """Show the micrographs that are open."""
@@ -93,7 +94,9 @@ class OpenPanel(Panel):
             return
         opened = field.opened
         size = opened.pixel_size if opened else field.file.pixel_size
-        self._size.set_value("" if size is None else f"{size:g} um")
+        if (field.number, size) != self._told_size:  # else somebody may be typing
+            self._told_size = field.number, size
+            self._size.set_value("" if size is None else f"{size:g} um")
         self._same.set_visibility(size is not None and len(self.bench.fields) > 1)
         self._page.set_value(field.file.page)
         is_tiff = field.file.path.suffix.lower() in (".tif", ".tiff")

@@ -39,6 +39,9 @@ _STYLE = """
     .nital-field { flex: 1 1 80px; min-width: 0; max-width: 420px }
     .nital-field .q-field__native { flex-wrap: nowrap; overflow: hidden }
     .body--dark .q-btn--flat, .body--dark .q-btn--outline { --q-primary: #8ab8ea }
+    .body--dark .nital-note { --q-negative: #ff9a90 }
+    .q-notification .q-btn { --q-primary: white }
+    .nicegui-link { color: #1f5f9e }
     .body--dark .nicegui-link { color: #8ab8ea }
     .nital-picture { flex: 1 1 0; min-height: 0; position: relative; width: 100% }
     .nital-progress { position: absolute; left: 12px; right: 12px; bottom: 64px; z-index: 5;
@@ -109,6 +112,9 @@ class Page:
         self.lit: list[int] | None = None
         """Fine classes that are lit up for another reason."""
 
+        self._chosen = False
+        """Whether somebody chose the micrograph that is shown."""
+
         self.cropping = False
         self.preview: Model | None = None
         """Shown while the slider moves, before it is decided."""
@@ -133,10 +139,10 @@ class Page:
                 .classes("nital-field")
             )
             ui.space()
-            self._undo = _icon("undo", "Undo (Ctrl+Z)", lambda: self.attempt(self.bench.undo))
+            self._undo = _icon("undo", "Undo (Ctrl+Z)", self._take_back)
             self._redo = _icon("redo", "Redo (Ctrl+Y)", lambda: self.attempt(self.bench.redo))
-            dark = ui.dark_mode(None)
-            _icon("brightness_6", "Light or dark", lambda: dark.set_value(not dark.value))
+            self._dark = ui.dark_mode(None)
+            _icon("brightness_6", "Light or dark", self._turn_dark)
             ui.link("New session", "/").classes("text-white").props("target=_blank")
         with ui.element("main").classes("nital-page"):
             with ui.element("section").classes("nital-stage").props('aria-label="Picture"'):
@@ -198,7 +204,7 @@ class Page:
     def show(self, number: int | None) -> None:
         """Show another micrograph."""
         if number != self.number:
-            self.number, self.cropping = number, False
+            self.number, self.cropping, self._chosen = number, False, True
             self.forget()
 
     def look(self, view: Mode) -> None:
@@ -244,11 +250,24 @@ class Page:
             if name in ("y", "Y") or (name in ("z", "Z") and event.modifiers.shift):
                 self.attempt(self.bench.redo)
             elif name in ("z", "Z"):
-                self.attempt(self.bench.undo)
+                self._take_back()
         elif panel.assignment is not None:
             panel.assign_by_key(name)
         elif name == "Escape":
             self.select(None)
+
+    def _take_back(self) -> None:
+        panel = self._panels["decide"]
+        assert isinstance(panel, DecidePanel)
+        if panel.assignment is None:
+            self.attempt(self.bench.undo)
+        else:  # no further than what was dealt
+            self.attempt(panel.take_back)
+            self.forget()
+
+    async def _turn_dark(self) -> None:
+        dark = await ui.run_javascript("document.body.classList.contains('body--dark')")
+        self._dark.set_value(not dark)
 
     # --- work ------------------------------------------------------------------------------------
 
@@ -296,7 +315,8 @@ class Page:
     def refresh(self) -> None:
         """Show what has changed since the last look."""
         self._show_progress()
-        if self.number not in self.bench.fields:
+        shown = self.bench.fields.get(self.number or 0)
+        if shown is None or (shown.error is not None and not self._chosen):
             usable = self.bench.usable
             self.number = usable[0].number if usable else next(iter(self.bench.fields), None)
         seen = (
@@ -325,7 +345,8 @@ class Page:
         field = self.bench.fields.get(self.number or 0)
         if field is None or field.opened is None:
             self._viewer.show(None)
-            self._hint.set_text("" if field is None else f"opening {field.name} …")
+            opening = field is not None and field.error is None
+            self._hint.set_text(f"opening {field.name} …" if field and opening else "")
             return
         rows, cols = field.opened.shape
         if self.view == "sure" and field.labelled and self.session.work is None:
@@ -343,6 +364,9 @@ class Page:
                 sure[0] if sure else None,
             )
         )
+        panel = self._panels["decide"]
+        assert isinstance(panel, DecidePanel)
+        self._viewer.set_digits(panel.assignment is None)
         self._viewer.set_crop(field.n_rows if self.cropping else None)
         self._viewer.set_mode(self.view if field.labelled or self.session.work else "original")
         self._draw_classes(field.number)

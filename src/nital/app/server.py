@@ -188,7 +188,7 @@ def _serve_files(desk: Desk) -> None:
         session = session_of(identifier)
         if name == DECIDED:
             return _download(session.folder / DECIDED, "steel.nital")
-        if name == "results.zip":
+        if name == "results.zip" and (session.folder / DECIDED).is_file():
             return _zipped(session)
         if name not in (REPORT_FILE, *SPECIMEN_FILES):
             raise HTTPException(404, "no such result")

@@ -212,7 +212,8 @@ export default {
       </template>
     </div>
   `,
-  props: ["source", "classes", "mode", "opacity", "wipe", "lit", "crop", "live"], // see viewer.py
+  // See viewer.py.
+  props: ["source", "classes", "mode", "opacity", "wipe", "lit", "crop", "live", "digits"],
   emits: ["pick", "wipe", "crop"],
 
   data() {
@@ -644,8 +645,8 @@ export default {
       else if (right || down) this.pan(-right * step, -down * step);
       else if ("+=".includes(event.key)) this.zoom(STEP);
       else if ("-_".includes(event.key)) this.zoom(1 / STEP);
-      else if (event.key === "0") this.fit();
-      else if (event.key === "1") this.actualSize();
+      else if (event.key === "0" && this.digits) this.fit();
+      else if (event.key === "1" && this.digits) this.actualSize();
       else if (!isPick) return;
       event.preventDefault();
       this.showCross(true);

@@ -101,7 +101,7 @@ class Viewer(Element, component="viewer.js"):
         super().__init__()
         self._handlers = (on_pick, on_wipe, on_crop)
         self._props.update(
-            {"source": None, "classes": [], "mode": "overlay", "opacity": 0.5}
+            {"source": None, "classes": [], "mode": "overlay", "opacity": 0.5, "digits": True}
             | dict.fromkeys(("wipe", "lit", "crop", "live"))
         )
         self.on("pick", self._picked)
@@ -127,6 +127,10 @@ class Viewer(Element, component="viewer.js"):
     def set_wipe(self, share: float | None) -> Self:
         """Shows the original in the left share of the width, 0 to 1; None takes the line away."""
         return self._set("wipe", share)
+
+    def set_digits(self, on: bool) -> Self:
+        """Sets whether the keys 0 and 1 zoom; not where the page has another use for them."""
+        return self._set("digits", on)
 
     def set_lit(self, labels: Sequence[int] | None) -> Self:
         """Lights up these labels and dims all others; None lights up nothing."""

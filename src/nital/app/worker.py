@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
@@ -109,6 +110,7 @@ class Worker:
         self._stop: Event = self._context.Event()
         self._pending: list[Work] = []
         self._lock = threading.Lock()
+        self._start()  # before the first work comes: loading takes a second
         self._thread = threading.Thread(target=self._run, name="nital worker", daemon=True)
         self._thread.start()
 
@@ -147,7 +149,6 @@ class Worker:
         self._kill()
 
     def _run(self) -> None:
-        self._start()  # before the first work comes: loading takes a second
         while (work := self._waiting.get()) is not None:
             with self._lock:
                 if work.is_over:
@@ -195,7 +196,8 @@ class Worker:
         self._stop.clear()
         given = (theirs, self._stop, self._loads)
         process = self._context.Process(target=_serve, args=given, daemon=True)
-        process.start()
+        with _interrupts_ignored():
+            process.start()
         theirs.close()
         self._process, self._connection = process, ours
 
@@ -208,9 +210,22 @@ class Worker:
         self._process = self._connection = None
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """What is started meanwhile never hears Ctrl-C: that is for the server, which ends it."""
+    if threading.current_thread() is not threading.main_thread():  # others can't say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _serve(connection: Connection, stop: Event, loads: str | None) -> None:
     """What the process does until its other end goes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if loads is not None:
         importlib.import_module(loads)
     tell = Tell(lambda message: connection.send(("message", message)), stop.is_set)
