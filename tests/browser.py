@@ -113,9 +113,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def nital_app(
-    sessions: Path, port: int, *options: object
-) -> "Iterator[subprocess.Popen[bytes]]":
+def nital_app(sessions: Path, port: int, *options: object) -> "Iterator[subprocess.Popen[bytes]]":
     """Serves the local page, which keeps its sessions in a folder, at a port."""
     command = [sys.executable, "-m", "nital", "app", "--no-browser", "--port", str(port)]
     url = f"http://127.0.0.1:{port}/not-there"  # the page itself would start a session

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nital import clustering, sampling
 from nital.app import bench as bench_module
 from nital.app.bench import FILE, MODEL, Bench, Field, most_classes
-from nital.app.tasks import FieldFile, Labelled, Opened
+from nital.app.tasks import FITTED, FieldFile, Labelled, Opened
 from nital.errors import InputError, OutputError
 from nital.micrograph import Micrograph
 from nital.model import EXPOSURES, ClassName, Model, fit_model
@@ -62,7 +62,7 @@ def bench(tmp_path: Path, model: Model) -> Bench:
 
 
 def fit(bench: Bench, model: Model) -> None:
-    write_model(bench.folder / MODEL, model, versions=versions(), force=True)
+    write_model(bench.folder / FITTED, model, versions=versions(), force=True)
     bench.fitted()
 
 
@@ -180,7 +180,7 @@ def test_what_is_read_back_is_what_was_there(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="nital") as folder:
         bench = Bench(Path(folder))
-        write_model(bench.folder / MODEL, models[0], versions=versions())
+        write_model(bench.folder / FITTED, models[0], versions=versions())
         if segmented:
             for number in (1, 2):
                 bench.add(Path(f"/{number}.tif"), f"{number}.tif")
@@ -258,15 +258,14 @@ def test_what_can_not_be_used_is_not_used(bench: Bench) -> None:
 
 
 def test_what_is_shown_anew_has_another_version(bench: Bench) -> None:
-    seen = {bench.fields[1].version}
-    for change in (
-        lambda: bench.opened(Opened(1, (30, 40), 0, 0.5)),
-        lambda: bench.has_labelled(labelled(1, bench.n_fine, seed=7)),
-        lambda: bench.has_labelled(labelled(1, bench.n_fine, seed=8)),
-    ):
-        change()
-        assert bench.fields[1].version not in seen
-        seen.add(bench.fields[1].version)
+    before = bench.fields[1]
+    bench.opened(Opened(1, (30, 40), 0, 0.5))
+    assert bench.fields[1].picture > before.picture
+    for seed in (7, 8):
+        before = bench.fields[1]
+        bench.has_labelled(labelled(1, bench.n_fine, seed=seed))
+        assert bench.fields[1].version > before.version
+        assert bench.fields[1].picture == before.picture
 
 
 def test_rows_that_are_cut_off_have_to_be_labelled_again(bench: Bench) -> None:
@@ -381,7 +380,6 @@ def test_a_decision_that_can_not_be_made_changes_nothing(bench: Bench) -> None:
     assert bench.can_redo
 
 
-@pytest.mark.xfail(strict=True, reason="one less: the models are counted, not the steps between")
 def test_as_many_decisions_are_taken_back_as_is_said(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,8 +485,8 @@ def test_no_tree_is_cut_at_more_classes_than_it_has(bench: Bench) -> None:
 # --- figures -------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(1, 6), min_size=40, max_size=40), st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(1, 6), min_size=24, max_size=24), st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
 def test_fractions_are_shares_of_the_area(
     models: tuple[Model, Model], classes: list[int], seed: int
 ) -> None:
@@ -614,7 +612,6 @@ def test_what_is_damaged_or_of_another_nital_is_told(
         Bench(bench.folder)
 
 
-@pytest.mark.xfail(strict=True, reason="AttributeError, OverflowError, or no file named")
 @pytest.mark.parametrize(
     "change",
     [

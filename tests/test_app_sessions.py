@@ -138,6 +138,7 @@ def first(workers: list[Worker], tmp_path_factory: pytest.TempPathFactory) -> tu
 
     async def story(session: Session) -> None:
         await opened(session, 1, 2)
+        session.bench.set_settings(Settings(), "same")
         await session.segment()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -240,9 +241,7 @@ def test_only_files_of_the_session_are_removed(desk: Desk, tmp_path: Path, uploa
     "again",
     [
         True,
-        pytest.param(
-            False, marks=pytest.mark.xfail(strict=True, reason="KeyError", raises=KeyError)
-        ),
+        False,
     ],
 )
 def test_a_micrograph_may_be_taken_off_while_it_is_opened(desk: Desk, again: bool) -> None:
@@ -461,7 +460,9 @@ def test_how_sure_the_classes_are_is_found_once(known: Known) -> None:
     async def story() -> None:
         version = session.bench.version
         mean = await session.find_silhouette(1)
-        assert session.sure(1) == (1, mean)
+        first = session.sure(1)
+        assert first is not None
+        assert first[1] == mean
         assert session.sure(2) is None
         assert session.bench.version > version
         assert await session.find_silhouette(1) == mean
@@ -470,13 +471,15 @@ def test_how_sure_the_classes_are_is_found_once(known: Known) -> None:
         assert session.sure(1) is None
         other = await session.find_silhouette(1)
         assert other != mean
-        assert session.sure(1) == (2, other)
+        second = session.sure(1)
+        assert second is not None
+        assert second[0] > first[0]
+        assert second[1] == other
         assert asked == ["how sure"] * 2
 
     run(story())
 
 
-@pytest.mark.xfail(strict=True, reason="versions begin anew, and browsers keep tiles for ever")
 def test_another_map_of_how_sure_has_another_version(known: Known) -> None:
     run(known.session.find_silhouette(1))
     seen = known.session.sure(1)
@@ -491,7 +494,6 @@ def test_another_map_of_how_sure_has_another_version(known: Known) -> None:
     assert found[0] != seen[0]
 
 
-@pytest.mark.xfail(strict=True, reason="both write decided.nital before the first is read")
 def test_what_was_decided_meanwhile_is_not_in_what_is_kept(known: Known, tmp_path: Path) -> None:
     session = known.session
 
@@ -532,9 +534,12 @@ def test_a_session_is_found_again(known: Known) -> None:
     assert [each.identifier for each in again.earlier()] == [session.identifier]
 
 
-@pytest.mark.xfail(strict=True, reason="the model that decisions stand on is written over")
-def test_a_model_that_nobody_has_taken_note_of_changes_nothing(known: Known) -> None:
+def test_a_model_that_nobody_has_taken_note_of_changes_nothing(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As where the server ends, or the worker is killed, just when it is written."""
+    monkeypatch.setattr("nital.clustering.DRAWN", 1000)
+    monkeypatch.setattr("nital.clustering.STARTS", 1)
     bench = known.session.bench
     bench.call(1, "pearlite")
 
@@ -544,7 +549,7 @@ def test_a_model_that_nobody_has_taken_note_of_changes_nothing(known: Known) -> 
 
     files, tell = [field.file for field in bench.usable], Tell(die, lambda: False)
     with pytest.raises(InterruptedError):
-        tasks.segment_fields(tell, bench.folder, files, Settings(n_classes=4), "each")
+        tasks.segment_fields(tell, bench.folder, files, Settings(n_classes=4), "same")
     session = Desk(known.desk.root).find(known.session.identifier)
     assert session is not None
     assert session.bench.model is not None

@@ -1112,7 +1112,7 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
 
     stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
     left[100:, 100:] = 1  # a block that was under way
-    found, likeness = model.recover_fine_classes(micrograph, left, n_blocks)
+    found, likeness = model.recover_fine_classes(micrograph, left, n_blocks, np.empty_like(left))
     assert np.array_equal(found.labels, stopped.labels)
     assert found.statistics.areas == pytest.approx(stopped.statistics.areas)
     assert found.statistics.means == pytest.approx(stopped.statistics.means)

@@ -296,36 +296,50 @@ class Model:
         *,
         out: NDArray[np.uint8] | None = None,
         on_rows: OnRows | None = None,
+        into: NDArray[np.uint8] | None = None,
     ) -> tuple[FineClasses, Likeness]:
         """The fine classes of a micrograph, and how far it is from those fitted to.
 
-        Parameters: as for `segment`.
+        Parameters
+        ----------
+        out, on_rows
+            As for `segment`.
+        into : (rows, cols), uint8, optional
+            Where the fine classes go; `out` keeps the clusters then. None: `out`.
         """
         (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
-        return self._joined_to_fine(micrograph.name, clusters)
+        return self._joined_to_fine(micrograph.name, clusters, into)
 
     def recover_fine_classes(
-        self, micrograph: Micrograph | LargeMicrograph, out: NDArray[np.uint8], n_blocks: int
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        clusters: NDArray[np.uint8],
+        n_blocks: int,
+        into: NDArray[np.uint8],
     ) -> tuple[FineClasses, Likeness]:
         """What `find_fine_classes` had found when its process was killed.
 
         Parameters
         ----------
-        out : (rows, cols)
-            Its `out`, as it was left.
+        clusters : (rows, cols)
+            Its `out`, as it was left; its `into` was another.
         n_blocks : int
             How often `on_rows` had been called, once or more.
+        into : (rows, cols), uint8
+            Where the fine classes go.
         """
-        found = recover_clusters(micrograph, self.space, self.centres, out, n_blocks)
-        return self._joined_to_fine(micrograph.name, found)
+        found = recover_clusters(micrograph, self.space, self.centres, clusters, n_blocks)
+        return self._joined_to_fine(micrograph.name, found, into)
 
-    def _joined_to_fine(self, name: str, clusters: ClusterMap) -> tuple[FineClasses, Likeness]:
+    def _joined_to_fine(
+        self, name: str, clusters: ClusterMap, into: NDArray[np.uint8] | None
+    ) -> tuple[FineClasses, Likeness]:
         if not clusters.statistics.areas.any():
             raise InputError(
                 f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
-        labels = clusters.labels
-        renumber(labels, np.append(0, self.fine_of), labels)
+        labels = clusters.labels if into is None else into
+        renumber(clusters.labels, np.append(0, self.fine_of), labels)
         statistics = clusters.statistics.joined(self.fine_of)
         fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
         return fine, self._likeness(clusters)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.app.tasks import FieldFile, Labelled, Opened
-from nital.errors import InputError, NitalError
+from nital.app.tasks import FITTED, FieldFile, Labelled, Opened
+from nital.errors import InputError
 from nital.files import read_json
 from nital.model import ClassName, Model
 from nital.model_files import read_model, write_model
@@ -42,8 +42,11 @@ class Field:
     error: str | None = None
     """Why it can't be used, in words."""
 
+    picture: int = 0
+    """Rises with each change of what is shown of the micrograph."""
+
     version: int = 0
-    """Rises with each change of its pictures or maps."""
+    """Rises with each change of its classes."""
 
     @property
     def number(self) -> int:
@@ -118,7 +121,7 @@ class Bench:
     def opened(self, found: Opened) -> None:
         """Take note of what was found in a file."""
         field = self.fields[found.number]
-        self._set(replace(field, opened=found, error=None, version=field.version + 1))
+        self._set(replace(field, opened=found, error=None, picture=field.picture + 1))
 
     def failed(self, number: int, error: str) -> None:
         """Take note of why a micrograph can't be used."""
@@ -181,8 +184,10 @@ class Bench:
 
     def fitted(self) -> None:
         """Take the model that was fitted, in place of an older one; its labels are to come."""
-        self.base = read_model(self.folder / MODEL)
+        self.base = read_model(self.folder / FITTED)
         self._models, self._place = [self.base], 0
+        with writing(self.folder / MODEL):
+            (self.folder / FITTED).replace(self.folder / MODEL)
         for field in self.fields.values():
             self.fields[field.number] = replace(field, labelled=None)
         self._changed()
@@ -214,7 +219,7 @@ class Bench:
         if self.model is None:
             raise InputError("nothing is segmented yet; press Segment first")
         changed = change(self.model)
-        self._models = [*self._models[: self._place + 1], changed][-MOST_STEPS:]
+        self._models = [*self._models[: self._place + 1], changed][-MOST_STEPS - 1 :]
         self._place = len(self._models) - 1
         self._changed()
         return changed
@@ -313,10 +318,10 @@ class Bench:
         """Something beside the bench has changed that is shown with it."""
         self.version += 1
 
-    def write_decided(self) -> Path:
-        """Write the model as it was decided, for what is kept."""
+    def write_decided(self, name: str = DECIDED) -> Path:
+        """Write the model as it was decided, for what is kept or for another purpose."""
         assert self.model is not None
-        path = self.folder / DECIDED
+        path = self.folder / name
         write_model(path, self.model, versions=versions(), force=True)
         return path
 
@@ -343,21 +348,30 @@ class Bench:
     def _read(self) -> None:
         path = self.folder / FILE
         known = read_json(path)
-        if known.get("version") != VERSION:
+        if not isinstance(known, dict) or known.get("version") != VERSION:
             raise InputError(f"{path}: of another version of nital; start a new session")
+        if known.get("decisions"):
+            self.base = read_model(self.folder / MODEL)
         try:
-            self.settings = Settings(**known["settings"])
-            self.exposure, self._next = known["exposure"], known["next"]
-            self.fields = {each.number: each for each in map(_field, known["fields"])}
-            if known["decisions"]:
-                self.base = read_model(self.folder / MODEL)
-                base = self.base
-                self._models = [_model_of(base, each) for each in known["decisions"]]
-            self._place = min(known["place"], max(0, len(self._models) - 1))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            if isinstance(error, NitalError):
-                raise
+            self._take(known)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise InputError(f"{path}: damaged ({error}); start a new session") from error
+
+    def _take(self, known: dict[str, Any]) -> None:
+        self.settings = Settings(**known["settings"])
+        self.exposure, self._next = known["exposure"], known["next"]
+        self.fields = {each.number: each for each in map(_field, known["fields"])}
+        if self.base is not None:
+            base = self.base
+            self._models = [_model_of(base, each) for each in known["decisions"]]
+        self._place = min(known["place"], max(0, len(self._models) - 1))
 
 
 def _with_colours(model: Model) -> Model:
@@ -401,5 +415,6 @@ def _field(described: dict[str, Any]) -> Field:
         opened and Opened(**{**opened, "shape": tuple(opened["shape"])}),
         labelled and Labelled(**{**labelled, "areas": tuple(labelled["areas"])}),
         described["error"],
+        described["picture"],
         described["version"],
     )

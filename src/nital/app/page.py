@@ -359,7 +359,7 @@ class Page:
                 cols,
                 field.opened.pixel_size,
                 field.name,
-                1,
+                field.picture,
                 field.version if field.labelled and not self.cropping else None,
                 sure[0] if sure else None,
             )

@@ -24,7 +24,7 @@ from nital.specimen import Specimen
 from nital.storage import writing
 
 KEPT_DAYS = 30
-"""A session that nobody has opened for so long is removed when the server starts."""
+"""A session that nobody has changed for so long is removed when the server starts."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -57,7 +57,7 @@ class Session:
         self._desk = desk
         self._kept: str | None = None
         self._sure: dict[int, tuple[str, int, float]] = {}
-        self._keeping = asyncio.Lock()
+        self._keeping, self._looking, self._computing = (asyncio.Lock() for _ in range(3))
 
     @property
     def folder(self) -> Path:
@@ -75,7 +75,7 @@ class Session:
         """Put a micrograph on the bench, and open it; `Field.error` says why it could not be."""
         field = self.bench.add(path, name)
         await self.reopen(field.number)
-        return self.bench.fields[field.number]
+        return self.bench.fields.get(field.number, field)  # it may have been taken off
 
     async def make_synthetic(self) -> Field:
         """Put a synthetic micrograph on the bench."""
@@ -192,19 +192,20 @@ class Session:
 
     async def find_silhouette(self, number: int) -> float:
         """How sure the classes of a micrograph are, 0 to 1; the map of it is then to be seen."""
-        state = self._state()
-        known = self._sure.get(number)
-        if known is None or known[0] != state:
-            arguments = {
-                "session": self.folder,
-                "field": self.bench.fields[number].file,
-                "path": self.bench.write_decided(),
-            }
-            mean: float = await self._help("how sure", tasks.find_silhouette, arguments)
-            version = 1 if known is None else known[1] + 1
-            self._sure[number] = known = state, version, mean
-            self.bench.touch()
-        return known[2]
+        async with self._looking:
+            state = self._state()
+            known = self._sure.get(number)
+            if known is None or known[0] != state:
+                arguments = {
+                    "session": self.folder,
+                    "field": self.bench.fields[number].file,
+                    "path": self.bench.write_decided("sure.nital"),
+                }
+                mean: float = await self._help("how sure", tasks.find_silhouette, arguments)
+                # Browsers keep what they have of a version for ever.
+                self._sure[number] = known = state, time.time_ns() // 1_000_000, mean
+                self.bench.touch()
+            return known[2]
 
     def sure(self, number: int) -> tuple[int, float] | None:
         """Version of the map of how sure a micrograph's classes are, and its mean."""
@@ -226,6 +227,16 @@ class Session:
     ) -> None:
         if self.work is not None:
             raise InputError(f"{self.work.title} is under way; wait for it, or stop it")
+        async with self._computing:
+            await self._compute_next(title, function, fields, arguments)
+
+    async def _compute_next(
+        self,
+        title: str,
+        function: Callable[..., Any],
+        fields: Sequence[FieldFile],
+        arguments: dict[str, Any],
+    ) -> None:
         arguments = {"session": self.folder, "fields": fields, **arguments}
         work, ended = self._desk.submit(
             self._desk.computer, self.identifier, title, function, arguments, self._hear
@@ -337,7 +348,7 @@ class Desk:
         for path in self.root.glob(f"*/{FILE}"):
             with contextlib.suppress(NitalError, KeyError, TypeError, OSError):
                 names = tuple(each["file"]["name"] for each in read_json(path)["fields"])
-                if names:
+                if names and _IDENTIFIER.fullmatch(path.parent.name):
                     found.append(Earlier(path.parent.name, names, path.stat().st_mtime))
         return sorted(found, key=lambda each: -each.used)
 

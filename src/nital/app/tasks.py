@@ -6,15 +6,16 @@ A session is a folder:
     shown/001/          what the viewer shows of each: micrograph-0.npy ..., labels.npy, sure.npy;
                         fine.npz has the statistics of the fine classes
     live.bin            the map under way, small
+    fitted.nital        a model that the bench has not taken note of yet
     model.nital         as it was fitted
     decided.nital       with what was decided since
     results/001/        a folder of results, as `nital predict` writes it
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,8 @@ from nital.specimen import Specimen
 from nital.storage import staged, write_whole, writing
 from nital.synthetic import synthesize
 
-LIVE, PART = "live.bin", "labels.part.npy"
+LIVE, FITTED = "live.bin", "fitted.nital"
+CLUSTERS, FINE = "clusters.part.npy", "labels.part.npy"
 
 LIVE_SIDE = 1000
 """The map under way is shown with so many rows and columns at most."""
@@ -63,6 +65,9 @@ _PLACES = {
     "--crop-bottom": "by the line in the picture",
 }
 """Where the page has what messages call by the name of an option."""
+
+_NAME = "\0"
+"""Stands for a name until all of the path is gone: a name may hold that of the file."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,23 @@ class FieldFile:
         return self._open(0)
 
     def _open(self, crop_bottom: int | None) -> Micrograph | LargeMicrograph:
-        try:
+        with self.told():
             found = open_micrograph(
                 self.path, page=self.page, pixel_size=self.pixel_size, crop_bottom=crop_bottom
             )
+        return replace(found, name=self.name)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What is wrong with the file is told by the name that people know, for the page."""
+        try:
+            yield
         except InputError as error:
-            text = str(error).replace(str(self.path), self.name).replace(self.path.name, self.name)
+            text = str(error).replace(str(self.path), _NAME).replace(self.path.name, _NAME)
+            text = text.replace(_NAME, self.name)
             for option, place in _PLACES.items():
                 text = text.replace(f"with {option}", place)
             raise InputError(text) from error
-        return replace(found, name=self.name)
 
 
 @dataclass(frozen=True)
@@ -175,7 +187,7 @@ def open_field(tell: Tell, session: Path, field: FieldFile) -> Opened:
     whole = said if not said.cropped_bottom else field.open_whole()
     tell.check()
     folder = shown_in(session, field.number)
-    with writing(folder):
+    with field.told(), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_pyramid(folder, whole)
     return Opened(field.number, whole.shape, said.cropped_bottom, said.pixel_size)
@@ -205,15 +217,18 @@ def segment_fields(
     model = fit_model(
         [each.open for each in fields], settings, exposure=exposure, on_rows=live.show
     )
-    with writing(session):
-        write_model(session / "model.nital", model, versions=versions(), force=True)
+    tell.check()  # a fit of small micrographs hears nothing of it
+    write_model(session / FITTED, model, versions=versions(), force=True)
     tell(model.settings)
-    return label_fields(tell, session, fields, session / "model.nital")
+    return _label_all(tell, session, fields, model)
 
 
 def label_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: Path) -> int:
     """Label micrographs with a model; messages as of `segment_fields`."""
-    model = KnownModel.read(path).model
+    return _label_all(tell, session, fields, KnownModel.read(path).model)
+
+
+def _label_all(tell: Tell, session: Path, fields: Sequence[FieldFile], model: Model) -> int:
     for place, field in enumerate(fields):
         text = f"labelling {field.name}"
         live = _LiveMap(tell, session, text, model.settings.n_classes, field.number, model)
@@ -261,34 +276,31 @@ def recover_field(
     """Keep what `label_fields` had done of a micrograph when its process was killed."""
     tell(Stage(f"keeping what is done of {field.name}", field=field.number))
     model, micrograph = KnownModel.read(path).model, field.open()
-    aside = shown_in(session, field.number) / PART
-    with writing(aside):
-        out = np.lib.format.open_memmap(aside, "r+")
-        found = model.recover_fine_classes(micrograph, out, n_blocks)
-    return _take(session, field, out, *found)
+    folder = shown_in(session, field.number)
+    with field.told(), writing(folder):
+        clusters = np.lib.format.open_memmap(folder / CLUSTERS, "r+")
+        fine = np.lib.format.open_memmap(folder / FINE, "w+", np.uint8, clusters.shape)
+        found = model.recover_fine_classes(micrograph, clusters, n_blocks, fine)
+    return _take(session, field, *found)
 
 
 def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Labelled:
     """Write the fine classes of one micrograph, for the viewer and for what is kept."""
     micrograph, folder = field.open(), shown_in(session, field.number)
-    with writing(folder):
+    with field.told(), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        out = np.lib.format.open_memmap(folder / PART, "w+", np.uint8, micrograph.shape)
-        found = model.find_fine_classes(micrograph, out=out, on_rows=live.show)
-    return _take(session, field, out, *found)
+        clusters, fine = (
+            np.lib.format.open_memmap(folder / name, "w+", np.uint8, micrograph.shape)
+            for name in (CLUSTERS, FINE)
+        )
+        found = model.find_fine_classes(micrograph, out=clusters, on_rows=live.show, into=fine)
+    return _take(session, field, *found)
 
 
-def _take(
-    session: Path,
-    field: FieldFile,
-    out: "np.memmap[Any, np.dtype[np.uint8]]",
-    fine: FineClasses,
-    likeness: Likeness,
-) -> Labelled:
+def _take(session: Path, field: FieldFile, fine: FineClasses, likeness: Likeness) -> Labelled:
     """Put the fine classes where they belong."""
     folder = shown_in(session, field.number)
     with writing(folder):
-        out.flush()
         np.savez(
             folder / "fine.npz",
             areas=fine.statistics.areas,
@@ -297,11 +309,12 @@ def _take(
             likeness=np.array(list(asdict(likeness).values())),
             stopped=fine.stopped,
         )
-        (folder / PART).replace(folder / "labels.npy")
+        (folder / FINE).replace(folder / "labels.npy")
+        (folder / CLUSTERS).unlink()
     return Labelled(
         number=field.number,
         areas=tuple(fine.statistics.areas.tolist()),
-        excluded_fraction=1 - float(fine.statistics.areas.sum()) / out.size,
+        excluded_fraction=1 - float(fine.statistics.areas.sum()) / fine.labels.size,
         is_far=likeness.is_far,
         stopped=fine.stopped,
     )
@@ -315,7 +328,8 @@ def find_silhouette(tell: Tell, session: Path, field: FieldFile, path: Path) -> 
     aside = folder / "sure.part.npy"
     with writing(folder):
         out = np.lib.format.open_memmap(aside, "w+", np.uint8, micrograph.shape)
-        model.silhouette(micrograph, out=out)
+        with field.told():
+            model.silhouette(micrograph, out=out)
         labelled = np.load(folder / "labels.npy", mmap_mode="r") > 0
         mean = float(out[labelled].mean(dtype=np.float64)) / 100
         out[~labelled] = NOT_SURE
@@ -346,7 +360,7 @@ def _keep(session: Path, field: FieldFile, known: KnownModel) -> Path:
         statistics = RegionStatistics(kept["areas"], kept["means"], kept["errors"])
         likeness, stopped = Likeness(*kept["likeness"].tolist()), bool(kept["stopped"])
     fine = FineClasses(labels, statistics, known.model.tree, stopped)
-    with staged(folder, (*RESULT_FILES, *DERIVED_FILES), force=True) as aside:
+    with field.told(), staged(folder, (*RESULT_FILES, *DERIVED_FILES), force=True) as aside:
         result = known.model.join(micrograph, fine, likeness)
         summary = summarise(
             result,

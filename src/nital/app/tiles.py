@@ -32,9 +32,8 @@ def write_pyramid(folder: Path, micrograph: Micrograph | LargeMicrograph) -> Non
     above = np.empty(0, np.uint8)
     for level in range(n_levels(micrograph.shape)):
         size = -(-rows // 2**level), -(-cols // 2**level)
-        shown = np.lib.format.open_memmap(
-            _level(folder, level), "w+", np.uint8, size if grey else (*size, 3)
-        )
+        aside = folder / f"micrograph-{level}.part.npy"  # the old one may be on a screen
+        shown = np.lib.format.open_memmap(aside, "w+", np.uint8, size if grey else (*size, 3))
         for top in range(0, size[0], _ROWS_AT_ONCE):
             part = slice(top, min(top + _ROWS_AT_ONCE, size[0]))
             if level == 0:
@@ -42,6 +41,8 @@ def write_pyramid(folder: Path, micrograph: Micrograph | LargeMicrograph) -> Non
                 shown[part] = pixels[..., 0] if grey else pixels
             else:
                 shown[part] = _halved(above[2 * part.start : 2 * part.stop])
+        shown.flush()
+        aside.replace(_level(folder, level))
         above = shown
 
 
@@ -72,7 +73,7 @@ def map_tile(path: Path, level: int, row: int, col: int) -> bytes:
 def _cut(path: Path, step: int, row: int, col: int) -> NDArray[np.uint8]:
     try:
         whole: NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path.name}: no such picture ({error}); reload the page") from error
     tile = whole[::step, ::step][row * TILE : (row + 1) * TILE, col * TILE : (col + 1) * TILE]
     if 0 in tile.shape:

@@ -107,7 +107,7 @@ class Worker:
         self._context = multiprocessing.get_context("spawn")
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
-        self._stop: Event = self._context.Event()
+        self._stop: Event
         self._pending: list[Work] = []
         self._lock = threading.Lock()
         self._start()  # before the first work comes: loading takes a second
@@ -153,14 +153,14 @@ class Worker:
             with self._lock:
                 if work.is_over:
                     continue
-                work.state, work.started = RUNNING, time.monotonic()
+                if self._process is None or not self._process.is_alive():
+                    self._start()
                 self._stop.clear()
+                work.state, work.started = RUNNING, time.monotonic()
             self._do(work)
         self._kill()
 
     def _do(self, work: Work) -> None:
-        if self._process is None or not self._process.is_alive():
-            self._start()
         connection = self._connection
         assert connection is not None
         try:
@@ -168,12 +168,11 @@ class Worker:
             while True:
                 if connection.poll(_POLL):
                     kind, value = connection.recv()
-                    if kind == "message":
-                        work.on_message(value)
-                        continue
-                    work.result = value if kind == DONE else None
-                    work.error = value if kind == FAILED else None
-                    break
+                    if kind != "message":
+                        work.result = value if kind == DONE else None
+                        work.error = value if kind == FAILED else None
+                        break
+                    work.on_message(value)
                 if work.stop_asked is not None and time.monotonic() > work.stop_asked + GRACE:
                     kind = STOPPED
                     self._kill()
@@ -182,6 +181,9 @@ class Worker:
             kind = FAILED
             work.error = "the process that computes was killed; is there too little memory?"
             self._kill()
+        except Exception as error:  # what can't be sent must not end this thread
+            kind = FAILED
+            work.error = f"unexpected: {type(error).__name__}: {reason_of(error)}"
         self._end(work, kind)
 
     def _end(self, work: Work, state: str) -> None:
@@ -193,7 +195,7 @@ class Worker:
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
-        self._stop.clear()
+        self._stop = self._context.Event()  # one that was killed may hold the lock of its own
         given = (theirs, self._stop, self._loads)
         process = self._context.Process(target=_serve, args=given, daemon=True)
         with _interrupts_ignored():
@@ -245,4 +247,7 @@ def _serve(connection: Connection, stop: Event, loads: str | None) -> None:
         except Exception as error:
             traceback.print_exc()  # for whoever started the server
             answer = (FAILED, f"unexpected: {type(error).__name__}: {reason_of(error)}")
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except Exception as error:  # it can't be pickled
+            connection.send((FAILED, f"unexpected: {type(error).__name__}: {reason_of(error)}"))
