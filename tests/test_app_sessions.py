@@ -157,9 +157,9 @@ def known(first: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     asked: list[str] = []
     submit = desk.submit
 
-    def submitted(worker: Worker, owner: str, title: str, *rest: Any) -> Any:
+    def submitted(worker: Worker, title: str, *rest: Any) -> Any:
         asked.append(title)
-        return submit(worker, owner, title, *rest)
+        return submit(worker, title, *rest)
 
     monkeypatch.setattr(desk, "submit", submitted)
     session = desk.find(identifier)
@@ -499,7 +499,7 @@ def test_what_was_decided_meanwhile_is_not_in_what_is_kept(known: Known, tmp_pat
 
     async def story() -> None:
         known.desk.submit(
-            known.desk.helper, "?", "hold", hold, {"path": tmp_path / "go"}, lambda _: None
+            known.desk.helper, "hold", hold, {"path": tmp_path / "go"}, lambda _: None
         )
         keeping = asyncio.create_task(session.keep())
         await asyncio.sleep(0)
@@ -695,7 +695,7 @@ def test_who_has_gone_is_not_told(desk: Desk, tmp_path: Path) -> None:
 
     async def leave() -> None:
         path = {"path": tmp_path / "go"}
-        heard.append(desk.submit(desk.helper, "?", "hold", hold, path, heard.append)[0])
+        heard.append(desk.submit(desk.helper, "hold", hold, path, heard.append)[0])
 
     run(leave())
     (tmp_path / "go").touch()
@@ -713,7 +713,7 @@ def test_closing_the_desk_ends_all_work(tmp_path: Path, monkeypatch: pytest.Monk
     async def story() -> None:
         for worker in (desk.computer, desk.helper):
             path = {"path": tmp_path / "never"}
-            heard.append(desk.submit(worker, "?", "hold", hold, path, lambda _: None))
+            heard.append(desk.submit(worker, "hold", hold, path, lambda _: None))
         await until(lambda: all(work.state == RUNNING for work, _ in heard))
         await asyncio.to_thread(desk.close)
         await asyncio.gather(*(ended for _, ended in heard))

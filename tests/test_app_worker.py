@@ -109,7 +109,7 @@ class Job(Work):
         self.heard: list[Any] = []
         self.on_first: Callable[[], None] | None = None
         self.pause = 0.0
-        super().__init__("me", "work", function, arguments, self._hear, self._end)
+        super().__init__("work", function, arguments, self._hear, self._end)
 
     def _hear(self, message: Any) -> None:
         assert self.state == RUNNING

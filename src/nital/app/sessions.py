@@ -238,9 +238,7 @@ class Session:
         arguments: dict[str, Any],
     ) -> None:
         arguments = {"session": self.folder, "fields": fields, **arguments}
-        work, ended = self._desk.submit(
-            self._desk.computer, self.identifier, title, function, arguments, self._hear
-        )
+        work, ended = self._desk.submit(self._desk.computer, title, function, arguments, self._hear)
         self.work, self.stage, self.stage_since = work, None, time.monotonic()
         try:
             await ended
@@ -270,7 +268,7 @@ class Session:
         self, title: str, function: Callable[..., Any], arguments: dict[str, Any]
     ) -> Any:
         work, ended = self._desk.submit(
-            self._desk.helper, self.identifier, title, function, arguments, lambda message: None
+            self._desk.helper, title, function, arguments, lambda message: None
         )
         await ended
         if work.state != DONE:
@@ -355,7 +353,6 @@ class Desk:
     def submit(
         self,
         worker: Worker,
-        owner: str,
         title: str,
         function: Callable[..., Any],
         arguments: dict[str, Any],
@@ -374,7 +371,6 @@ class Desk:
                 loop.call_soon_threadsafe(function, value)
 
         work = Work(
-            owner,
             title,
             function,
             arguments,

@@ -59,9 +59,6 @@ class Tell:
 class Work:
     """One piece of work, and how it stands."""
 
-    owner: str
-    """Whose it is: a session's identifier."""
-
     title: str
     """What it does, for people to read."""
 
