@@ -176,7 +176,6 @@ class MeasurePanel(Panel):
                     "Choose a label map (PNG or TIFF), or drop it here",
                     on_refused=self.page.say,
                     multiple=False,
-                    anywhere=False,
                 )
 
     def _agreement_table(self) -> str:

@@ -15,6 +15,7 @@ from nital.app.open_panel import OpenPanel
 from nital.app.panel import Panel
 from nital.app.segment_panel import SegmentPanel
 from nital.app.sessions import Desk, Session
+from nital.app.uploader import Uploader
 from nital.app.viewer import Cropped, Live, Mode, Pick, Shown, Source, Viewer
 from nital.errors import NitalError
 from nital.model import Model
@@ -40,7 +41,7 @@ _STYLE = """
     .nital-field .q-field__native { flex-wrap: nowrap; overflow: hidden }
     .body--dark .q-btn--flat, .body--dark .q-btn--outline { --q-primary: #8ab8ea }
     .body--dark .nital-note { --q-negative: #ff9a90 }
-    .q-notification .q-btn { --q-primary: white }
+    .q-notification .q-btn { color: white !important }
     .nicegui-link { color: #1f5f9e }
     .body--dark .nicegui-link { color: #8ab8ea }
     .nital-picture { flex: 1 1 0; min-height: 0; position: relative; width: 100% }
@@ -144,6 +145,8 @@ class Page:
             self._dark = ui.dark_mode(None)
             _icon("brightness_6", "Light or dark", self._turn_dark)
             ui.link("New session", "/").classes("text-white").props("target=_blank")
+        upload = f"/bench/{self.session.identifier}/upload"
+        Uploader(upload, "Drop micrographs here", on_refused=self.say, anywhere=True)
         with ui.element("main").classes("nital-page"):
             with ui.element("section").classes("nital-stage").props('aria-label="Picture"'):
                 with ui.element("div").classes("nital-picture"):

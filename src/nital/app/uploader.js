@@ -1,20 +1,22 @@
-// Sends files as they are, one after the other; also those that are dropped anywhere on the page.
+// Sends files as they are, one after the other: those chosen by a button or dropped on it, or those
+// that are dropped anywhere on the page.
 
 export default {
   template: `
     <div class="nital-uploader" @dragover.prevent @drop="droppedHere">
-      <button type="button" class="nital-uploader-button" :disabled="busy" @click="$refs.input.click()">
-        {{ label }}
-      </button>
-      <input ref="input" type="file" :multiple="multiple" :accept="accept" :aria-label="label"
-             class="nital-uploader-input" tabindex="-1" @change="chosen" />
-      <div class="nital-uploader-state" role="status">
+      <template v-if="!anywhere">
+        <button type="button" class="nital-uploader-button" :disabled="busy"
+                @click="$refs.input.click()">{{ label }}</button>
+        <input ref="input" type="file" :multiple="multiple" :accept="accept" :aria-label="label"
+               class="nital-uploader-input" tabindex="-1" @change="chosen" />
+      </template>
+      <div role="status" :class="['nital-uploader-state', { 'nital-uploader-apart': anywhere }]">
         <template v-if="busy">
           {{ name }}: {{ percent }} %<span v-if="waiting.length">, {{ waiting.length }} to come</span>
           <progress :value="percent" max="100" :aria-label="name"></progress>
         </template>
       </div>
-      <div v-if="anywhere && dragging" class="nital-uploader-drop">Drop micrographs here</div>
+      <div v-if="anywhere && dragging" class="nital-uploader-drop">{{ label }}</div>
     </div>`,
   props: { url: String, label: String, accept: String, multiple: Boolean, anywhere: Boolean },
   data() {
@@ -97,6 +99,10 @@ function addStyle() {
     .nital-uploader-button:focus-visible { outline: 3px solid #2f6fde; outline-offset: 2px }
     .nital-uploader-input { display: none }
     .nital-uploader-state { min-height: 1.4em; font-size: 0.85em }
+    .nital-uploader-apart {
+      position: fixed; left: 12px; bottom: 60px; z-index: 9000; padding: 0 12px; border-radius: 8px;
+      background: rgb(16 24 40 / 90%); color: white; width: 260px }
+    .nital-uploader-apart:not(:has(progress)) { display: none }
     .nital-uploader-state progress { width: 100% }
     .nital-uploader-drop {
       position: fixed; inset: 12px; z-index: 9000; display: grid; place-items: center;

@@ -15,11 +15,13 @@ class Uploader(Element, component="uploader.js"):
     ----------
     url : str
     label : str
-        What the button says.
+        What the button says, or, over the page, whoever drags files.
     on_refused : callable
         Called with why the server refused one, in words.
-    multiple, anywhere : bool
-        Whether several are taken, and those that are dropped anywhere on the page.
+    multiple : bool
+        Whether several are taken.
+    anywhere : bool
+        Whether it takes what is dropped anywhere on the page, and has no button.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class Uploader(Element, component="uploader.js"):
         *,
         on_refused: Callable[[str], None],
         multiple: bool = True,
-        anywhere: bool = True,
+        anywhere: bool = False,
     ) -> None:
         super().__init__()
         self._props.update(
