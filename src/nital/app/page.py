@@ -58,7 +58,11 @@ _STYLE = """
     .nital-swatch { width: 26px; height: 26px; border-radius: 5px; border: 1px solid #8888 }
     .nital-note { font-size: 0.85rem; opacity: 0.8 }
     .nital-share { display: flex; height: 18px; border-radius: 4px; overflow: hidden; width: 100% }
-    :focus-visible { outline: 3px solid #2f6fde; outline-offset: 1px }
+    @layer theme {  /* the first: its important rules win over those of Quasar */
+        :focus-visible:not(.q-field *), .q-field:has(:focus-visible) .q-field__control,
+        .q-slider:has(:focus-visible) {
+            outline: 3px solid #2f6fde !important; outline-offset: 1px }
+    }
     @media (max-width: 800px) {
         .nital-page { flex-direction: column; height: auto }
         .nital-stage { flex: none; height: 62dvh; width: 100% }
