@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from conftest import fine_classes, halves
-from nital import results
+from nital import results, sampling
 from nital.agreement import compare
 from nital.classes import ClassRow
 from nital.errors import OutputError, Stopped
@@ -126,7 +126,11 @@ def test_the_summary_says_what_people_call_the_field(
 
 
 @pytest.mark.parametrize("mode", ["fast", "paper"])
-def test_the_summary_says_what_was_stopped(micrograph: Micrograph, mode: str) -> None:
+def test_the_summary_says_what_was_stopped(
+    micrograph: Micrograph, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 10)
+
     def stop(*_: object) -> None:
         raise Stopped
 

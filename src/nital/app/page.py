@@ -32,7 +32,7 @@ VIEWS: dict[Mode, str] = {
 }
 
 _STYLE = """
-    .nicegui-content { padding: 0 }
+    .nicegui-content { padding: 0; gap: 0 }
     .nital-page { display: flex; flex-wrap: nowrap; width: 100%; height: calc(100dvh - 52px) }
     .nital-stage { flex: 1 1 0; min-width: 0; display: flex; flex-direction: column }
     .nital-side { flex: 0 0 400px; overflow-y: auto; border-left: 1px solid #8884 }
