@@ -258,7 +258,7 @@ def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_stopped_becomes_a_folder_that_says_so(
     image: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 20)  # one block and nothing else would be done
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 7)  # one block and nothing else would be done
     done = segment_file(image, Path("o"), settings, on_step=stop, on_rows=stop)
     assert done.summary["stopped"] is True
     stored = json.loads(Path("o/summary.json").read_text(encoding="utf-8"))
