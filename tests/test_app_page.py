@@ -243,6 +243,7 @@ class Visitor:
             self.page.evaluate(
                 """() => {
                     const { activeElement: here, body } = document;
+                    if (here.role === "menu") return ""; // and not all of its items
                     const label = here.closest("[aria-label]")?.ariaLabel;
                     return here === body ? "" : here.ariaLabel || here.textContent.trim() || label;
                 }"""
@@ -702,7 +703,7 @@ def test_a_restart_loses_nothing(browser: "Browser", segmented: Path, tmp_path: 
             visitor.button("Undo (Ctrl+Z)").click()
             visitor.button(f"Light up {called}").wait_for()
         assert visitor.rows(3) == first
-    context.close()
+        context.close()
     assert complaints == []
 
 
@@ -799,6 +800,20 @@ def test_several_fields_have_intervals(visitor: Visitor, pictures: Path, tmp_pat
             assert row[2:4] == [percent(over.mean), percent(over.ci95)]
 
 
+@pytest.mark.xfail(strict=True, reason="the page's yellow can't be read on white")
+def test_what_is_unlike_the_others_is_told_readably(decider: Visitor, tmp_path: Path) -> None:
+    path = tmp_path / "negative.png"
+    Image.fromarray(in_bits(1 - grains(2), np.uint8)).save(path)
+    decider.go("1 Open")
+    decider.open(path)
+    decider.go("2 Segment")
+    decider.button("Apply these classes to 1 micrograph more").click()
+    decider.page.get_by_role("tab", name="3 Decide", selected=True).wait_for()
+    decider.go("1 Open")
+    decider.reads("unlike the others: check exposure and magnification")
+    assert decider.pale_texts("dark") == decider.pale_texts("light") == {}
+
+
 def test_keys_alone_lead_to_a_report(visitor: Visitor, pictures: Path) -> None:
     press, page = visitor.page.keyboard.press, visitor.page
     visitor.open(pictures / "field 1.tif")
@@ -826,7 +841,7 @@ def test_keys_alone_lead_to_a_report(visitor: Visitor, pictures: Path) -> None:
         visitor.button(f"Light up {name}").wait_for()
     visitor.tab_to("More for class 3")
     press("Enter")
-    page.get_by_text("Join to pearlite").wait_for()
+    page.wait_for_function("document.activeElement.role === 'menu'")
     visitor.tab_to("Join to pearlite")
     press("Enter")
     assert {row.name for row in visitor.rows(3)} == {"pearlite", "bainite", ""}
