@@ -100,9 +100,12 @@ def server(
             wait_for(process, url)
             yield process
         finally:
+            ended = process.poll()
             process.terminate()
             said, _ = process.communicate(timeout=PATIENCE)
             print(said.decode(errors="replace"))  # shown by pytest if a test fails
+            if ended is not None:
+                print(f"it had ended by itself, with {ended}")
 
 
 def free_port() -> int:
