@@ -17,6 +17,7 @@ from PIL import Image
 # Before torch is loaded: on cores that others use as well, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from nital import clustering, sampling
 from nital.classes import ClassTree
 from nital.cli import main
 from nital.criteria import measure_regions
@@ -57,6 +58,14 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(halves()).save("a.png")
     return Path("a.png")
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for a few small images, and quickly clustered."""
+    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
+    monkeypatch.setattr(clustering, "DRAWN", 1500)
+    monkeypatch.setattr(clustering, "STARTS", 1)
 
 
 @pytest.fixture

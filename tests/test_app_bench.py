@@ -17,8 +17,9 @@ from nital.app import bench as bench_module
 from nital.app.bench import FILE, MODEL, Bench, Field, most_classes
 from nital.app.tasks import FITTED, FieldFile, Labelled, Opened
 from nital.errors import InputError, OutputError
+from nital.fitting import EXPOSURES, fit_model
 from nital.micrograph import Micrograph
-from nital.model import EXPOSURES, ClassName, Model, fit_model
+from nital.model import ClassName, Model
 from nital.model_files import read_model, write_model
 from nital.results import versions
 from nital.settings import FAST, MAX_CLASSES, Settings

@@ -50,7 +50,12 @@ def hang(
 
     def say(message: Any) -> None:
         tell(message)
-        if isinstance(message, Stage) and message.field and message.live.number == 2:
+        if (
+            isinstance(message, Stage)
+            and message.field
+            and message.live
+            and message.live.n_blocks == 2
+        ):
             time.sleep(10 * PATIENCE)
 
     tasks.segment_fields(Tell(say, lambda: False), session, fields, settings, exposure)
@@ -348,7 +353,9 @@ def test_what_was_done_when_it_had_to_be_killed_stays(
         await opened(session, 4)  # three blocks of 1400 columns
         work = asyncio.create_task(session.segment())
         await until(lambda: session.stage and session.stage.live and session.stage.field)
-        await until(lambda: session.stage and session.stage.live and session.stage.live.number == 2)
+        await until(
+            lambda: session.stage and session.stage.live and session.stage.live.n_blocks == 2
+        )
         session.stop()
         await work
 

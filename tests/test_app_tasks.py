@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -419,7 +420,9 @@ def test_each_micrograph_is_told_when_it_is_labelled(
     settings = replace(THREE, n_classes="auto")
     assert segment_fields(listener.tell, session.folder, session.fields, settings, "auto") == 3
     model = read_model(session.path)
-    assert listener.messages[0] == Stage("looking at grey levels and sizes")
+    assert listener.messages[0] == Stage(
+        "finding classes", detail="looking at grey levels and sizes"
+    )
     assert listener.of(Settings) == [model.settings]
     assert [found.number for found in listener.of(Labelled)] == [1, 2, 3]
     for found in listener.of(Labelled):
@@ -451,45 +454,78 @@ def test_the_map_under_way_is_shown(
 
     def look(message: Any) -> bool:
         live = message.live if isinstance(message, Stage) else None
-        if live is not None:
+        if live is not None and live.n_blocks:
             assert (live.rows, live.cols) == (64 // step, 80 // step)
             data = np.frombuffer((session.folder / LIVE).read_bytes(), np.uint8)
             pictures.append((message, data.reshape(live.rows, live.cols)))
-            assert live.n_fine == data.max()
+            assert live.n_classes == data.max() <= 3
         return False
 
     segment_fields(Listener(look).tell, session.folder, fields, THREE, "same")
-    n_fine = len(read_model(session.path).class_of)
-    assert n_fine == 24  # as many as can be; there are more clusters
-    assert max(picture.max() for _, picture in pictures) <= n_fine
-    texts = {None: "finding classes", 2: "labelling field-2.png", 3: "labelling field-3.png"}
-    for number, text in texts.items():
+    class_of = read_model(session.path).class_of
+    assert len(class_of) == 24  # as many as can be; there are more clusters
+    assert [stage.live.number for stage, _ in pictures if stage.live] == [*range(1, 13)]
+    for number in (2, 3):
         own = [(stage, picture) for stage, picture in pictures if stage.field == number]
-        assert {stage.text for stage, _ in own} == {text}
-        assert [stage.live.number for stage, _ in own if stage.live] == [*range(1, len(own) + 1)]
+        assert {stage.text for stage, _ in own} == {f"labelling field-{number}.png"}
+        assert [stage.live.n_blocks for stage, _ in own if stage.live] == [*range(1, 7)]
         filled = [int((picture > 0).sum()) for _, picture in own]
         assert filled[0] > 0
-        if number is None:  # one after the other is compared, and nobody knows how long it takes
-            assert {stage.done for stage, _ in own} == {None}
-            assert len(own) >= 2
-        else:
-            assert len(own) == 6  # blocks
-            assert filled == sorted(set(filled))
-            labels = np.load(shown_in(session.folder, number) / "labels.npy")
-            np.testing.assert_array_equal(own[-1][1], labels[::step, ::step])
+        assert filled == sorted(set(filled))
+        labels = np.load(shown_in(session.folder, number) / "labels.npy")
+        expected = np.append(0, class_of)[labels[::step, ::step]]
+        np.testing.assert_array_equal(own[-1][1], expected)
     shares = [stage.done for stage, _ in pictures if stage.field]
     assert shares == [0.25] * 3 + [0.5] * 3 + [0.75] * 3 + [1.0] * 3
+
+
+def test_the_map_is_shown_while_classes_are_found(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "LIVE_PAUSE", 0)
+    listener = Listener()
+    segment_fields(listener.tell, session.folder, session.fields[1:], THREE, "same")
+    stages = [each for each in listener.of(Stage) if each.text == "finding classes"]
+    assert {each.field for each in stages if each.live} == {2}
+    lives = [each.live for each in stages if each.live]
+    assert [live.number for live in lives] == [*range(1, len(lives) + 1)]
+    assert {(live.rows, live.cols, live.n_blocks) for live in lives} == {(64, 80, 0)}
+    assert {live.n_classes for live in lives} <= {2, 3}
+    details = [re.sub(r"\d+", "N", each.detail) for each in stages]
+    assert [*dict.fromkeys(details)] == [
+        "looking at grey levels and sizes",
+        "round N, N clusters",
+        "comparing them with the micrographs",
+    ]
+    shares = [each.done for each in stages[1:]]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_pictures_of_a_fit_come_with_a_pause(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "LIVE_PAUSE", 3600)
+    listener = Listener()
+    segment_fields(listener.tell, session.folder, session.fields[1:], THREE, "same")
+    shown = [each for each in listener.of(Stage) if each.live and not each.live.n_blocks]
+    assert len(shown) == 1
 
 
 # --- stopped -------------------------------------------------------------------------------------
 
 
-def is_picture(field: int | None, number: int) -> Callable[[Any], bool]:
-    """Whether a message is the n-th picture of the map of this field."""
+def is_clustering(message: Any) -> bool:
+    """Whether a message is of a clustering."""
+    return isinstance(message, Stage) and message.detail.startswith("round")
+
+
+def is_done(field: int, n_blocks: int) -> Callable[[Any], bool]:
+    """Whether a message is of a field of which so many blocks are labelled."""
 
     def check(message: Any) -> bool:
         live = message.live if isinstance(message, Stage) else None
-        return live is not None and (message.field, live.number) == (field, number)
+        return live is not None and (message.field, live.n_blocks) == (field, n_blocks)
 
     return check
 
@@ -502,7 +538,7 @@ def test_what_is_done_when_it_is_stopped_is_kept(
     label_fields(DEAF, folder, session.fields, session.path)
     whole = {i: np.load(shown_in(folder, i) / "labels.npy") for i in (1, 2)}
     shutil.rmtree(folder / "shown")
-    listener = Listener(is_picture(2, 3))
+    listener = Listener(is_done(2, 3))
     with pytest.raises(Stopped):
         label_fields(listener.tell, folder, session.fields, session.path)
     told = [(found.number, found.stopped) for found in listener.of(Labelled)]
@@ -534,7 +570,7 @@ def test_what_is_stopped_while_classes_are_found_leaves_the_older_ones(
     monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
     monkeypatch.setattr(sampling, "TILE_SIDE", 32)
     before = session.path.read_bytes()
-    listener = Listener(is_picture(None, 1))
+    listener = Listener(is_clustering)
     with pytest.raises(Stopped):
         segment_fields(listener.tell, session.folder, session.fields, Settings(), "same")
     assert listener.of(Settings) == []
@@ -545,7 +581,7 @@ def test_what_is_stopped_above_glass_is_stopped_and_no_error(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
-    listener = Listener(is_picture(1, 1))
+    listener = Listener(is_done(1, 1))
     with pytest.raises(Stopped):
         label_fields(listener.tell, session.folder, session.fields, session.path)
 
@@ -561,7 +597,7 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
     folder, field = session.folder, session.fields[1]
     label_fields(DEAF, folder, [field], session.path)
     whole = np.load(shown_in(folder, 2) / "labels.npy")
-    at_third = is_picture(2, 3)
+    at_third = is_done(2, 3)
     stopped = Listener(at_third)
     with pytest.raises(Stopped):
         label_fields(stopped.tell, folder, [field], session.path)

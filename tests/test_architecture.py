@@ -35,6 +35,7 @@ ORDER = (
     "fast",
     "segmenter",
     "model",
+    "fitting",
     "studies",
     "storage",
     "ome_zarr",

@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nital import clustering
-from nital.clustering import DRAWN, N_CLUSTERS, find_centres, nearest, squared_distances
+from nital.clustering import (
+    DRAWN,
+    MAX_ROUNDS,
+    N_CLUSTERS,
+    STARTS,
+    find_centres,
+    nearest,
+    squared_distances,
+)
 
 
 def test_clouds_far_apart_get_their_centres(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +86,19 @@ def test_the_seed_decides_and_nothing_else() -> None:
     assert (find_centres(values, seed=5) == first).all()
     other = find_centres(values, seed=6)
     assert other.shape != first.shape or (other != first).any()
+
+
+def test_each_round_is_told_with_its_centres() -> None:
+    values = np.random.default_rng(1).random((500, 3)).astype(np.float32)
+    told: list[tuple[int, NDArray[np.float32]]] = []
+    found = find_centres(values, 5, lambda *each: told.append(each))
+    assert (found == find_centres(values, 5)).all()
+    rounds = [n for n, _ in told]
+    assert rounds == sorted(set(rounds))
+    assert {(n - 1) // MAX_ROUNDS for n in rounds} == set(range(STARTS))
+    ends = [
+        centres
+        for (n, centres), after in zip(told, [*rounds[1:], np.inf], strict=True)
+        if (n - 1) // MAX_ROUNDS != (after - 1) // MAX_ROUNDS
+    ]
+    assert any(np.array_equal(each, found) for each in ends)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from nital import clustering, sampling
 from nital.errors import InputError, NotFittedError, OutputError, SettingError
 from nital.estimator import Image, Segmenter, opener
+from nital.fitting import fit_model
 from nital.large import open_micrograph
 from nital.micrograph import Micrograph
-from nital.model import fit_model
 from nital.model_files import read_model
 from nital.settings import Settings
 from test_model import is_same

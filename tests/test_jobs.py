@@ -22,6 +22,7 @@ from nital import clustering, jobs, sampling
 from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
 from nital.estimator import opener
 from nital.files import read_labels, read_micrograph
+from nital.fitting import fit_model
 from nital.folders import PhaseFolder
 from nital.jobs import (
     EXPORT_FILES,
@@ -33,7 +34,6 @@ from nital.jobs import (
     segment_file,
 )
 from nital.large import open_micrograph
-from nital.model import fit_model
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.render import class_colours
 from nital.settings import FAST, PAPER, Settings

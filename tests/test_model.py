@@ -1,13 +1,9 @@
 """The model: a class is the same constituent in every micrograph, and what is unlike is told."""
 
-import functools
-import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -17,91 +13,32 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nital import clustering, sampling
-from nital import model as model_module
-from nital import settings as settings_module
-from nital.classes import ClassTree
+from fields import (
+    BRIGHT,
+    DARK,
+    MID,
+    SIDE,
+    STEEL_SIDE,
+    field,
+    fitted,
+    inside,
+    is_same,
+    labels_of,
+    of_steel,
+    opened,
+    steel,
+    three_greys,
+)
+from nital import fast, sampling
 from nital.criteria import evaluate
 from nital.errors import InputError, SettingError, Stopped
+from nital.fitting import fit_model
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.model import ClassName, Model, fit_model
-from nital.sampling import Opener
+from nital.model import ClassName, Model
 from nital.segmentation import FAR, LEAST_SHIFT, Likeness
 from nital.settings import Settings
-from nital.synthetic import synthesize
 
-DARK, MID, BRIGHT = 0.2, 0.5, 0.8
-SIDE, STEEL_SIDE = 96, 128
-
-
-@pytest.fixture(autouse=True)
-def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough for a few small images, and quickly clustered."""
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
-    monkeypatch.setattr(clustering, "DRAWN", 1500)
-    monkeypatch.setattr(clustering, "STARTS", 1)
-
-
-def field(*greys: float, seed: int = 0, widths: Sequence[int] | None = None) -> NDArray[np.float64]:
-    """Broad areas side by side, each of one grey level, with noise: (96, 96)."""
-    edges = np.cumsum(widths or np.full(len(greys), SIDE // len(greys)))
-    columns = np.array(greys)[np.searchsorted(edges[:-1], np.arange(SIDE), side="right")]
-    return columns + np.random.default_rng(seed).normal(0, 0.015, (SIDE, SIDE))
-
-
-def inside(labels: NDArray[np.unsignedinteger], place: int, of: int) -> NDArray[Any]:
-    """Labels of one of the areas of equal width, without its rims."""
-    width = SIDE // of
-    return labels[:, place * width + 5 : (place + 1) * width - 5]
-
-
-@functools.cache
-def steel(seed: int, ferrite: float = 0.6, side: int = STEEL_SIDE) -> NDArray[np.float32]:
-    """Ferrite and pearlite, evenly lit."""
-    fractions = {"ferrite": ferrite, "pearlite": 1 - ferrite}
-    return synthesize((side, side), fractions, grain_size=20, shading=0, seed=seed).image
-
-
-def opened(images: Sequence[NDArray[Any]]) -> list[Opener]:
-    return [partial(Micrograph.from_array, image) for image in images]
-
-
-def fitted(images: Sequence[NDArray[Any]], n_classes: int = 3, exposure: str = "same") -> Model:
-    return fit_model(opened(images), Settings(n_classes=n_classes), exposure=exposure)
-
-
-def labels_of(model: Model, image: NDArray[Any]) -> NDArray[np.unsignedinteger]:
-    return model.segment(Micrograph.from_array(image)).labels
-
-
-@functools.cache
-def three_greys() -> Model:
-    """Of fields that show two of three constituents each; do not alter it."""
-    pairs = ((DARK, MID), (MID, BRIGHT), (BRIGHT, DARK))
-    return fitted([field(*greys, seed=i) for i, greys in enumerate(pairs)])
-
-
-@functools.cache
-def of_steel(exposure: str = "same") -> Model:
-    return fitted([steel(seed) for seed in range(4)], 2, exposure)
-
-
-def is_same(one: Model, other: Model) -> bool:
-    """Bit by bit; arrays have no single truth that `==` could give."""
-    arrays = ("centres", "shares", "fine_of", "class_of")
-    statistics = ("areas", "means", "errors")
-    return (
-        all(np.array_equal(getattr(one, each), getattr(other, each)) for each in arrays)
-        and np.array_equal(one.space.weights, other.space.weights)
-        and np.array_equal(one.tree.centres, other.tree.centres)
-        and all(
-            np.array_equal(getattr(one.tree.statistics, each), getattr(other.tree.statistics, each))
-            for each in statistics
-        )
-        and replace(one.space, weights=other.space.weights) == other.space
-        and (one.settings, one.spread, one.usual, one.images, one.names)
-        == (other.settings, other.spread, other.usual, other.images, other.names)
-    )
+pytestmark = pytest.mark.usefixtures("small_samples")
 
 
 # --- one class, one constituent -----------------------------------------------------------------
@@ -195,22 +132,6 @@ def test_what_excluded_pixels_show_has_no_say(exposure: str) -> None:
     assert models[0].centres == pytest.approx(models[1].centres)
 
 
-@pytest.mark.parametrize("exposure", ["same", "each"])
-@pytest.mark.parametrize("block", [2048, 32])
-def test_an_image_that_is_excluded_altogether_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, exposure: str, block: int
-) -> None:
-    model = of_steel(exposure)
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
-    values = np.zeros((40, 50, 2), np.uint8)
-    values[..., 0] = np.arange(50)
-    large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], (40, 50), name="glass.tif")
-    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
-        model.segment(large)
-    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
-        fit_model([lambda: large], Settings(n_classes=2), exposure=exposure)
-
-
 def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
     values = (255 * steel(5)).round().astype(np.uint8)
     large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
@@ -219,30 +140,6 @@ def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
     assert found.labels is out
     assert (found.fine, found.pixels, rows) == (None, None, [STEEL_SIDE])
     assert (out == labels_of(of_steel(), values)).all()
-
-
-def test_one_micrograph_is_enough() -> None:
-    model = fitted([field(DARK, MID, BRIGHT)], exposure="auto")
-    assert model.exposure == "same"
-    labels = labels_of(model, field(BRIGHT, MID, DARK, seed=1))
-    assert [int(np.median(inside(labels, place, 3))) for place in range(3)] == [3, 2, 1]
-
-
-def test_more_classes_than_there_are_is_an_error() -> None:
-    few = np.linspace(0, 1, 20).reshape(4, 5)
-    with pytest.raises(InputError, match=r"hold no more than \d+ classes; ask for fewer"):
-        fitted([few], 24)
-
-
-def test_no_micrograph_is_an_error() -> None:
-    with pytest.raises(InputError, match="name one or more"):
-        fitted([])
-
-
-@pytest.mark.parametrize("settings", [Settings(mode="paper"), Settings(repeats=2)])
-def test_settings_that_no_model_has_are_refused(settings: Settings) -> None:
-    with pytest.raises(SettingError, match="a model needs fast mode"):
-        fit_model(opened([field(DARK, MID)]), settings)
 
 
 def test_another_number_of_classes_is_a_cut_of_the_same_tree() -> None:
@@ -255,32 +152,6 @@ def test_another_number_of_classes_is_a_cut_of_the_same_tree() -> None:
     assert pairs.shape[1] <= 5
 
 
-# --- always the same ----------------------------------------------------------------------------
-
-
-def test_the_seed_decides_and_nothing_else() -> None:
-    images = opened([steel(0), steel(1)])
-    first, again, other = (
-        fit_model(images, Settings(n_classes=2, seed=seed), exposure="same") for seed in (3, 3, 4)
-    )
-    assert is_same(first, again)
-    assert not is_same(first, other)
-
-
-def spawned() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: ThreadPoolExecutor(2), spawned], ids=["thread", "process"]
-)
-def test_an_executor_gives_the_same_model(make: Callable[[], Any]) -> None:
-    images, settings = opened([steel(0), steel(1), steel(2) * 0.5]), Settings(n_classes=2)
-    with make() as executor:
-        together = fit_model(images, settings, exposure="each", run_all=executor.map)
-    assert is_same(together, fit_model(images, settings, exposure="each"))
-
-
 def test_a_prediction_does_not_depend_on_those_before_it() -> None:
     model = of_steel("each")
     images = [steel(5), steel(6) * 0.5, field(DARK, BRIGHT)]
@@ -290,112 +161,7 @@ def test_a_prediction_does_not_depend_on_those_before_it() -> None:
         assert (one == other).all()
 
 
-@pytest.mark.parametrize("exposure", ["same", "each", "auto"])
-def test_each_image_is_opened_a_few_times_and_not_kept(exposure: str) -> None:
-    alive: list[weakref.ref[Micrograph]] = []
-
-    def open_image(seed: int) -> Micrograph:
-        assert not [each for each in alive if each() is not None]
-        found = Micrograph.from_array(field(DARK, MID, seed=seed), name=f"{seed}.png")
-        alive.append(weakref.ref(found))
-        return found
-
-    model = fit_model(
-        [partial(open_image, seed) for seed in range(4)], Settings(n_classes=2), exposure=exposure
-    )
-    assert len(alive) == 4 * 3 * (2 if exposure == "auto" else 1)
-    assert all(each() is None for each in alive)
-    assert model.images == tuple((f"{seed}.png", None) for seed in range(4))
-
-
-def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "COMPARED", 3)
-    calls: list[int] = []
-
-    def open_image(seed: int) -> Micrograph:
-        calls.append(seed)
-        return Micrograph.from_array(field(DARK, MID, seed=seed))
-
-    fit_model([partial(open_image, seed) for seed in range(6)], Settings(n_classes=2))
-    assert len(calls) == 2 * (2 * 6 + 3)
-    assert calls[12:15] == [0, 2, 5]
-
-
-# --- as many classes as F prefers ---------------------------------------------------------------
-
-
-def cloudy(seed: int) -> NDArray[np.float64]:
-    """No constituents, so that seeds prefer other numbers of classes."""
-    grey = ndimage.gaussian_filter(np.random.default_rng(seed).random((64, 64)), 2)
-    return (grey - grey.min()) / np.ptp(grey)
-
-
-def f_of(tree: ClassTree, k: int) -> float:
-    """F of a cut, from the areas, means and errors of its fine classes, class by class."""
-    areas, means, errors = (getattr(tree.statistics, n) for n in ("areas", "means", "errors"))
-    number, total = tree.numbers(k), 0.0
-    for each in (number == label for label in range(1, k + 1)):
-        mean = np.average(means[each], axis=0, weights=areas[each])
-        apart = (areas[each] * ((means[each] - mean) ** 2).sum(axis=1)).sum()
-        total += (errors[each].sum() + apart) / np.sqrt(areas[each].sum())
-    return float(np.sqrt(k) * total / (1000 * areas.sum()))
-
-
-def test_auto_is_the_number_with_the_lowest_mean_f_over_seeds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(settings_module, "AUTO_REPEATS", 3)
-    images = opened([cloudy(3)])
-    found = [fit_model(images, Settings(n_classes=2, seed=i), exposure="same") for i in range(3)]
-    f = np.array([[f_of(each.tree, k) for k in range(2, 11)] for each in found])
-    expected = 2 + int(f.mean(axis=0).argmin())
-    assert 2 + int(f[0].argmin()) != expected  # a seed alone would tell another number
-    model = fit_model(images, Settings(n_classes="auto", seed=0), exposure="same")
-    assert is_same(model, found[0].at(expected))
-    assert (model.settings.n_classes, model.settings.repeats) == (expected, 1)
-
-
-def test_auto_takes_ten_seeds_unless_a_single_one_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seeds: list[int] = []
-
-    def watched(values: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-        seeds.append(seed)
-        return values[:12]
-
-    monkeypatch.setattr(model_module, "find_centres", watched)
-    images = opened([field(DARK, MID, BRIGHT)])
-    fit_model(images, Settings(n_classes="auto", seed=5), exposure="same")
-    assert seeds == list(range(5, 15))
-    seeds.clear()
-    fit_model(images, Settings(n_classes="auto", seed=5, repeats=1), exposure="same")
-    assert seeds == [5]
-
-
 # --- watched, and stopped -----------------------------------------------------------------------
-
-
-def test_the_fine_classes_are_shown_while_a_model_is_fitted() -> None:
-    shown: list[tuple[int, NDArray[np.uint8]]] = []
-    excluded = np.zeros((SIDE, SIDE), bool)
-    excluded[:20] = True
-    images = [
-        partial(Micrograph.from_array, field(DARK, BRIGHT, seed=seed), excluded=excluded)
-        for seed in range(2)
-    ]
-    model = fit_model(
-        images,
-        Settings(n_classes=2),
-        exposure="same",
-        on_rows=lambda done, labels: shown.append((done, labels)),
-    )
-    assert is_same(model, fit_model(images, Settings(n_classes=2), exposure="same"))
-    for open_image, (done, labels) in zip(images, shown, strict=True):
-        fine, _ = model.find_fine_classes(open_image())
-        assert done == SIDE
-        assert (labels == fine.labels).all()
-        assert ((labels == 0) == excluded).all()
 
 
 def stop(done: int, labels: NDArray[np.uint8]) -> None:
@@ -428,58 +194,10 @@ def test_a_prediction_that_is_stopped_keeps_what_is_labelled(
     )
     assert said in found.notes
     assert said not in whole.notes
-    (clusters,) = model_module.find_clusters(image, model.space, [model.centres], None, stop)
+    (clusters,) = fast.find_clusters(image, model.space, [model.centres], None, stop)
     shares = clusters.statistics.areas / 64**2
     assert found.likeness is not None
     assert found.likeness.shift == pytest.approx(np.maximum(shares - model.shares, 0).sum())
-
-
-# --- exposure -----------------------------------------------------------------------------------
-
-
-def test_each_gives_an_image_and_its_affine_change_the_same_labels() -> None:
-    model = of_steel("each")
-    image = steel(5)
-    expected = labels_of(model, image)
-    for gain, offset in ((0.5, 0), (0.4, 0.5), (0.7, 0.1)):
-        assert (labels_of(model, gain * image + offset) == expected).mean() > 0.999
-
-
-def test_each_fits_a_series_of_many_exposures() -> None:
-    exposures = ((1, 0), (0.5, 0.05), (0.4, 0.5), (0.7, 0.2))
-    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
-    model = fitted(images, 2, "each")
-    for i, image in enumerate(images):
-        assert (labels_of(model, image) == labels_of(model, steel(i))).mean() > 0.999
-
-
-def test_same_takes_grey_levels_as_they_are() -> None:
-    labels = labels_of(three_greys(), 0.4 * field(MID, BRIGHT))
-    assert np.median(inside(labels, 0, 2)) == 1
-
-
-def test_auto_brings_a_series_of_many_exposures_in_line() -> None:
-    exposures = ((1, 0), (0.6, 0.1), (0.5, 0.4), (0.8, 0.2))
-    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
-    assert fitted(images, 2, "auto").exposure == "each"
-
-
-def test_auto_leaves_a_series_of_one_exposure_alone() -> None:
-    """Areas that differ make means and contrasts differ as exposures would."""
-    widths = ((14, 6, 76), (26, 14, 56), (40, 20, 36), (54, 26, 16))
-    images = [field(DARK, MID, BRIGHT, seed=i, widths=each) for i, each in enumerate(widths)]
-    assert fitted(images, 3, "auto").exposure == "same"
-
-
-def test_auto_is_one_of_the_two() -> None:
-    images = [steel(0), 0.5 * steel(1)]
-    auto = fitted(images, 2, "auto")
-    assert is_same(auto, fitted(images, 2, auto.exposure))
-
-
-def test_an_unknown_exposure_is_refused() -> None:
-    with pytest.raises(SettingError, match="exposure 'dark': unknown; use one of auto, same, each"):
-        fitted([field(DARK, MID)], exposure="dark")
 
 
 # --- likeness -----------------------------------------------------------------------------------
@@ -908,17 +626,6 @@ def test_a_fine_class_that_is_alone_already_keeps_its_name() -> None:
     assert model.moved(1, None).names == model.names
 
 
-def test_a_fit_that_is_stopped_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
-
-    def stop(done: int, labels: NDArray[np.uint8]) -> None:
-        raise Stopped("stopped")
-
-    with pytest.raises(Stopped, match="before the micrographs were compared"):
-        fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same", on_rows=stop)
-
-
 def test_stopped_before_any_pixel_has_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
     upper = np.arange(STEEL_SIDE)[:, np.newaxis] < np.full(STEEL_SIDE, STEEL_SIDE // 2)
@@ -1119,18 +826,3 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
     assert found.stopped
     assert likeness.shift == pytest.approx(known.shift)
     assert likeness.novelty == pytest.approx(known.novelty, rel=0.5)
-
-
-def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 16)
-    monkeypatch.setattr(sampling, "N_TILES", 4)
-    shown = []
-
-    def watch(done: int, labels: NDArray[np.uint8]) -> None:
-        shown.append(int((labels > 0).sum()))
-
-    fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same", on_rows=watch)
-    assert shown == [256, 512, 768, 1024]

@@ -1,5 +1,7 @@
 """Clustering: centres of clusters in a sample, and the cluster of every pixel."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,15 +17,20 @@ MAX_ROUNDS = 40
 _ROWS_AT_ONCE = 2**15
 
 Floats = NDArray[np.float32]
+OnRound = Callable[[int, Floats], None]
 
 
-def find_centres(values: Floats, seed: int) -> Floats:
+def find_centres(values: Floats, seed: int, on_round: OnRound | None = None) -> Floats:
     """Centres by k-means (Lloyd 1982): the best of several starts by k-means++ (2007).
 
     Parameters
     ----------
     values : (n, channels), float32
     seed : int
+    on_round : callable, optional
+        Called after each round with the number of rounds that are over, of `STARTS` times
+        `MAX_ROUNDS` at most, and the centres of this start as they are. A start that ends early
+        leaves rounds out.
 
     Returns
     -------
@@ -33,7 +40,14 @@ def find_centres(values: Floats, seed: int) -> Floats:
     rng = np.random.default_rng(seed)
     if len(values) > DRAWN:
         values = values[rng.choice(len(values), DRAWN, replace=False)]
-    tries = [_lloyd(values, _spread_out(values, rng)) for _ in range(STARTS)]
+    tries = []
+    for start in range(STARTS):
+
+        def tell(n_rounds: int, centres: Floats, start: int = start) -> None:
+            if on_round is not None:
+                on_round(start * MAX_ROUNDS + n_rounds, centres)
+
+        tries.append(_lloyd(values, _spread_out(values, rng), tell))
     centres, _ = min(tries, key=lambda found: found[1])
     return centres
 
@@ -77,10 +91,12 @@ def _spread_out(values: Floats, rng: np.random.Generator) -> Floats:
     return centres
 
 
-def _lloyd(values: Floats, centres: Floats) -> tuple[Floats, float]:
+def _lloyd(
+    values: Floats, centres: Floats, tell: Callable[[int, Floats], None]
+) -> tuple[Floats, float]:
     """Move centres to the means of what is nearest to them; also the squared error that is left."""
     before: NDArray[np.intp] | None = None
-    for _ in range(MAX_ROUNDS):
+    for n_rounds in range(1, MAX_ROUNDS + 1):
         closest = _closeness(values, centres).argmax(axis=1)
         if before is not None and (closest == before).all():
             break
@@ -89,5 +105,6 @@ def _lloyd(values: Floats, centres: Floats) -> tuple[Floats, float]:
         used = size > 0  # one that nothing is nearest to goes
         sums = [np.bincount(closest, column, len(centres))[used] for column in values.T]
         centres = (np.stack(sums, axis=1) / size[used, np.newaxis]).astype(np.float32)
+        tell(n_rounds, centres)
     closest = _closeness(values, centres).argmax(axis=1)
     return centres, float(((values - centres[closest]) ** 2).sum(dtype=np.float64))

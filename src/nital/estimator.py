@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError, NotFittedError, SettingError
+from nital.fitting import fit_model
 from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.model import Model, fit_model
+from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.results import versions
 from nital.sampling import Opener
@@ -44,7 +45,7 @@ class Segmenter:
         As in `nital.Settings`.
     exposure : {"auto", "same", "each"}
         Whether a grey level means the same in all micrographs, or brightness and contrast of each
-        are brought in line first (`nital.model.fit_model`).
+        are brought in line first (`nital.fitting.fit_model`).
 
     Attributes
     ----------

@@ -1,59 +1,39 @@
 """The model: one set of classes for many micrographs, so that a class is the same in all of them.
 
-Grey levels, weights and clusters are found on pixels drawn from all micrographs, as many from each,
-and the clusters are joined once. A micrograph is then labelled with what is known: nothing is
-learned from it, and a class that it does not show has no pixel.
+A micrograph is labelled with what is known: nothing is learned from it, and a class that it does
+not show has no pixel.
 """
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.agreement import table_of
 from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
-from nital.clustering import find_centres, nearest, squared_distances
-from nital.criteria import RegionStatistics, measure_regions
-from nital.errors import InputError, SettingError, Stopped
-from nital.fast import ClusterMap, OnRows, find_clusters, join_clusters, recover_clusters
+from nital.clustering import squared_distances
+from nital.errors import InputError
+from nital.fast import ClusterMap, OnRows, find_clusters, recover_clusters
 from nital.micrograph import LargeMicrograph, Micrograph
 from nital.phases import number_fine_classes
 from nital.sampling import (
-    CommonSample,
     FeatureSpace,
-    Opener,
     blocks,
-    sampled_windows,
-    take_common_sample,
 )
 from nital.segmentation import (
     FineClasses,
     Likeness,
     Segmentation,
     criteria_with,
-    curve_of,
-    lowest,
     renumber,
 )
-from nital.settings import AUTO, Settings
+from nital.settings import Settings
 
 Floats = NDArray[np.float32]
 
-EXPOSURES = ("auto", "same", "each")
-
-CLEARLY = 0.95
-"""Grey levels are left as they are, unless a common exposure lowers the mean shift below this share
-of it: of one exposure with area fractions that vary, both are about the same."""
-
-COMPARED = 32
-"""How much micrographs differ from one another is measured on so many of those fitted to."""
-
-_LEAST_SPREAD = 1e-6
+LEAST_SPREAD = 1e-6
 """Of drawn images with a few grey levels, each a centre: nothing is divided by 0."""
 
 
@@ -342,7 +322,7 @@ class Model:
         renumber(clusters.labels, np.append(0, self.fine_of), labels)
         statistics = clusters.statistics.joined(self.fine_of)
         fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
-        return fine, self._likeness(clusters)
+        return fine, self.likeness(clusters)
 
     def join(
         self,
@@ -401,7 +381,7 @@ class Model:
             excluded = micrograph.read_excluded(rows, cols)
             for row, values, hidden in zip(out[rows, cols], features, excluded, strict=True):
                 each = np.sort([squared_distances(values, own) for own in centres], axis=0)
-                ratio = np.sqrt(each[0] / np.maximum(each[1], _LEAST_SPREAD))
+                ratio = np.sqrt(each[0] / np.maximum(each[1], LEAST_SPREAD))
                 row[:] = np.where(hidden, 0, np.round(100 * (1 - np.minimum(ratio, 1))))
 
     def _named(self, rows: Iterable[ClassRow]) -> tuple[ClassRow, ...]:
@@ -412,134 +392,7 @@ class Model:
             for row, (name, colour) in zip(rows, given, strict=True)
         )
 
-    def _likeness(self, clusters: ClusterMap) -> Likeness:
+    def likeness(self, clusters: ClusterMap) -> Likeness:
         areas = clusters.statistics.areas
         shift = 0.5 * float(np.abs(areas / areas.sum() - self.shares).sum())
         return Likeness(clusters.distance / self.spread, shift, *self.usual)
-
-
-def fit_model(
-    images: Sequence[Opener],
-    settings: Settings,
-    *,
-    exposure: str = "auto",
-    run_all: Callable[..., Iterable[Any]] = map,
-    on_rows: OnRows | None = None,
-) -> Model:
-    """Find classes that several micrographs share.
-
-    Each micrograph is opened a few times, and forgotten: memory does not grow with their number.
-
-    Parameters
-    ----------
-    images : sequence of callables
-        Each opens a micrograph; they go to other processes where `run_all` does.
-    settings : Settings
-        `n_classes`, `seed`, `scale` and `regions` count. `auto` classes: as many as have the
-        lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the model
-        is that of the first.
-    exposure : {"auto", "same", "each"}
-        `same`: a grey level means the same in all micrographs. `each`: they were exposed one by
-        one, so brightness and contrast of each are brought in line first. `auto`: whichever makes
-        the micrographs more alike, by the mean shift of their areas among the clusters.
-    run_all : callable
-        As `map`, or the `map` of an executor.
-    on_rows : callable, optional
-        As for `nital.segment`, while the micrographs are compared with the model: rows done, and
-        the fine classes as far as they are. Not through an executor. `Stopped`, raised by it,
-        passes through: there is no model yet.
-
-    Raises
-    ------
-    InputError
-        If there is no image, one can't be read, or they hold fewer classes.
-    SettingError
-        If `exposure` is unknown, or the settings are not those of a model.
-    """
-    if not len(images):
-        raise InputError("no micrograph to fit a model to; name one or more")
-    if exposure not in EXPOSURES:
-        raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
-    if settings.mode != "fast" or settings.repeats not in (None, 1):
-        raise SettingError(f"{settings}: a model needs fast mode and a single repeat")
-    aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
-    found = [_fit(images, settings, align, run_all, on_rows) for align in aligned]
-    (model, shift), *others = found
-    for other, with_other in others:
-        if with_other < CLEARLY * shift:
-            return other
-    return model
-
-
-def _fit(
-    images: Sequence[Opener],
-    settings: Settings,
-    align: bool,
-    run_all: Callable[..., Iterable[Any]],
-    on_rows: OnRows | None,
-) -> tuple[Model, float]:
-    """A model, and the mean shift of the micrographs that it was fitted to."""
-    sample = take_common_sample(images, settings.scale, align=align, run_all=run_all)
-    centres, clusters, fine_of, tree = _cluster(sample, settings.seed)
-    n_classes = settings.n_classes
-    if n_classes == AUTO:
-        others = range(settings.seed + 1, settings.seed + settings.n_repeats)
-        n_classes = lowest(curve_of([tree, *(_cluster(sample, seed)[3] for seed in others)]))
-    settings = replace(settings, n_classes=n_classes, repeats=1)
-    class_of = tree.numbers(int(settings.n_classes))
-    if class_of.max() < int(settings.n_classes):
-        raise InputError(
-            f"n_classes {settings.n_classes}: the micrographs hold no more than {class_of.max()}"
-            " classes; ask for fewer"
-        )
-    spread = float(squared_distances(sample.values, centres).mean())
-    model = Model(
-        settings=settings,
-        space=sample.space,
-        centres=centres,
-        shares=clusters.areas / clusters.areas.sum(),
-        spread=max(spread, _LEAST_SPREAD),
-        fine_of=fine_of,
-        tree=tree,
-        class_of=class_of,
-        usual=(1.0, 0.0),
-        images=sample.images,
-        names={},
-    )
-    chosen = np.linspace(0, len(images) - 1, min(COMPARED, len(images))).round().astype(int)
-    compare = partial(_compare, model, on_rows=on_rows)
-    found = list(run_all(compare, [images[i] for i in chosen]))
-    novelties, shifts = [each.novelty for each in found], [each.shift for each in found]
-    return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
-
-
-def _cluster(
-    sample: CommonSample, seed: int
-) -> tuple[Floats, RegionStatistics, NDArray[np.int64], ClassTree]:
-    """Centres, their clusters in the sample, the fine class of each, and their tree."""
-    centres = find_centres(sample.values, seed)
-    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
-    cluster = nearest(sample.values, centres) + 1
-    beside = nearest(sample.around, centres) + 1
-    n = len(centres)
-    clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
-    pairs = table_of(cluster, beside, n + 1)
-    return centres, clusters, *join_clusters(centres, clusters, pairs + pairs.T)
-
-
-def _compare(model: Model, open_image: Opener, on_rows: OnRows | None) -> Likeness:
-    """How far one micrograph is from the model."""
-    fine_of = np.append(0, model.fine_of).astype(np.uint8)
-
-    def on_clusters(done: int, labels: NDArray[np.uint8]) -> None:
-        if on_rows is not None:
-            on_rows(done, fine_of[labels])
-
-    told = None if on_rows is None else on_clusters
-    source = open_image()
-    (clusters,) = find_clusters(
-        source, model.space, [model.centres], on_rows=told, windows=sampled_windows(source)
-    )
-    if clusters.stopped:
-        raise Stopped("stopped before the micrographs were compared with the model")
-    return model._likeness(clusters)

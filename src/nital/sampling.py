@@ -36,6 +36,9 @@ SAMPLE_PIXELS = 2**16
 GREY_PIXELS, LEAST_GREY = 2**20, 2**8
 """Of several images, so many pixels in all tell the range of grey, and at least so many of each."""
 
+PREVIEW_SIDE = 500
+"""A preview has so many rows and columns at most."""
+
 DISTANCE = 16
 """What lies so many pixels above, below, left and right of a pixel are its surroundings."""
 
@@ -132,6 +135,20 @@ class Sample(FeatureSpace):
 
 
 @dataclass(frozen=True)
+class Preview:
+    """Every few pixels of a micrograph, to watch how it is divided while classes are found."""
+
+    image: int
+    """Which of the micrographs, from 0."""
+
+    features: Floats
+    """(rows, cols, channels): weighted."""
+
+    excluded: NDArray[np.bool_]
+    """(rows, cols)"""
+
+
+@dataclass(frozen=True)
 class CommonSample:
     """Pixels drawn from several micrographs, as many from each."""
 
@@ -147,6 +164,9 @@ class CommonSample:
 
     images: tuple[tuple[str, str | None], ...]
     """Name and SHA-256 of each micrograph."""
+
+    preview: Preview | None
+    """Of the first micrograph that is a single block."""
 
 
 def take_sample(source: Source, scale: str) -> Sample:
@@ -202,6 +222,7 @@ def take_common_sample(
     *,
     align: bool,
     run_all: Callable[..., Iterable[Any]] = map,
+    on_image: Callable[[], None] | None = None,
 ) -> CommonSample:
     """Find grey levels and weights that several micrographs share, and the features of some pixels.
 
@@ -216,6 +237,8 @@ def take_common_sample(
         Whether brightness and contrast of each are brought in line before they are compared.
     run_all : callable
         As `map`, or the `map` of an executor.
+    on_image : callable, optional
+        Called after each image; only then there is a preview.
 
     Raises
     ------
@@ -235,12 +258,20 @@ def take_common_sample(
     known = np.concatenate(greys)
     plain = FeatureSpace(GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure)
     n = max(1, SAMPLE_PIXELS // len(images))
-    drawn = run_all(partial(_draw_features, space=plain, n=n), images)
+    drawn, preview = [], None
+    draw = partial(_draw_features, space=plain, n=n, with_preview=on_image is not None)
+    for i, (*each, seen) in enumerate(run_all(draw, images)):
+        drawn.append(each)
+        if preview is None and seen is not None:
+            preview = i, *seen
+        if on_image is not None:
+            on_image()
     values, around, pixels = (np.concatenate(each) for each in zip(*drawn, strict=True))
     weights = _weights(values.std(axis=0, dtype=np.float64), known)
     space = replace(plain, weights=weights)
     named = tuple((each.name, each.sha256) for each in found)
-    return CommonSample(space, values * weights, around * weights, pixels, named)
+    shown = None if preview is None else Preview(preview[0], preview[1] * weights, preview[2])
+    return CommonSample(space, values * weights, around * weights, pixels, named, shown)
 
 
 @dataclass(frozen=True)
@@ -277,14 +308,15 @@ def _smoothed_grey(source: Source) -> Floats:
 
 
 def _draw_features(
-    open_image: Opener, space: FeatureSpace, n: int
-) -> tuple[Floats, Floats, Floats]:
-    """Features of n pixels of one image and of one pixel around each, (n, channels); (n, 3)."""
+    open_image: Opener, space: FeatureSpace, n: int, *, with_preview: bool
+) -> tuple[Floats, Floats, Floats, tuple[Floats, NDArray[np.bool_]] | None]:
+    """Features of n pixels of one image and of one pixel around each, (n, channels); their colours,
+    (n, 3); for a preview features of every few pixels, and which are excluded."""
     source, rng = space.view(open_image()), np.random.default_rng(0)
     windows = sampled_windows(source)
     places = [np.argwhere(~source.read_excluded(*window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
-    found = []
+    found, preview = [], None
     for window, place, share in zip(windows, places, shares, strict=True):
         if not share:
             continue
@@ -292,8 +324,12 @@ def _draw_features(
         row, col = place[rng.choice(len(place), share, replace=share > len(place))].T
         beside = _beside(row, col, ~source.read_excluded(*window), rng)
         found.append((features[row, col], features[beside], source.read(*window)[row, col]))
+        if with_preview and features.shape[:2] == source.shape:
+            step = -(-max(source.shape) // PREVIEW_SIDE)
+            excluded = source.read_excluded(*window)
+            preview = features[::step, ::step].copy(), excluded[::step, ::step]
     values, around, pixels = (np.concatenate(each) for each in zip(*found, strict=True))
-    return values, around, pixels
+    return values, around, pixels, preview
 
 
 def _beside(

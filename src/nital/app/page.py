@@ -422,13 +422,14 @@ class Page:
             self._stage.set_text("starting …" if not before else f"waits for {before} other work")
             self._done.set_value(0)
             return
-        self._stage.set_text(stage.text + _time_left(stage.done, self.session.stage_since))
+        left = _time_left(stage.done, self.session.stage_since)
+        self._stage.set_text(", ".join(part for part in (stage.text, stage.detail, left) if part))
         self._done.set_value(stage.done or 0)
-        live, here = stage.live, stage.field in (None, self.number)
-        if live is None or not here:
+        live = stage.live
+        if live is None or stage.field != self.number:
             self._viewer.set_live(None)
             return
-        colours = [hex_of(colour) for colour in class_colours(live.n_fine)]
+        colours = [hex_of(colour) for colour in class_colours(live.n_classes)]
         url = f"/bench/{self.session.identifier}/live?v={live.number}-{stage.field or 0}"
         self._viewer.set_live(Live(url, live.rows, live.cols, colours))
 
@@ -446,6 +447,6 @@ def _time_left(done: float | None, since: float) -> str:
     if not done or spent < 1:
         return ""
     left = spent * (1 - done) / done
-    return f": {100 * done:.0f} %, " + (
+    return f"{100 * done:.0f} %, " + (
         f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
     )

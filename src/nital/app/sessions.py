@@ -253,13 +253,13 @@ class Session:
     async def _recover(self, last: Stage) -> None:
         """Keep what was done of the micrograph that was under way."""
         field = self.bench.fields.get(last.field or 0)
-        if field is None or field.labelled is not None or last.live is None:
+        if field is None or field.labelled is not None or not (last.live and last.live.n_blocks):
             return
         arguments = {
             "session": self.folder,
             "field": field.file,
             "path": self.folder / MODEL,
-            "n_blocks": last.live.number,
+            "n_blocks": last.live.n_blocks,
         }
         found = await self._help(f"keeping {field.name}", tasks.recover_field, arguments)
         self.bench.has_labelled(found)

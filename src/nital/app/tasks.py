@@ -12,6 +12,7 @@ A session is a folder:
     results/001/        a folder of results, as `nital predict` writes it
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +27,14 @@ from nital.app.tiles import write_pyramid
 from nital.app.worker import Tell
 from nital.criteria import RegionStatistics
 from nital.errors import InputError
+from nital.fast import OnRows
 from nital.files import read_labels
+from nital.fitting import FitStep, fit_model
 from nital.folders import measure_folders
 from nital.jobs import KnownModel
 from nital.large import open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.model import Model, fit_model
+from nital.model import Model
 from nital.model_files import write_model
 from nital.report import write_report
 from nital.results import (
@@ -54,6 +57,8 @@ CLUSTERS, FINE = "clusters.part.npy", "labels.part.npy"
 LIVE_SIDE = 1000
 """The map under way is shown with so many rows and columns at most."""
 
+LIVE_PAUSE = 0.15
+"""Seconds between two pictures of a fit: drawing one takes some 50 ms, a round of it 3."""
 
 NOT_SURE = 255
 """In the map of how sure the classes are: no class at all."""
@@ -65,6 +70,13 @@ _PLACES = {
     "--crop-bottom": "by the line in the picture",
 }
 """Where the page has what messages call by the name of an option."""
+
+_STAGES = {
+    "sampling": "looking at grey levels and sizes",
+    "clustering": "round {0.n_rounds}, {0.n_clusters} clusters",
+    "comparing": "comparing them with the micrographs",
+}
+"""What a fit is at, by `FitStep.stage`."""
 
 _NAME = "\0"
 """Stands for a name until all of the path is gone: a name may hold that of the file."""
@@ -139,6 +151,8 @@ class Stage:
     """The micrograph that it is done to."""
 
     live: "Live | None" = None
+    detail: str = ""
+    """How far it is, in words that change from step to step."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +160,15 @@ class Live:
     """The map under way, in `live.bin`."""
 
     number: int
-    """Of the picture, from 1: so many blocks are done."""
+    """Of the picture, from 1."""
 
     rows: int
     cols: int
     """Of the picture; it shows the whole micrograph, without what is cut off."""
 
-    n_fine: int
+    n_classes: int
+    n_blocks: int
+    """So many of the micrograph are labelled; 0 while classes are found."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +228,9 @@ def segment_fields(
 
     Sends `Stage` and, of each micrograph, `Labelled`. What is done when it is stopped is kept.
     """
-    tell(Stage("looking at grey levels and sizes"))
-    live = _LiveMap(tell, session, "finding classes", settings.n_classes)
-    model = fit_model(
-        [each.open for each in fields], settings, exposure=exposure, on_rows=live.show
-    )
-    tell.check()  # a fit of small micrographs hears nothing of it
+    tell(Stage("finding classes", detail=_STAGES["sampling"]))
+    openers, live = [each.open for each in fields], _LiveMap(tell, session, fields)
+    model = fit_model(openers, settings, exposure=exposure, on_step=live.follow)
     write_model(session / FITTED, model, versions=versions(), force=True)
     tell(model.settings)
     return _label_all(tell, session, fields, model)
@@ -229,45 +242,53 @@ def label_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: P
 
 
 def _label_all(tell: Tell, session: Path, fields: Sequence[FieldFile], model: Model) -> int:
+    live = _LiveMap(tell, session, fields)
     for place, field in enumerate(fields):
-        text = f"labelling {field.name}"
-        live = _LiveMap(tell, session, text, model.settings.n_classes, field.number, model)
-        live.share = (place / len(fields), 1 / len(fields))
-        tell(_label(session, field, model, live))
+        tell(_label(session, field, model, live.label(place, model)))
     return len(fields)
 
 
 class _LiveMap:
     """Shows a map while it is made."""
 
-    def __init__(
-        self,
-        tell: Tell,
-        session: Path,
-        text: str,
-        n_classes: int | str,
-        field: int | None = None,
-        model: Model | None = None,
-    ) -> None:
-        self._tell, self._session, self._text, self._field = tell, session, text, field
-        self._fine_of = None if model is None else np.append(0, model.fine_of).astype(np.uint8)
-        self._n_shown = 0
-        self.share = (0.0, 1.0)
+    def __init__(self, tell: Tell, session: Path, fields: Sequence[FieldFile]) -> None:
+        self._tell, self._session, self._fields = tell, session, fields
+        self._n_shown, self._next = 0, 0.0
 
-    def show(self, done: int, labels: NDArray[np.uint8]) -> None:
-        """As `on_rows` of `nital.segment`."""
+    def follow(self, step: FitStep) -> None:
+        """As `on_step` of `fit_model`."""
         self._tell.check()
-        step = -(-max(labels.shape) // LIVE_SIDE)
-        small = labels[::step, ::step]
-        if self._fine_of is not None:  # while they are found they are clusters
-            small = self._fine_of[small]
+        if time.monotonic() < self._next:
+            return
+        live = field = None
+        if step.image is not None:
+            live, field = self._draw(step.draw(), 0), self._fields[step.image].number
+            self._next = time.monotonic() + LIVE_PAUSE
+        detail = _STAGES[step.stage].format(step)
+        self._tell(Stage("finding classes", step.done, field, live, detail))
+
+    def label(self, place: int, model: Model) -> OnRows:
+        """What follows the labelling of a micrograph."""
+        field = self._fields[place]
+        class_of = np.append(0, model.class_of[model.fine_of - 1]).astype(np.uint8)
+        n_blocks = 0
+
+        def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
+            nonlocal n_blocks
+            self._tell.check()
+            n_blocks += 1
+            step = -(-max(labels.shape) // LIVE_SIDE)
+            live = self._draw(class_of[labels[::step, ::step]], n_blocks)
+            share = (place + done / len(labels)) / len(self._fields)
+            self._tell(Stage(f"labelling {field.name}", share, field.number, live))
+
+        return on_rows
+
+    def _draw(self, classes: NDArray[np.uint8], n_blocks: int) -> Live:
         self._n_shown += 1
-        write_whole(self._session / LIVE, small.tobytes())
-        rows, cols = small.shape
-        live = Live(self._n_shown, rows, cols, int(small.max()))
-        start, width = self.share
-        share = None if self._fine_of is None else start + width * done / len(labels)
-        self._tell(Stage(self._text, share, self._field, live))
+        write_whole(self._session / LIVE, classes.tobytes())
+        rows, cols = classes.shape
+        return Live(self._n_shown, rows, cols, int(classes.max()), n_blocks)
 
 
 def recover_field(
@@ -284,7 +305,7 @@ def recover_field(
     return _take(session, field, *found)
 
 
-def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Labelled:
+def _label(session: Path, field: FieldFile, model: Model, on_rows: OnRows) -> Labelled:
     """Write the fine classes of one micrograph, for the viewer and for what is kept."""
     micrograph, folder = field.open(), shown_in(session, field.number)
     with field.told(), writing(folder):
@@ -293,7 +314,7 @@ def _label(session: Path, field: FieldFile, model: Model, live: _LiveMap) -> Lab
             np.lib.format.open_memmap(folder / name, "w+", np.uint8, micrograph.shape)
             for name in (CLUSTERS, FINE)
         )
-        found = model.find_fine_classes(micrograph, out=clusters, on_rows=live.show, into=fine)
+        found = model.find_fine_classes(micrograph, out=clusters, on_rows=on_rows, into=fine)
     return _take(session, field, *found)
 
 
