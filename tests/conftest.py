@@ -1,10 +1,11 @@
 """What several tests share: a tiny micrograph, and the command line called in this process."""
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 # Before torch is loaded: on cores that others use as well, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from nital import clustering, sampling
+from benches import Session, make_samples_small, segmented, uploaded, with_glass
 from nital.classes import ClassTree
 from nital.cli import main
 from nital.criteria import measure_regions
@@ -63,9 +64,27 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough for a few small images, and quickly clustered."""
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
-    monkeypatch.setattr(clustering, "DRAWN", 1500)
-    monkeypatch.setattr(clustering, "STARTS", 1)
+    make_samples_small(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """Do not alter it."""
+    folder = tmp_path_factory.mktemp("first")
+    fields = with_glass(folder, rows=32), uploaded(folder, 2), uploaded(folder, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        make_samples_small(patch)
+        return Session(folder, fields, segmented(folder, fields))
+
+
+@pytest.fixture
+def session(first: Session, tmp_path: Path) -> Session:
+    """Three micrographs that are segmented, the upper half of the first transparent."""
+    folder = Path(shutil.copytree(first.folder, tmp_path / "session"))
+    fields = [
+        replace(each, path=folder / each.path.relative_to(first.folder)) for each in first.fields
+    ]
+    return Session(folder, tuple(fields), first.model)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from nital import clustering, sampling
 from nital.app.assignment import Assignment
 from nital.errors import InputError
 from nital.fitting import fit_model
+from nital.grouping import ClassName
 from nital.micrograph import Micrograph
-from nital.model import ClassName, Model
+from nital.model import Model
 from nital.render import PALETTE, colours_of, hex_of
 from nital.settings import Settings
 from nital.synthetic import synthesize

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from nital import clustering, sampling
 from nital.app import bench as bench_module
 from nital.app.bench import FILE, MODEL, Bench, Field, most_classes
-from nital.app.tasks import FITTED, FieldFile, Labelled, Opened
+from nital.app.fields import FieldFile, Labelled, Opened
+from nital.app.tasks import FITTED
 from nital.errors import InputError, OutputError
 from nital.fitting import EXPOSURES, fit_model
+from nital.grouping import ClassName
 from nital.micrograph import Micrograph
-from nital.model import ClassName, Model
+from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.results import versions
 from nital.settings import FAST, MAX_CLASSES, Settings

@@ -18,8 +18,9 @@ from PIL import Image
 
 from nital.app import sessions, tasks
 from nital.app.bench import FILE, Bench
+from nital.app.fields import result_in, shown_in
+from nital.app.live import Stage
 from nital.app.sessions import KEPT_DAYS, Desk, Session, WorkError
-from nital.app.tasks import Stage, result_in, shown_in
 from nital.app.worker import DONE, RUNNING, STOPPED, Tell, Work, Worker
 from nital.errors import InputError, OutputError
 from nital.files import read_labels
@@ -54,7 +55,7 @@ def hang(
             isinstance(message, Stage)
             and message.field
             and message.live
-            and message.live.n_blocks == 2
+            and message.live.n_done == 2
         ):
             time.sleep(10 * PATIENCE)
 
@@ -353,9 +354,7 @@ def test_what_was_done_when_it_had_to_be_killed_stays(
         await opened(session, 4)  # three blocks of 1400 columns
         work = asyncio.create_task(session.segment())
         await until(lambda: session.stage and session.stage.live and session.stage.field)
-        await until(
-            lambda: session.stage and session.stage.live and session.stage.live.n_blocks == 2
-        )
+        await until(lambda: session.stage and session.stage.live and session.stage.live.n_done == 2)
         session.stop()
         await work
 

@@ -34,6 +34,7 @@ ORDER = (
     "specimen",
     "fast",
     "segmenter",
+    "grouping",
     "model",
     "fitting",
     "studies",
@@ -69,7 +70,10 @@ SCIENCE = ORDER[: ORDER.index("storage")]
 APP = (
     "worker",
     "tiles",
+    "fields",
+    "live",
     "tasks",
+    "keeping",
     "bench",
     "assignment",
     "sessions",

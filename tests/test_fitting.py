@@ -13,7 +13,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fields import (
+from nital import clustering, fitting, sampling
+from nital import settings as settings_module
+from nital.classes import ClassTree
+from nital.errors import InputError, SettingError, Stopped
+from nital.fitting import FitStep, fit_model
+from nital.micrograph import LargeMicrograph, Micrograph
+from nital.settings import Settings
+from steels import (
     BRIGHT,
     DARK,
     MID,
@@ -28,13 +35,6 @@ from fields import (
     steel,
     three_greys,
 )
-from nital import clustering, fitting, sampling
-from nital import settings as settings_module
-from nital.classes import ClassTree
-from nital.errors import InputError, SettingError, Stopped
-from nital.fitting import FitStep, fit_model
-from nital.micrograph import LargeMicrograph, Micrograph
-from nital.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 

@@ -18,7 +18,7 @@ from nital import clustering, sampling
 from nital import settings as settings_module
 from nital.estimator import Segmenter
 from nital.files import read_labels
-from nital.model import ClassName
+from nital.grouping import ClassName
 from nital.model_files import read_model, write_model
 from test_batch import write
 
@@ -530,8 +530,8 @@ def test_fine_classes_of_a_model_are_put_together_to_phases(model: Path, nital: 
         (("1=",), "1=: not CLASS=NAME, as 1=pearlite"),
         (("x=y",), "x=y: not CLASS=NAME"),
         (("pearlite",), "pearlite: not CLASS=NAME"),
-        (("9=name",), "class 9: the model has classes 1 to 3"),
-        (("0=name",), "class 0: the model has classes 1 to 3"),
+        (("9=name",), "class 9: there are classes 1 to 3"),
+        (("0=name",), "class 0: there are classes 1 to 3"),
         (("1=a", "1=b"), "class 1 is named twice"),
         (("1=a", "--colour", "bad"), "--colour bad: not NAME=#RRGGBB"),
         (("1=a", "--colour", "a=red"), "--colour a=red: not NAME=#RRGGBB"),

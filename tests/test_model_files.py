@@ -20,8 +20,9 @@ from nital.classes import ClassTree
 from nital.criteria import RegionStatistics
 from nital.errors import InputError, OutputError
 from nital.features import CHANNELS, GreyLevels
+from nital.grouping import ClassName
 from nital.micrograph import Micrograph
-from nital.model import ClassName, Model
+from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.sampling import Exposure, FeatureSpace
 from nital.settings import Settings

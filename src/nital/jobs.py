@@ -22,9 +22,10 @@ from nital.exports import write_geojson, write_parquet, write_rois
 from nital.fast import CENTRE_COLUMNS, OnRows
 from nital.files import read_columns, read_labels, write_table
 from nital.folders import PhaseFolder, labels_path, open_original, read_summary
+from nital.grouping import ClassName
 from nital.large import LARGE_PIXELS, open_micrograph
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.model import ClassName, Model
+from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.regions import tabulate_regions
 from nital.render import save_figure, superpixel_figure

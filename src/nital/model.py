@@ -4,32 +4,19 @@ A micrograph is labelled with what is known: nothing is learned from it, and a c
 not show has no pixel.
 """
 
-import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
 from nital.clustering import squared_distances
 from nital.errors import InputError
 from nital.fast import ClusterMap, OnRows, find_clusters, recover_clusters
+from nital.grouping import Grouping
 from nital.micrograph import LargeMicrograph, Micrograph
-from nital.phases import number_fine_classes
-from nital.sampling import (
-    FeatureSpace,
-    blocks,
-)
-from nital.segmentation import (
-    FineClasses,
-    Likeness,
-    Segmentation,
-    criteria_with,
-    renumber,
-)
-from nital.settings import Settings
+from nital.sampling import FeatureSpace, blocks
+from nital.segmentation import FineClasses, Likeness, Segmentation, renumber
 
 Floats = NDArray[np.float32]
 
@@ -38,31 +25,8 @@ LEAST_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
-class ClassName:
-    """What a person calls a class, and the colour they gave it."""
-
-    name: str | None
-    """None where it has a colour only."""
-
-    colour: str | None = None
-    """As `#0072b2`; None: that of its number in the palette."""
-
-    def __post_init__(self) -> None:
-        nameless = self.name is None and self.colour is not None
-        if not nameless and not (isinstance(self.name, str) and self.name.strip()):
-            raise InputError(f"name {self.name!r}: not a name; use a text, as 'pearlite'")
-        if self.colour is not None and not (
-            isinstance(self.colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.colour)
-        ):
-            raise InputError(f"{self.name}: colour {self.colour!r}: not #RRGGBB, as #0072b2")
-
-
-@dataclass(frozen=True)
-class Model:
-    """Classes that many micrographs share."""
-
-    settings: Settings
-    """Fast mode, one repeat, a whole number of classes."""
+class Model(Grouping):
+    """Classes that many micrographs share, and how to find them; the settings are of fast mode."""
 
     space: FeatureSpace
     centres: Floats
@@ -77,170 +41,16 @@ class Model:
     fine_of: NDArray[np.int64]
     """(clusters,): the fine class of each, 1..n."""
 
-    tree: ClassTree
-    class_of: NDArray[np.int64]
-    """(n,): the class of each fine class, 1..k from the darkest to the brightest."""
-
     usual: tuple[float, float]
     """The largest novelty and shift among the micrographs fitted to (`Likeness`)."""
 
     images: tuple[tuple[str, str | None], ...]
     """Name and SHA-256 of each micrograph fitted to."""
 
-    names: Mapping[int, ClassName]
-    """Of the classes that a person named."""
-
     @property
     def exposure(self) -> str:
         """`same` or `each`, as for `fit_model`."""
         return "same" if self.space.exposure is None else "each"
-
-    @property
-    def classes(self) -> tuple[ClassRow, ...]:
-        """Names, shares and mean grey levels of the classes in what was fitted to."""
-        return self._named(tabulate_classes(self.tree.statistics.joined(self.class_of)))
-
-    def named(self, names: Mapping[int, ClassName]) -> "Model":
-        """The model with names; classes that are not in `names` keep theirs.
-
-        Classes of one name are one phase, and have one colour.
-
-        Raises
-        ------
-        InputError
-            If there is no class of that number, or one name comes with two colours.
-        """
-        for number in names:
-            self._check_class(number)
-        found = dict(sorted({**self.names, **names}.items()))
-        colours: dict[str, set[str]] = {}
-        for each in found.values():
-            if each.name is not None and each.colour is not None:
-                colours.setdefault(each.name, set()).add(each.colour)
-        for name, known in colours.items():
-            if len(known) > 1:
-                raise InputError(f"{name}: has the colours {', '.join(sorted(known))}; choose one")
-        return replace(self, names=found)
-
-    def regrouped(self, phases: Mapping[str, Sequence[int]]) -> "Model":
-        """The model with the fine classes put together to named phases instead.
-
-        Its classes are then the phases, numbered from the darkest to the brightest.
-
-        Parameters
-        ----------
-        phases : mapping of name to numbers
-            The fine classes of each phase, two phases or more; every fine class in one of them.
-
-        Raises
-        ------
-        InputError
-            As `nital.name_phases`; or if there is a single phase.
-        """
-        if len(phases) < 2:
-            raise InputError(f"{', '.join(phases)}: a single phase; name two or more")
-        number = number_fine_classes(len(self.class_of), phases)
-        return self.grouped(number, {i: ClassName(name) for i, name in enumerate(phases, start=1)})
-
-    def grouped(self, class_of: NDArray[np.int64], names: Mapping[int, ClassName]) -> "Model":
-        """The model with the fine classes put together otherwise.
-
-        Parameters
-        ----------
-        class_of : (n,)
-            The class of each fine class, from 1, in any order and with gaps; they are numbered anew
-            from the darkest to the brightest.
-        names : mapping
-            Of these classes.
-
-        Raises
-        ------
-        InputError
-            If there is a single class.
-        """
-        order = from_dark_to_bright(self.tree.statistics.joined(class_of))
-        if order.max() < 2:
-            raise InputError("a single class would be left; a model tells two or more apart")
-        kept = {int(order[i]): name for i, name in names.items() if i < len(order) and order[i]}
-        return replace(
-            self,
-            settings=replace(self.settings, n_classes=int(order.max())),
-            class_of=order[class_of],
-            names=dict(sorted(kept.items())),
-        )
-
-    def members(self, number: int) -> tuple[int, ...]:
-        """The fine classes of a class, from 1."""
-        return tuple((np.flatnonzero(self.class_of == number) + 1).tolist())
-
-    def at(self, n_classes: int) -> "Model":
-        """The model with its tree cut at another number of classes.
-
-        Classes that are made of the same fine classes as before keep their names.
-
-        Raises
-        ------
-        InputError, SettingError
-            If there are not so many, or it is out of its range.
-        """
-        replace(self.settings, n_classes=n_classes)  # is it a number of classes at all?
-        class_of = self.tree.numbers(n_classes)
-        if class_of.max() != n_classes:
-            raise InputError(
-                f"n_classes {n_classes}: the micrographs hold no more than {class_of.max()}"
-                " classes; ask for fewer"
-            )
-        old = {self.members(number): name for number, name in self.names.items()}
-        fine = [tuple((np.flatnonzero(class_of == i) + 1).tolist()) for i in range(n_classes + 1)]
-        return self.grouped(class_of, {i: old[own] for i, own in enumerate(fine) if own in old})
-
-    def joined(self, number: int, other: int) -> "Model":
-        """The model with class `other` put to `number`, whose name it gets.
-
-        Raises
-        ------
-        InputError
-            If there is no such class, or a single one would be left.
-        """
-        self._check_class(number)
-        self._check_class(other)
-        return self.grouped(np.where(self.class_of == other, number, self.class_of), self.names)
-
-    def split(self, number: int) -> "Model":
-        """The model with a class divided in two, where its tree does; the larger keeps the name.
-
-        Raises
-        ------
-        InputError
-            If there is no such class, or it is a single fine class.
-        """
-        self._check_class(number)
-        members = np.array(self.members(number))
-        if len(members) < 2:
-            raise InputError(f"class {number}: a single fine class; it can't be divided further")
-        half = self.tree.halves(members.tolist())
-        areas = [self.tree.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
-        class_of = self.class_of.copy()
-        class_of[members[half == 1 + int(np.argmin(areas))] - 1] = self.class_of.max() + 1
-        return self.grouped(class_of, self.names)
-
-    def moved(self, fine: int, number: int | None) -> "Model":
-        """The model with a fine class put into another class; None: into one of its own.
-
-        Raises
-        ------
-        InputError
-            If there is no such class, or a single one would be left.
-        """
-        if not 1 <= fine <= len(self.class_of):
-            raise InputError(f"fine class {fine}: there is none; use 1 to {len(self.class_of)}")
-        if number is not None:
-            self._check_class(number)
-        elif len(self.members(int(self.class_of[fine - 1]))) == 1:
-            return self
-        class_of = self.class_of.copy()
-        class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
-        return self.grouped(class_of, self.names)
 
     def segment(
         self,
@@ -324,40 +134,6 @@ class Model:
         fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
         return fine, self.likeness(clusters)
 
-    def join(
-        self,
-        micrograph: Micrograph | LargeMicrograph,
-        fine: FineClasses,
-        likeness: Likeness,
-        *,
-        out: NDArray[np.uint8] | None = None,
-    ) -> Segmentation:
-        """The classes of a micrograph whose fine classes, those of this model, are known.
-
-        Parameters, result: as of `segment`; `fine` and `likeness` as found by it.
-        """
-        classes = fine.statistics.joined(self.class_of)
-        joined = np.empty_like(fine.labels) if out is None else out
-        renumber(fine.labels, np.append(0, self.class_of), joined)
-        whole = isinstance(micrograph, Micrograph) and out is None
-        pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
-        return Segmentation(
-            labels=joined,
-            classes=self._named(tabulate_classes(classes, absent=True)),
-            criteria=criteria_with(self.settings.regions, classes, pixels, joined),
-            settings=self.settings,
-            seconds={},
-            members=(fine,) if whole else (),
-            pixels=pixels if whole else None,
-            likeness=likeness,
-            stopped=fine.stopped,
-        )
-
-    def _check_class(self, number: int) -> None:
-        n = int(self.class_of.max())
-        if not 1 <= number <= n:
-            raise InputError(f"class {number}: the model has classes 1 to {n}; name one of them")
-
     def silhouette(
         self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
     ) -> None:
@@ -383,14 +159,6 @@ class Model:
                 each = np.sort([squared_distances(values, own) for own in centres], axis=0)
                 ratio = np.sqrt(each[0] / np.maximum(each[1], LEAST_SPREAD))
                 row[:] = np.where(hidden, 0, np.round(100 * (1 - np.minimum(ratio, 1))))
-
-    def _named(self, rows: Iterable[ClassRow]) -> tuple[ClassRow, ...]:
-        named = {number: (each.name, each.colour) for number, each in self.names.items()}
-        given = (named.get(row.label, (None, None)) for row in rows)
-        return tuple(
-            replace(row, name=name, colour=colour)
-            for row, (name, colour) in zip(rows, given, strict=True)
-        )
 
     def likeness(self, clusters: ClusterMap) -> Likeness:
         areas = clusters.statistics.areas

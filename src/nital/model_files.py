@@ -15,7 +15,8 @@ from nital.classes import ClassTree
 from nital.criteria import RegionStatistics
 from nital.errors import InputError
 from nital.features import CHANNELS, GreyLevels
-from nital.model import ClassName, Model
+from nital.grouping import ClassName
+from nital.model import Model
 from nital.sampling import Exposure, FeatureSpace
 from nital.settings import Settings
 from nital.storage import check_new, write_whole, writing

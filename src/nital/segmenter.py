@@ -19,7 +19,7 @@ from nital.segmentation import FineClasses, Segmentation, criteria_with
 from nital.settings import FAST, Settings
 
 if TYPE_CHECKING:
-    from nital.training import Step
+    from nital.training import Step, Training
 
 # What loads torch and scikit-image is imported in paper mode only.
 
@@ -209,6 +209,27 @@ def _segment_as_paper(
     from nital.paper import train_and_label
 
     training, raw = train_and_label(micrograph, superpixels, settings, on_step)
+    return of_training(micrograph, raw, settings, training, int(superpixels.max()) + 1)
+
+
+def of_training(
+    micrograph: Micrograph,
+    raw: NDArray[np.int64],
+    settings: Settings,
+    training: "Training",
+    n_superpixels: int,
+) -> Segmentation:
+    """The result of paper mode, from what its network says of the pixels.
+
+    Parameters
+    ----------
+    raw : (rows, cols)
+        Labels, 0 or more; of excluded pixels they do not count.
+    settings : Settings
+        Resolved.
+    n_superpixels : int
+        That SLIC gave.
+    """
     labels = order_labels(raw, micrograph.grey, micrograph.excluded)
     classes = measure_regions(micrograph.pixels, labels)
     return Segmentation(
@@ -219,7 +240,7 @@ def _segment_as_paper(
         seconds={},
         training=training,
         stopped=training.stop_reason == "stopped",
-        n_superpixels=int(superpixels.max()) + 1,
+        n_superpixels=n_superpixels,
     )
 
 

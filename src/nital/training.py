@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,10 @@ class Step:
 
     loss: float
     """Softmax cross-entropy against the refined labels."""
+
+    draw: Callable[[], NDArray[np.int64]] | None = field(default=None, compare=False, repr=False)
+    """The labels by the newest responses: (rows, cols), 0 to q - 1, -1 = excluded. Only for
+    `on_step`, and while that is called; else None."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,11 @@ def train(
         for weight, value in zip(weights, kept, strict=False):
             weight.data.copy_(value)
 
+    def draw() -> NDArray[np.int64]:
+        labels = np.full(excluded.shape, -1)
+        labels[~excluded] = responses.detach().argmax(dim=1).cpu().numpy()
+        return labels
+
     def read() -> bool:
         """Take note of what is unread; whether the last iteration was among it."""
         counts, losses, snapshots = zip(*unread, strict=True)
@@ -166,7 +175,7 @@ def train(
             steps.append(step)
             try:
                 if on_step is not None:
-                    on_step(step)
+                    on_step(replace(step, draw=draw))
             except Stopped:
                 put_back(kept)
                 raise

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.model import ClassName, Model
+from nital.grouping import ClassName, Grouping
 from nital.render import colours_of, hex_of, spare_colours
 
 
@@ -19,17 +19,17 @@ class Slot:
 
 
 class Assignment:
-    """Deals the fine classes of a model to phases.
+    """Deals fine classes to phases.
 
     Parameters
     ----------
-    model : Model
+    model : Grouping
         Its classes are the first phases, by their numbers.
     fractions : (n,)
         Area fraction of each fine class: the largest is shown first.
     """
 
-    def __init__(self, model: Model, fractions: NDArray[np.float64]) -> None:
+    def __init__(self, model: Grouping, fractions: NDArray[np.float64]) -> None:
         self._model = model
         rows = model.classes
         self.slots = [
@@ -51,7 +51,7 @@ class Assignment:
         found = [i for i, slot in enumerate(self.slots, start=1) if self.fine in slot.members]
         return found[0] if found else None
 
-    def put(self, key: int) -> Model:
+    def put(self, key: int) -> Grouping:
         """Put the fine class that is shown into a phase, from 1, and go on to the next.
 
         One more than there are makes a new phase.
@@ -98,7 +98,7 @@ class Assignment:
         self.place = max(0, self.place - 1)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> Grouping:
         """The model with the phases as they are."""
         class_of = np.zeros(len(self.order), np.int64)
         for number, slot in enumerate(self.slots, start=1):

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.app.tasks import FITTED, FieldFile, Labelled, Opened
+from nital.app.fields import FieldFile, Labelled, Opened, Trained
+from nital.app.tasks import FITTED
+from nital.criteria import RegionStatistics
 from nital.errors import InputError
 from nital.files import read_json
-from nital.model import ClassName, Model
+from nital.grouping import ClassName, Grouping
+from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.render import colours_of, hex_of
 from nital.results import versions
@@ -83,10 +86,10 @@ class Bench:
         self.fields: dict[int, Field] = {}
         self.settings = FAST
         self.exposure = "auto"
-        self.base: Model | None = None
-        """As it was fitted."""
+        self.base: Grouping | None = None
+        """As it was fitted, or, in paper mode, found."""
 
-        self._models: list[Model] = []
+        self._models: list[Grouping] = []
         self._place = 0
         self._next = 1
         self.version = 0
@@ -185,12 +188,22 @@ class Bench:
     def fitted(self) -> None:
         """Take the model that was fitted, in place of an older one; its labels are to come."""
         self.base = read_model(self.folder / FITTED)
-        self._models, self._place = [self.base], 0
         with writing(self.folder / MODEL):
             (self.folder / FITTED).replace(self.folder / MODEL)
+        self._begin(self.base)
+        self._changed()
+
+    def trained(self, found: Trained) -> None:
+        """Take note of the classes of one micrograph that paper mode found."""
+        self.base = Grouping.of_classes(found.settings, found.statistics)
+        self._begin(self.base)
+        self.has_labelled(found.labelled)
+
+    def _begin(self, base: Grouping) -> None:
+        """Nothing is decided yet, and nothing labelled."""
+        self._models, self._place = [base], 0
         for field in self.fields.values():
             self.fields[field.number] = replace(field, labelled=None)
-        self._changed()
 
     def has_labelled(self, found: Labelled) -> None:
         """Take note of what came of a micrograph."""
@@ -199,16 +212,21 @@ class Bench:
             self._set(replace(field, labelled=found, error=None, version=field.version + 1))
 
     @property
-    def model(self) -> Model | None:
+    def model(self) -> Grouping | None:
         """As it was decided; None before anything is segmented."""
         return self._models[self._place] if self._models else None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether other micrographs can be labelled too: paper mode leaves no model for them."""
+        return isinstance(self.base, Model)
 
     @property
     def n_fine(self) -> int:
         """Fine classes of the model."""
         return 0 if self.base is None else len(self.base.class_of)
 
-    def decide(self, change: Callable[[Model], Model]) -> Model:
+    def decide(self, change: Callable[[Grouping], Grouping]) -> Grouping:
         """Change the model; what was undone before is forgotten.
 
         Raises
@@ -235,7 +253,7 @@ class Bench:
     def call(self, number: int, name: str) -> None:
         """Name a class; two of one name become one. An empty name takes the name away."""
 
-        def change(model: Model) -> Model:
+        def change(model: Grouping) -> Grouping:
             known = model.names.get(number)
             colour = None if known is None else known.colour
             names = {i: each for i, each in model.names.items() if i != number}
@@ -253,7 +271,7 @@ class Bench:
     def colour(self, number: int, colour: str) -> None:
         """Give a class a colour, as `#0072b2`."""
 
-        def change(model: Model) -> Model:
+        def change(model: Grouping) -> Grouping:
             known = model.names.get(number)
             return model.named({number: ClassName(known.name if known else None, colour)})
 
@@ -283,7 +301,7 @@ class Bench:
 
     # --- figures ---------------------------------------------------------------------------------
 
-    def fractions(self, number: int, model: Model | None = None) -> NDArray[np.float64]:
+    def fractions(self, number: int, model: Grouping | None = None) -> NDArray[np.float64]:
         """Area fraction of each class in a micrograph, (k,); of this model, or as decided."""
         model, labelled = model or self.model, self.fields[number].labelled
         assert model is not None
@@ -303,7 +321,7 @@ class Bench:
         each = [self.fractions(field.number) for field in self.labelled]
         return [over_fields(list(column)) for column in zip(*each, strict=True)]
 
-    def phases(self, model: Model | None = None) -> list[str]:
+    def phases(self, model: Grouping | None = None) -> list[str]:
         """What each class is called; of this model, or as decided."""
         model = model or self.model
         assert model is not None
@@ -319,8 +337,15 @@ class Bench:
         self.version += 1
 
     def write_decided(self, name: str = DECIDED) -> Path:
-        """Write the model as it was decided, for what is kept or for another purpose."""
-        assert self.model is not None
+        """Write the model as it was decided, for what is kept or for another purpose.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if not isinstance(self.model, Model):
+            raise InputError("paper mode leaves no model; segment in fast mode")
         path = self.folder / name
         write_model(path, self.model, versions=versions(), force=True)
         return path
@@ -339,6 +364,7 @@ class Bench:
             "exposure": self.exposure,
             "next": self._next,
             "place": self._place,
+            "trained": None if self.is_fitted or self.base is None else _classes(self.base),
             "decisions": [_decision(model) for model in self._models],
             "fields": [_described(field) for field in self.fields.values()],
         }
@@ -350,9 +376,11 @@ class Bench:
         known = read_json(path)
         if not isinstance(known, dict) or known.get("version") != VERSION:
             raise InputError(f"{path}: of another version of nital; start a new session")
-        if known.get("decisions"):
-            self.base = read_model(self.folder / MODEL)
         try:
+            if known["trained"]:
+                self.base = _trained(known["trained"])
+            elif known["decisions"]:
+                self.base = read_model(self.folder / MODEL)
             self._take(known)
         except (
             KeyError,
@@ -374,7 +402,7 @@ class Bench:
         self._place = min(known["place"], max(0, len(self._models) - 1))
 
 
-def _with_colours(model: Model) -> Model:
+def _with_colours(model: Grouping) -> Grouping:
     """The model with the colours of its classes fixed: they would follow the numbers."""
     rows = model.classes
     return model.named(
@@ -385,20 +413,33 @@ def _with_colours(model: Model) -> Model:
     )
 
 
-def most_classes(model: Model | None) -> int:
-    """The largest number of classes that a model's tree can be cut at."""
+def most_classes(model: Grouping | None) -> int:
+    """The largest number of classes that a tree can be cut at."""
     return MAX_CLASSES if model is None else max(2, int(model.tree.numbers(MAX_CLASSES).max()))
 
 
-def _decision(model: Model) -> dict[str, Any]:
+def _classes(base: Grouping) -> dict[str, Any]:
+    """The classes that paper mode found."""
+    statistics = {name: each.tolist() for name, each in asdict(base.tree.statistics).items()}
+    return {"settings": base.settings.in_use, "statistics": statistics}
+
+
+def _trained(known: dict[str, Any]) -> Grouping:
+    statistics = {name: np.array(each) for name, each in known["statistics"].items()}
+    return Grouping.of_classes(Settings(**known["settings"]), RegionStatistics(**statistics))
+
+
+def _decision(model: Grouping) -> dict[str, Any]:
     return {
         "class_of": model.class_of.tolist(),
         "names": {str(number): asdict(each) for number, each in model.names.items()},
     }
 
 
-def _model_of(base: Model, decision: Mapping[str, Any]) -> Model:
+def _model_of(base: Grouping, decision: Mapping[str, Any]) -> Grouping:
     names = {int(number): ClassName(**each) for number, each in decision["names"].items()}
+    if decision["class_of"] == base.class_of.tolist():  # paper mode may have found a single class
+        return replace(base, names=names)
     return base.grouped(np.array(decision["class_of"], np.int64), names)
 
 

@@ -7,7 +7,7 @@ from nicegui import ui
 from nital.app.assignment import Assignment
 from nital.app.bench import most_classes
 from nital.app.panel import Panel, quoted
-from nital.model import Model
+from nital.grouping import Grouping
 from nital.render import PALETTE, colours_of, hex_of, percent
 from nital.settings import MAX_CLASSES
 
@@ -226,7 +226,7 @@ class ClassRow:
         """Take it off the page."""
         self._row.delete()
 
-    def refresh(self, model: Model) -> None:
+    def refresh(self, model: Grouping) -> None:
         """Show the class as it is."""
         row = model.classes[self._number - 1]
         colour = hex_of(colours_of(model.classes)[self._number - 1])
@@ -252,7 +252,7 @@ class ClassRow:
                 button.props(f'aria-label="{does} {quoted(called)}"')
         self._offer(model)
 
-    def _offer(self, model: Model) -> None:
+    def _offer(self, model: Grouping) -> None:
         """What else can be done with the class."""
         names, several = self._bench.phases(), len(model.members(self._number)) > 1
         if (names, several) == self._offered:

@@ -30,16 +30,19 @@ class KeepPanel(Panel):
             self._add("Table of phases (CSV)", "classes.csv", self.session.keep, field=True)
             ui.label("Of all").classes("text-subtitle2 q-mt-sm")
             self._add("Phases, field by field (CSV)", "fields.csv", self.session.keep)
-            self._add("Model, for the next micrographs", DECIDED, self.session.keep)
-            ui.label(
-                "The model works with the command too: nital predict --model steel.nital IMAGE..."
-            ).classes("nital-note")
+            with ui.column().classes("w-full q-gutter-y-xs") as self._model:
+                self._add("Model, for the next micrographs", DECIDED, self.session.keep)
+                ui.label(
+                    "The model works with the command too: nital predict --model steel.nital"
+                    " IMAGE..."
+                ).classes("nital-note")
 
     def refresh(self) -> None:
         """Show whether there is anything to keep."""
         ready = bool(self.bench.labelled)
         self._none.set_visibility(not ready)
         self._all.set_visibility(ready)
+        self._model.set_visibility(self.bench.is_fitted)
 
     def _add(self, title: str, name: str, make: Callable[[], Any], *, field: bool = False) -> None:
         def download() -> None:

@@ -10,6 +10,7 @@ from nicegui.events import KeyEventArguments
 
 from nital.app.decide_panel import DecidePanel
 from nital.app.keep_panel import KeepPanel
+from nital.app.live import Stage
 from nital.app.measure_panel import MeasurePanel
 from nital.app.open_panel import OpenPanel
 from nital.app.panel import Panel
@@ -18,7 +19,7 @@ from nital.app.sessions import Desk, Session
 from nital.app.uploader import Uploader
 from nital.app.viewer import Cropped, Live, Mode, Pick, Shown, Source, Viewer
 from nital.errors import NitalError
-from nital.model import Model
+from nital.grouping import Grouping
 from nital.render import class_colours, colours_of, hex_of, percent
 
 REFRESH = 0.1
@@ -121,7 +122,7 @@ class Page:
         """Whether somebody chose the micrograph that is shown."""
 
         self.cropping = False
-        self.preview: Model | None = None
+        self.preview: Grouping | None = None
         """Shown while the slider moves, before it is decided."""
 
         self._seen: object = None
@@ -229,7 +230,7 @@ class Page:
         self._seen = None
 
     @property
-    def model(self) -> Model | None:
+    def model(self) -> Grouping | None:
         """As it is shown."""
         return self.preview or self.bench.model
 
@@ -400,6 +401,8 @@ class Page:
         if self.selected is not None and self.model is not None:
             name = self.bench.phases(self.model)[self.selected - 1]
             return f"{name} is lit up: click another class to join it to this one, Esc to end"
+        if self.view == "sure" and not self.bench.is_fitted:
+            return "paper mode does not tell how sure it is; fast mode does"
         if self.view == "sure":
             return "finding out …" if sure is None else f"mean {100 * sure:.0f} %"
         field = self.bench.fields[self.number or 0]
@@ -408,7 +411,7 @@ class Page:
         return ""
 
     def _find_sure(self, number: int) -> None:
-        if self.session.sure(number) is None:
+        if self.session.sure(number) is None and self.bench.is_fitted:
             self.start(self.session.find_silhouette(number))
 
     def _show_progress(self) -> None:
@@ -422,7 +425,7 @@ class Page:
             self._stage.set_text("starting …" if not before else f"waits for {before} other work")
             self._done.set_value(0)
             return
-        left = _time_left(stage.done, self.session.stage_since)
+        left = _time_left(stage, self.session.stage_since)
         self._stage.set_text(", ".join(part for part in (stage.text, stage.detail, left) if part))
         self._done.set_value(stage.done or 0)
         live = stage.live
@@ -441,12 +444,11 @@ def _icon(icon: str, text: str, action: Callable[[], Any]) -> ui.button:
     return button.tooltip(text)
 
 
-def _time_left(done: float | None, since: float) -> str:
+def _time_left(stage: Stage, since: float) -> str:
     """What is left of a stage, in words, once there is something to tell it by."""
     spent = time.monotonic() - since
-    if not done or spent < 1:
+    if not stage.done or spent < 1:
         return ""
-    left = spent * (1 - done) / done
-    return f"{100 * done:.0f} %, " + (
-        f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
-    )
+    left = spent * (1 - stage.done) / stage.done
+    told = f"{left:.0f} s left" if left < 90 else f"{left / 60:.0f} min left"
+    return f"at most {told}" if stage.may_end_early else f"{100 * stage.done:.0f} %, {told}"

@@ -18,6 +18,12 @@ _SCALES = {
 }
 
 
+_MODES = {
+    "fast": "fast: seconds, one set of classes for all",
+    "paper": "paper: a network learns each micrograph, for minutes",
+}
+
+
 class SegmentPanel(Panel):
     """How many classes, at which scale; one button."""
 
@@ -46,9 +52,23 @@ class SegmentPanel(Panel):
             .classes("w-full")
         )
         with ui.expansion("More settings").classes("w-full"):
+            self._mode = (
+                ui.select(_MODES, value=settings.mode, label="Mode")
+                .props("dense outlined")
+                .classes("w-full")
+            )
             self._seed = ui.number("Seed", value=settings.seed, min=0, precision=0).props(
                 "dense outlined"
             )
+            self._superpixels = ui.number(
+                "Superpixels: empty, one per 20 pixels",
+                value=settings.n_superpixels,
+                min=1,
+                precision=0,
+            ).props("dense outlined")
+            self._compactness = ui.number(
+                "Compactness of superpixels", value=settings.compactness, min=0
+            ).props("dense outlined")
             self._exposure = (
                 ui.select(
                     {
@@ -71,30 +91,43 @@ class SegmentPanel(Panel):
             .classes("w-full")
         )
         self._told = ui.label().classes("nital-note")
+        self._mode.on_value_change(self._show_settings)
+        self._show_settings()
+
+    def _show_settings(self) -> None:
+        """Only those that the mode has."""
+        paper = self._mode.value == "paper"
+        for fast in (self._auto, self._scale, self._exposure):
+            fast.set_visibility(not paper)
+        for own in (self._superpixels, self._compactness):
+            own.set_visibility(paper)
+        if paper:
+            self._auto.set_value(False)
+        self.refresh()
 
     def refresh(self) -> None:
         """Show what there is to segment."""
         usable, idle = self.bench.usable, self.session.work is None
         waiting = [each for each in usable if each.labelled is None]
         self._button.set_enabled(bool(usable) and idle)
-        self._apply.set_visibility(bool(self.bench.labelled and waiting))
+        self._apply.set_visibility(bool(self.bench.labelled and waiting and self.bench.is_fitted))
         self._apply.set_text(f"Apply these classes to {count_of(waiting)} more")
         self._apply.set_enabled(idle)
         count = count_of(usable)
-        self._told.set_text(
-            "Open a micrograph first." if not usable else f"{count}; one set of classes for all."
-        )
+        if not usable:
+            told = "Open a micrograph first."
+        elif self._mode.value == "paper":
+            told = "Only the micrograph that is shown is segmented: in paper mode each has classes"
+            told += " of its own. Stop keeps the map as it is then."
+        else:
+            told = f"{count}; one set of classes for all."
+        self._told.set_text(told)
 
     def _segment(self) -> None:
         def begin() -> None:
-            settings = Settings(
-                n_classes=AUTO if self._auto.value else int(self._number.value or 0),
-                scale=self._scale.value,
-                seed=int(self._seed.value or 0),
-            )
-            self.bench.set_settings(settings, self._exposure.value)
+            self.bench.set_settings(self._settings(), self._exposure.value)
             self.page.select(None)
-            self.page.start(self.session.segment(), self._decide)
+            self.page.start(self.session.segment(self.page.number), self._decide)
 
         if not (self.bench.model and self.bench.model.names):
             self.page.attempt(begin)
@@ -107,6 +140,20 @@ class SegmentPanel(Panel):
                     "Segment again", on_click=lambda: (dialog.close(), self.page.attempt(begin))
                 ).props("no-caps")
         dialog.open()
+
+    def _settings(self) -> Settings:
+        number, seed = int(self._number.value or 0), int(self._seed.value or 0)
+        if self._mode.value == "paper":
+            wanted = self._superpixels.value
+            return Settings(
+                mode="paper",
+                n_classes=number,
+                seed=seed,
+                n_superpixels=None if wanted is None else int(wanted),
+                compactness=float(self._compactness.value or 0),
+            )
+        n_classes = AUTO if self._auto.value else number
+        return Settings(n_classes=n_classes, scale=self._scale.value, seed=seed)
 
     def _decide(self) -> None:
         if self.bench.labelled:

@@ -17,9 +17,10 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from nicegui import Client, app, background_tasks, ui
 from starlette.background import BackgroundTask
 
-from nital.app import tasks
 from nital.app.bench import DECIDED
+from nital.app.fields import result_in, shown_in
 from nital.app.guard import Guard
+from nital.app.live import LIVE
 from nital.app.page import build_page
 from nital.app.sessions import Desk, Session
 from nital.app.tiles import map_tile, micrograph_tile
@@ -133,7 +134,7 @@ def _serve_files(desk: Desk) -> None:
 
     @app.get(tiles + "/micrograph/{level}/{row}/{col}")
     def micrograph(identifier: str, number: int, level: int, row: int, col: int) -> Response:
-        folder = tasks.shown_in(session_of(identifier).folder, number)
+        folder = shown_in(session_of(identifier).folder, number)
         content = tile(micrograph_tile, folder, level, row, col)
         return Response(content, media_type="image/png", headers=_FOREVER)
 
@@ -141,13 +142,13 @@ def _serve_files(desk: Desk) -> None:
     def layer(identifier: str, number: int, kind: str, level: int, row: int, col: int) -> Response:
         if kind not in ("labels", "sure"):
             raise HTTPException(404, "no such layer")
-        path = tasks.shown_in(session_of(identifier).folder, number) / f"{kind}.npy"
+        path = shown_in(session_of(identifier).folder, number) / f"{kind}.npy"
         content = tile(map_tile, path, level, row, col)
         return Response(content, media_type="application/octet-stream", headers=_FOREVER)
 
     @app.get("/bench/{identifier}/live")
     def live(identifier: str) -> Response:
-        path = session_of(identifier).folder / tasks.LIVE
+        path = session_of(identifier).folder / LIVE
         content = path.read_bytes() if path.is_file() else b""
         return Response(content, media_type="application/octet-stream", headers=_NEVER)
 
@@ -179,16 +180,16 @@ def _serve_files(desk: Desk) -> None:
         session = session_of(identifier)
         if number not in session.bench.fields or name not in _FIELD_FILES:
             raise HTTPException(404, "no such result")
-        path = tasks.result_in(session.folder, number) / name
+        path = result_in(session.folder, number) / name
         stem = Path(session.bench.fields[number].name).stem
         return _download(path, f"{stem}-{name}")
 
     @app.get("/bench/{identifier}/results/{name}")
     def summary(identifier: str, name: str) -> Response:
         session = session_of(identifier)
-        if name == DECIDED:
+        if name == DECIDED and session.bench.is_fitted:
             return _download(session.folder / DECIDED, "steel.nital")
-        if name == "results.zip" and (session.folder / DECIDED).is_file():
+        if name == "results.zip" and (session.folder / "results" / REPORT_FILE).is_file():
             return _zipped(session)
         if name not in (REPORT_FILE, *SPECIMEN_FILES):
             raise HTTPException(404, "no such result")
@@ -231,9 +232,10 @@ def _zipped(session: Session) -> Response:
         for name in (REPORT_FILE, *SPECIMEN_FILES):
             if (results / name).is_file():
                 archive.write(results / name, name)
-        archive.write(session.folder / DECIDED, "steel.nital")
+        if session.bench.is_fitted:
+            archive.write(session.folder / DECIDED, "steel.nital")
         for field in session.bench.labelled:
-            folder = tasks.result_in(session.folder, field.number)
+            folder = result_in(session.folder, field.number)
             stem = re.sub(r'[\\/:*?"<>|]', "_", Path(field.name).stem)
             for file in sorted(folder.rglob("*")):
                 if file.is_file():

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nital.agreement import Agreement
-from nital.app import tasks
+from nital.app import keeping, tasks
 from nital.app.bench import FILE, MODEL, Bench, Field
-from nital.app.tasks import FieldFile, Labelled, Opened, Stage
+from nital.app.fields import FieldFile, Labelled, Opened, Trained, result_in, shown_in
+from nital.app.live import Stage
 from nital.app.worker import DONE, FAILED, STOPPED, Work, Worker
 from nital.errors import InputError, NitalError
 from nital.files import read_json
@@ -47,6 +48,9 @@ class Session:
 
         self.stage_since = 0.0
         """When this kind of stage began, as of `time.monotonic`."""
+
+        self._unfinished: Stage | None = None
+        """The last that shows something which can be kept if the work is killed."""
 
         self.specimen: Specimen | None = None
         """What was measured, of the classes as they are now; None where they have changed."""
@@ -100,15 +104,17 @@ class Session:
         """Take a micrograph off the bench, and its files from the disk."""
         path = self.bench.fields[number].file.path
         self.bench.remove(number)
-        for folder in (tasks.shown_in, tasks.result_in):
+        for folder in (shown_in, result_in):
             shutil.rmtree(folder(self.folder, number), ignore_errors=True)
         if path.is_relative_to(self.folder):
             path.unlink(missing_ok=True)
 
     # --- classes ---------------------------------------------------------------------------------
 
-    async def segment(self) -> None:
+    async def segment(self, number: int | None = None) -> None:
         """Find classes that all open micrographs share, and label each.
+
+        In paper mode, find those of a single one: of this number, or of the first that is open.
 
         Raises
         ------
@@ -118,17 +124,21 @@ class Session:
         fields = [each.file for each in self.bench.usable]
         if not fields:
             raise InputError("no micrograph is open; open one first")
-        arguments = {
-            "settings": self.bench.settings,
-            "exposure": self.bench.exposure,
-        }
-        await self._compute("segmenting", tasks.segment_fields, fields, arguments)
+        settings = self.bench.settings
+        if settings.mode == "paper":
+            fields = [each for each in fields if each.number == number] or fields[:1]
+            await self._compute("training", tasks.train_field, fields, {"settings": settings})
+        else:
+            given = {"settings": settings, "exposure": self.bench.exposure}
+            await self._compute("segmenting", tasks.segment_fields, fields, given)
 
     async def apply(self) -> None:
         """Label the micrographs that have no classes yet with the model; errors as of `segment`."""
         fields = [each.file for each in self.bench.usable if each.labelled is None]
-        if self.bench.model is None or not fields:
-            raise InputError("nothing to label; open more micrographs, or segment first")
+        if not self.bench.is_fitted or not fields:
+            raise InputError(
+                "nothing to label; open more micrographs, or segment first, in fast mode"
+            )
         path = {"path": self.folder / MODEL}
         await self._compute("labelling", tasks.label_fields, fields, path)
 
@@ -157,9 +167,9 @@ class Session:
             arguments = {
                 "session": self.folder,
                 "fields": fields,
-                "path": self.bench.write_decided(),
+                "decided": self.bench.write_decided() if self.bench.is_fitted else self.bench.model,
             }
-            found: Specimen = await self._help("measuring", tasks.keep_fields, arguments)
+            found: Specimen = await self._help("measuring", keeping.keep_fields, arguments)
             self.specimen, self._kept = found, state
             return found
 
@@ -173,7 +183,7 @@ class Session:
         await self.keep()
         numbers = numbers or [each.number for each in self.bench.labelled]
         arguments = {"session": self.folder, "numbers": numbers}
-        path: Path = await self._help("writing the report", tasks.report_fields, arguments)
+        path: Path = await self._help("writing the report", keeping.report_fields, arguments)
         return path
 
     async def score(self, number: int, reference: Path, name: str) -> Agreement:
@@ -185,7 +195,7 @@ class Session:
             "reference": reference,
             "name": name,
         }
-        found: Agreement = await self._help("comparing", tasks.score_field, arguments)
+        found: Agreement = await self._help("comparing", keeping.score_field, arguments)
         self.agreement = name, found
         self.bench.touch()
         return found
@@ -201,7 +211,7 @@ class Session:
                     "field": self.bench.fields[number].file,
                     "path": self.bench.write_decided("sure.nital"),
                 }
-                mean: float = await self._help("how sure", tasks.find_silhouette, arguments)
+                mean: float = await self._help("how sure", keeping.find_silhouette, arguments)
                 # Browsers keep what they have of a version for ever.
                 self._sure[number] = known = state, time.time_ns() // 1_000_000, mean
                 self.bench.touch()
@@ -240,29 +250,28 @@ class Session:
         arguments = {"session": self.folder, "fields": fields, **arguments}
         work, ended = self._desk.submit(self._desk.computer, title, function, arguments, self._hear)
         self.work, self.stage, self.stage_since = work, None, time.monotonic()
+        self._unfinished = None
         try:
             await ended
         finally:
-            last, self.work, self.stage = self.stage, None, None
+            self.work = self.stage = None
             self.bench.touch()
         if work.state == FAILED:
             raise WorkError(work.error or "")
-        if work.state == STOPPED and last is not None:
-            await self._recover(last)
+        if work.state == STOPPED and self._unfinished is not None:
+            await self._recover(self._unfinished, function)
 
-    async def _recover(self, last: Stage) -> None:
+    async def _recover(self, last: Stage, function: Callable[..., Any]) -> None:
         """Keep what was done of the micrograph that was under way."""
         field = self.bench.fields.get(last.field or 0)
-        if field is None or field.labelled is not None or not (last.live and last.live.n_blocks):
+        if field is None or last.live is None:
             return
-        arguments = {
-            "session": self.folder,
-            "field": field.file,
-            "path": self.folder / MODEL,
-            "n_blocks": last.live.n_blocks,
-        }
-        found = await self._help(f"keeping {field.name}", tasks.recover_field, arguments)
-        self.bench.has_labelled(found)
+        title, arguments = f"keeping {field.name}", {"session": self.folder, "field": field.file}
+        if function is tasks.train_field:
+            self._hear(await self._help(title, tasks.recover_training, arguments))
+        else:
+            arguments |= {"path": self.folder / MODEL, "n_blocks": last.live.n_done}
+            self._hear(await self._help(title, tasks.recover_field, arguments))
 
     async def _help(
         self, title: str, function: Callable[..., Any], arguments: dict[str, Any]
@@ -281,8 +290,14 @@ class Session:
             if self.stage is None or self.stage.text != message.text:
                 self.stage_since = time.monotonic()
             self.stage = message
-        elif isinstance(message, Labelled):
-            self.bench.has_labelled(message)
+            if message.live is not None and message.live.n_done:
+                self._unfinished = message
+        elif isinstance(message, Labelled | Trained):
+            self._unfinished = None
+            if isinstance(message, Trained):
+                self.bench.trained(message)
+            else:
+                self.bench.has_labelled(message)
         elif isinstance(message, Settings):
             self.bench.fitted()
 
