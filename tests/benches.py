@@ -24,6 +24,7 @@ from nital.synthetic import synthesize
 
 SHAPE = (64, 80)
 THREE = Settings(n_classes=3, seed=5)
+PAPER = Settings(mode="paper", n_classes=2, seed=5, n_filters=8, n_responses=6, max_iterations=4)
 FILES = ("labels.tif", "fine.tif", "fine.csv", "overlay.png", "classes.csv")
 
 

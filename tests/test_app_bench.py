@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from nital import clustering, sampling
 from nital.app import bench as bench_module
 from nital.app.bench import FILE, MODEL, Bench, Field, most_classes
-from nital.app.fields import FieldFile, Labelled, Opened
+from nital.app.fields import FieldFile, Labelled, Opened, Trained
 from nital.app.tasks import FITTED
+from nital.criteria import RegionStatistics
 from nital.errors import InputError, OutputError
 from nital.fitting import EXPOSURES, fit_model
-from nital.grouping import ClassName
+from nital.grouping import ClassName, Grouping
 from nital.micrograph import Micrograph
 from nital.model import Model
 from nital.model_files import read_model, write_model
@@ -88,8 +89,9 @@ def told(bench: Bench) -> tuple[Any, ...]:
     )
 
 
-def described(model: Model) -> tuple[Any, ...]:
-    return (model.class_of.tolist(), model.names, model.classes, model.settings, model.images)
+def described(model: Grouping) -> tuple[Any, ...]:
+    images = model.images if isinstance(model, Model) else ()
+    return (model.class_of.tolist(), model.names, model.classes, model.settings, images)
 
 
 def history(bench: Bench) -> list[tuple[Any, ...]]:
@@ -652,3 +654,42 @@ def test_a_change_is_written_whole_or_not_at_all(
         bench.set_pixel_size(1, 3.0)
     assert told(Bench(bench.folder)) == before
     assert not list(bench.folder.glob(".*"))
+
+
+# --- paper mode ----------------------------------------------------------------------------------
+
+
+def trained(number: int, *areas: float) -> Trained:
+    """Classes of rising grey levels."""
+    means = np.repeat(20.0 * np.arange(1, len(areas) + 1)[:, np.newaxis], 3, axis=1)
+    statistics = RegionStatistics(np.array(areas), means, np.arange(len(areas)) / 7)
+    labelled = Labelled(number, areas, 0.0, False, False)
+    return Trained(Settings(mode="paper", n_classes=2, n_superpixels=60), statistics, labelled)
+
+
+def test_classes_of_paper_mode_take_the_place_of_a_model(bench: Bench, model: Model) -> None:
+    bench.join(1, 2)
+    bench.trained(trained(2, 300, 500, 400))
+    assert [field.number for field in bench.labelled] == [2]
+    assert (bench.is_fitted, bench.n_fine, bench.can_undo) == (False, 3, False)
+    assert bench.fractions(2).tolist() == [0.25, 500 / 1200, 400 / 1200]
+    with pytest.raises(InputError, match="paper mode leaves no model"):
+        bench.write_decided()
+    fit(bench, model)
+    assert bench.is_fitted
+    assert bench.labelled == []
+
+
+@pytest.mark.parametrize("areas", [(300, 500, 400), (1200,)])
+def test_classes_of_paper_mode_are_read_back(bench: Bench, areas: tuple[float, ...]) -> None:
+    bench.trained(trained(1, *areas))
+    bench.call(1, "ferrite")
+    if len(areas) > 1:
+        bench.join(2, 3)
+        bench.undo()
+    again = Bench(bench.folder)
+    assert told(again) == told(bench)
+    assert history(again) == history(bench)
+    assert not again.is_fitted
+    assert again.base is not None
+    assert again.base.tree.statistics.errors.tolist() == [i / 7 for i in range(len(areas))]

@@ -11,17 +11,28 @@ import pytest
 import tifffile
 from PIL import Image
 
-from benches import DEAF, FILES, SHAPE, THREE, Listener, Session, decided, segmented, uploaded
+from benches import (
+    DEAF,
+    FILES,
+    PAPER,
+    SHAPE,
+    THREE,
+    Listener,
+    Session,
+    decided,
+    segmented,
+    uploaded,
+)
 from conftest import Nital
 from nital import sampling
-from nital.app.fields import FieldFile, result_in, shown_in
+from nital.app.fields import FieldFile, Trained, result_in, shown_in
 from nital.app.keeping import NOT_SURE, find_silhouette, keep_fields, report_fields, score_field
 from nital.app.live import Stage
-from nital.app.tasks import FITTED, open_field, segment_fields
+from nital.app.tasks import FITTED, open_field, segment_fields, train_field
 from nital.errors import InputError, Stopped
 from nital.files import read_labels
 from nital.folders import PhaseFolder
-from nital.grouping import ClassName
+from nital.grouping import ClassName, Grouping
 from nital.model_files import read_model
 from nital.settings import Settings
 
@@ -238,3 +249,57 @@ def test_trouble_with_a_drawn_map_is_told_by_its_name(kept: Path, kind: str, sai
     with pytest.raises(InputError, match=said) as caught:
         score_field(DEAF, kept, 1, reference, "drawn.png")
     assert str(kept) not in str(caught.value)
+
+
+# --- paper mode ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[Path, FieldFile, Grouping]:
+    """A session with a micrograph that paper mode segmented, and its classes."""
+    session = tmp_path / "session"
+    field, listener = uploaded(session, 1), Listener()
+    open_field(DEAF, session, field)
+    train_field(listener.tell, session, [field], PAPER)
+    (found,) = listener.of(Trained)
+    return session, field, Grouping.of_classes(found.settings, found.statistics)
+
+
+def test_the_page_writes_what_segment_writes_in_paper_mode(
+    trained: tuple[Path, FieldFile, Grouping], tmp_path: Path, nital: Nital
+) -> None:
+    session, field, found = trained
+    keep_fields(DEAF, session, [field], found)
+    (file,) = copied([field], tmp_path / "files")
+    how = ("--mode", "paper", "--n-classes", 2, "--seed", 5, "--n-filters", 8)
+    more = ("--n-responses", 6, "--max-iterations", 4, "--out", tmp_path / "out")
+    run(nital, "segment", file, *how, *more)
+    kept = result_in(session, 1)
+    written = tmp_path / "out" / "field-1"
+    files = ("labels.tif", "overlay.png", "classes.csv")
+    for name in files:
+        assert (kept / name).read_bytes() == (written / name).read_bytes(), name
+    assert {path.name for path in kept.iterdir()} == {*files, "summary.json"}
+    summaries = [json.loads((each / "summary.json").read_text()) for each in (kept, written)]
+    assert summaries[0].pop("name") == "field-1.png"
+    for summary in summaries:
+        del summary["image"], summary["seconds"]
+    assert summaries[0] == summaries[1]
+    assert summaries[0]["iterations"] == 4
+
+
+def test_classes_of_paper_mode_are_named_and_joined(
+    trained: tuple[Path, FieldFile, Grouping],
+) -> None:
+    session, field, found = trained
+    k = len(found.classes)
+    assert k > 2
+    changed = found.joined(1, k).named({1: ClassName("matrix")})
+    specimen = keep_fields(DEAF, session, [field], changed)
+    assert len(specimen.phases) == k - 1
+    assert "matrix" in specimen.phases
+    labels = read_labels(result_in(session, 1) / "labels.tif")
+    before = np.load(shown_in(session, 1) / "labels.npy")
+    np.testing.assert_array_equal(labels, np.append(0, changed.class_of)[before])
+    report = report_fields(DEAF, session, [1]).read_text()
+    assert "matrix" in report

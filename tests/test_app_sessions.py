@@ -51,15 +51,23 @@ def hang(
 
     def say(message: Any) -> None:
         tell(message)
-        if (
-            isinstance(message, Stage)
-            and message.field
-            and message.live
-            and message.live.n_done == 2
-        ):
+        if isinstance(message, Stage) and message.live and message.live.n_done == 2:
             time.sleep(10 * PATIENCE)
 
     tasks.segment_fields(Tell(say, lambda: False), session, fields, settings, exposure)
+
+
+def learn_slowly(
+    tell: Tell, session: Path, fields: list[tasks.FieldFile], settings: Settings
+) -> int:
+    """As `train_field`, but it takes very long after the second iteration."""
+
+    def say(message: Any) -> None:
+        tell(message)
+        if isinstance(message, Stage) and message.live and message.live.n_done == 2:
+            time.sleep(10 * PATIENCE)
+
+    return tasks.train_field(Tell(say, lambda: False), session, fields, settings)
 
 
 def hold(tell: Tell, path: Path) -> None:
@@ -353,8 +361,7 @@ def test_what_was_done_when_it_had_to_be_killed_stays(
     async def story() -> None:
         await opened(session, 4)  # three blocks of 1400 columns
         work = asyncio.create_task(session.segment())
-        await until(lambda: session.stage and session.stage.live and session.stage.field)
-        await until(lambda: session.stage and session.stage.live and session.stage.live.n_done == 2)
+        await until(lambda: (stage := session.stage) and stage.live and stage.live.n_done == 2)
         session.stop()
         await work
 
@@ -392,7 +399,7 @@ def test_what_is_under_way_is_known_with_its_beginning(
     session = desk.new()
     clock = itertools.count()
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    for text, done, since in (("a", 0.1, 0), ("a", 0.5, 0), ("b", 0.0, 1), ("a", 0.6, 2)):
+    for text, done, since in (("a", 0.1, 0), ("a", 0.5, 0), ("b", 0.0, 2), ("a", 0.6, 3)):
         session._hear(Stage(text, done))
         assert session.stage == Stage(text, done)
         assert session.stage_since == since
@@ -727,3 +734,59 @@ def test_closing_the_desk_ends_all_work(tmp_path: Path, monkeypatch: pytest.Monk
     run(story())
     assert [work.state for work, _ in heard] == [STOPPED] * 2
     assert {process.pid for process in multiprocessing.active_children()} == before
+
+
+# --- paper mode ----------------------------------------------------------------------------------
+
+PAPER = Settings(mode="paper", n_classes=2, n_filters=8, n_responses=6, max_iterations=4)
+
+
+def test_paper_mode_segments_the_micrograph_that_is_looked_at(desk: Desk) -> None:
+    session = desk.new()
+
+    async def story() -> None:
+        await opened(session, 1, 2)
+        session.bench.set_settings(PAPER, "auto")
+        await session.segment(2)
+
+    run(story())
+    (field,) = session.bench.labelled
+    assert field.number == 2
+    assert not session.bench.is_fitted
+    with pytest.raises(InputError, match=r"nothing to label; .* in fast mode"):
+        run(session.apply())
+    k = len(session.bench.phases())
+    specimen = run(session.keep())
+    assert len(specimen.phases) == k
+    again = Session(session.identifier, session.folder, desk)
+    assert again.bench.phases() == session.bench.phases()
+    again.bench.call(1, "ferrite")
+    assert "ferrite" in run(again.keep()).phases
+    session.bench.set_settings(Settings(n_classes=2), "auto")
+    run(session.segment())
+    assert [each.number for each in session.bench.labelled] == [1, 2]
+    assert session.bench.is_fitted
+
+
+def test_a_training_that_had_to_be_killed_leaves_its_map(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = desk.new()
+    monkeypatch.setattr(tasks, "train_field", learn_slowly)
+
+    async def story() -> None:
+        await opened(session, 1)
+        await session.segment()
+        session.bench.set_settings(PAPER, "auto")
+        work = asyncio.create_task(session.segment(1))
+        await until(lambda: (stage := session.stage) and stage.live and stage.live.n_done == 2)
+        session.stop()
+        await work
+
+    run(story())
+    (field,) = session.bench.labelled
+    assert field.labelled is not None
+    assert field.labelled.stopped
+    assert not session.bench.is_fitted
+    labels = np.load(shown_in(session.folder, 1) / "labels.npy")
+    assert labels.max() == len(session.bench.phases())

@@ -14,26 +14,30 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from benches import DEAF, SHAPE, THREE, Listener, Session, deaf, steel, uploaded
+from benches import DEAF, PAPER, SHAPE, THREE, Listener, Session, deaf, steel, uploaded, with_glass
 from nital import sampling
 from nital.app import live as live_module
 from nital.app import tasks
-from nital.app.fields import Labelled, Opened, result_in, shown_in
+from nital.app.fields import FieldFile, Found, Labelled, Opened, Trained, result_in, shown_in
 from nital.app.keeping import keep_fields
 from nital.app.live import LIVE, Stage
 from nital.app.tasks import (
     CLUSTERS,
+    TRAINING,
     label_fields,
     make_synthetic,
     open_field,
     recover_field,
+    recover_training,
     segment_fields,
+    train_field,
 )
 from nital.app.tiles import n_levels
 from nital.app.worker import Tell
-from nital.errors import InputError, Stopped
+from nital.errors import InputError, SettingError, Stopped
 from nital.files import read_labels
 from nital.model_files import read_model
+from nital.segmenter import segment
 from nital.settings import Settings
 from nital.synthetic import SyntheticMicrograph, synthesize
 
@@ -409,3 +413,102 @@ def test_what_was_done_when_the_process_was_killed_at_the_end_is_recovered(
             label_fields(DEAF, folder, [field], session.path)
     recover_field(DEAF, folder, field, session.path, 1)
     np.testing.assert_array_equal(np.load(shown_in(folder, 2) / "labels.npy"), whole)
+
+
+# --- paper mode ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> tuple[Path, FieldFile]:
+    """A session, and a micrograph in it, its upper rows transparent."""
+    field = with_glass(tmp_path, rows=20)
+    open_field(DEAF, tmp_path, field)
+    return tmp_path, field
+
+
+def test_paper_mode_labels_a_single_micrograph(lone: tuple[Path, FieldFile]) -> None:
+    folder, field = lone
+    listener = Listener()
+    assert train_field(listener.tell, folder, [field], PAPER) == 1
+    (found,) = listener.of(Trained)
+    expected = segment(field.open(), settings=PAPER)
+    labels = np.load(shown_in(folder, 1) / "labels.npy")
+    np.testing.assert_array_equal(labels, expected.labels)
+    assert found.settings == expected.settings
+    assert found.settings.n_superpixels is not None  # as it was used
+    areas = [row.n_pixels for row in expected.classes]
+    assert found.statistics.areas.tolist() == areas
+    assert found.labelled == Labelled(1, tuple(map(float, areas)), 20 / 64, False, False)
+    kept = Found.read(shown_in(folder, 1))
+    assert kept.training == expected.training
+    assert (kept.n_superpixels, kept.likeness) == (expected.n_superpixels, None)
+    assert not (folder / TRAINING).exists()
+
+
+def test_the_map_is_shown_while_the_network_learns(lone: tuple[Path, FieldFile]) -> None:
+    folder, field = lone
+    maps: list[NDArray[np.uint8]] = []
+
+    def look(message: Any) -> bool:
+        if isinstance(message, Stage) and message.live is not None:
+            data = np.frombuffer((folder / LIVE).read_bytes(), np.uint8)
+            maps.append(data.reshape(message.live.rows, message.live.cols))
+        return False
+
+    listener = Listener(look)
+    train_field(listener.tell, folder, [field], PAPER)
+    first, *stages = listener.of(Stage)
+    assert first == Stage("dividing field-1.png into superpixels", field=1)
+    assert [stage.done for stage in stages] == [0.25, 0.5, 0.75, 1]
+    for i, (stage, shown) in enumerate(zip(stages, maps, strict=True), start=1):
+        n = len(np.unique(shown[shown > 0]))
+        assert stage.detail == f"iteration {i}, {n} classes left"
+        assert stage.may_end_early
+        assert (stage.live.number, stage.live.n_done) == (i, i)
+        assert ((shown == 0) == (np.indices(SHAPE)[0] < 20)).all()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_training_that_is_ended_leaves_its_last_map(
+    lone: tuple[Path, FieldFile], killed: bool
+) -> None:
+    folder, field = lone
+    raw: list[NDArray[np.int64]] = []
+
+    def look(message: Any) -> bool:
+        if not isinstance(message, Stage) or message.live is None:
+            return False
+        with np.load(folder / TRAINING) as kept:
+            raw.append(kept["raw"])
+        if message.live.n_done == 2 and killed:
+            raise KilledError
+        return message.live.n_done == 2
+
+    listener = Listener(look)
+    with pytest.raises(KilledError if killed else Stopped):
+        train_field(listener.tell, folder, [field], PAPER)
+    if killed:
+        found = recover_training(DEAF, folder, field)
+        labels = np.load(shown_in(folder, 1) / "labels.npy")
+        pairs = np.unique(np.stack([labels.ravel(), raw[-1].ravel()]), axis=1)
+        assert len(pairs.T) == len(np.unique(raw[-1])) == labels.max() + 1  # the same but for names
+    else:
+        (found,) = listener.of(Trained)
+    assert found.labelled.stopped
+    kept = Found.read(shown_in(folder, 1))
+    assert kept.training is not None
+    assert (kept.training.stop_reason, len(kept.training.steps)) == ("stopped", 2)
+
+
+def test_paper_mode_refuses_what_is_too_large(tmp_path: Path, everything_is_large: None) -> None:
+    field = uploaded(tmp_path, 2, ".tif")
+    with pytest.raises(SettingError, match=r"needs the whole of field-2\.tif"):
+        train_field(DEAF, tmp_path, [field], PAPER)
+
+
+def test_paper_mode_is_stopped_before_it_learns(lone: tuple[Path, FieldFile]) -> None:
+    folder, field = lone
+    listener = Listener(lambda message: True)
+    with pytest.raises(Stopped):
+        train_field(listener.tell, folder, [field], PAPER)
+    assert not (shown_in(folder, 1) / "labels.npy").exists()

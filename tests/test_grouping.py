@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nital import sampling
+from nital.criteria import RegionStatistics, measure_regions
 from nital.errors import InputError, SettingError, Stopped
-from nital.grouping import ClassName
+from nital.grouping import ClassName, Grouping
 from nital.micrograph import Micrograph
 from nital.model import Model
+from nital.segmentation import FineClasses
+from nital.settings import Settings
 from steels import (
     BRIGHT,
     MID,
@@ -429,3 +432,42 @@ def test_classes_are_numbered_anew_whatever_they_were(numbers: list[int], order:
     other = np.array(order)[class_of - 1]
     others = {order[number - 1]: name for number, name in names.items()}
     assert is_same(model.grouped(other, others), found)
+
+
+# --- classes that were found as such -------------------------------------------------------------
+
+
+def measured(*greys: int) -> RegionStatistics:
+    """Classes of these grey levels, of 100, 200, ... pixels."""
+    means = np.repeat(np.array(greys, float)[:, np.newaxis], 3, axis=1)
+    return RegionStatistics(100.0 * np.arange(1, len(greys) + 1), means, np.ones(len(greys)))
+
+
+def test_classes_that_were_found_are_their_own_fine_classes() -> None:
+    paper = Settings(mode="paper", n_classes=3)
+    found = Grouping.of_classes(paper, measured(20, 30, 200))
+    assert found.class_of.tolist() == [1, 2, 3]
+    assert [row.n_pixels for row in found.classes] == [100, 200, 300]
+    assert found.settings == paper
+
+
+def test_classes_that_were_found_are_joined_by_their_colours() -> None:
+    found = Grouping.of_classes(Settings(mode="paper", n_classes=4), measured(20, 30, 200, 210))
+    two = found.at(2)
+    assert [two.members(number) for number in (1, 2)] == [(1, 2), (3, 4)]
+    assert two.settings == Settings(mode="paper", n_classes=2)
+    joined = found.joined(1, 4)
+    assert sorted(joined.members(int(joined.class_of[0]))) == [1, 4]
+    assert joined.split(int(joined.class_of[0])).class_of.tolist() == found.class_of.tolist()
+
+
+def test_a_label_map_is_joined_without_a_model() -> None:
+    labels = np.repeat(np.arange(4, dtype=np.uint8)[np.newaxis], 6, axis=0)
+    micrograph = Micrograph.from_array(labels * np.uint8(60), excluded=labels == 0)
+    statistics = measure_regions(micrograph.pixels, labels)
+    found = Grouping.of_classes(Settings(mode="paper", n_classes=3), statistics)
+    fine = FineClasses(labels, statistics, found.tree, stopped=True)
+    result = found.joined(1, 2).named({2: ClassName("bright")}).join(micrograph, fine, None)
+    assert (result.labels == np.array([0, 1, 1, 2])[labels]).all()
+    assert [row.name for row in result.classes] == [None, "bright"]
+    assert (result.likeness, result.stopped) == (None, True)

@@ -377,3 +377,33 @@ def test_stopped_the_weights_are_those_of_that_step_however_seldom_it_is_read() 
         return weights_of(network)
 
     assert same(weights(1), weights(8))
+
+
+@pytest.mark.parametrize("read_every", [1, 4])
+def test_the_labels_are_drawn_as_they_are_counted(read_every: int) -> None:
+    excluded = none_excluded()
+    excluded[:2, 1:] = True
+    drawn: list[tuple[int, NDArray[np.int64]]] = []
+
+    def on_step(step: Step) -> None:
+        assert step.draw is not None
+        drawn.append((step.n_classes, step.draw()))
+
+    training = train(
+        small_network(0),
+        some_pixels(),
+        ROWS,
+        excluded,
+        n_classes=1,
+        max_iterations=8,
+        learning_rate=0.1,
+        momentum=0.9,
+        read_every=read_every,
+        on_step=on_step,
+    )
+    assert {step.draw for step in training.steps} == {None}  # it would hold on to the responses
+    newest = drawn[read_every - 1 :: read_every]
+    assert newest
+    for n_classes, labels in newest:
+        assert ((labels == -1) == excluded).all()
+        assert len(np.unique(labels[~excluded])) == n_classes

@@ -8,6 +8,7 @@ from nicegui import ui
 from nital.app.bench import Field, most_classes
 from nital.app.panel import Panel, table_of
 from nital.app.uploader import Uploader
+from nital.criteria import criteria_of
 from nital.render import PALETTE, colours_of, hex_of, percent
 from nital.report import quantity
 from nital.segmentation import AUTO_NUMBERS
@@ -64,12 +65,20 @@ class MeasurePanel(Panel):
         self._fractions.set_content(self._fraction_table(here))
         n = len(self.bench.labelled)
         self._notes.set_text(
-            "One field: no confidence interval; measure more fields of the specimen."
+            "One field: no confidence interval; measure more fields of the specimen"
+            + (", in fast mode." if not self.bench.is_fitted else ".")
             if n == 1
             else f"Mean of {n} fields with its 95 % confidence interval (ASTM E1245), and the"
             " fields that 10 % relative accuracy takes beside these."
         )
-        self._show_curve()
+        self._curve.set_visibility(self.bench.is_fitted)
+        if self.bench.is_fitted:
+            self._show_curve()
+        else:  # each number of classes would be a training of its own
+            found = criteria_of(model.tree.statistics.joined(model.class_of))
+            self._best.set_text(
+                f"Of these: F {found.F:.4g}, F′ {found.F_prime:.4g}, Q {found.Q:.4g}"
+            )
         kept = self.session.is_kept and here is not None
         self._regions.set_content(self._region_table(here) if kept else "")
         self._about.set_visibility(kept)

@@ -81,7 +81,8 @@ class OpenPanel(Panel):
         elif field.opened is None:
             ui.label("opening …").classes("nital-note")
         elif field.labelled is not None and field.labelled.stopped:
-            ui.label("stopped before it was done: a part is labelled").classes("nital-note")
+            part = "it was done: a part is labelled" if self.bench.is_fitted else "training ended"
+            ui.label(f"stopped before {part}").classes("nital-note")
         elif field.labelled is not None and field.labelled.is_far:
             ui.label(
                 "unlike the others: check exposure and magnification, or segment all again"

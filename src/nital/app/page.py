@@ -1,6 +1,5 @@
 """The page: the viewer on the left, five steps on the right, from a micrograph to a report."""
 
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -407,7 +406,11 @@ class Page:
             return "finding out …" if sure is None else f"mean {100 * sure:.0f} %"
         field = self.bench.fields[self.number or 0]
         if field.labelled is not None and field.labelled.stopped:
-            return "stopped before it was done: the figures are those of the part that has classes"
+            return "stopped before " + (
+                "it was done: the figures are those of the part that has classes"
+                if self.bench.is_fitted
+                else "training had ended"
+            )
         return ""
 
     def _find_sure(self, number: int) -> None:
@@ -425,7 +428,7 @@ class Page:
             self._stage.set_text("starting …" if not before else f"waits for {before} other work")
             self._done.set_value(0)
             return
-        left = _time_left(stage, self.session.stage_since)
+        left = _time_left(stage, self.session.stage_told - self.session.stage_since)
         self._stage.set_text(", ".join(part for part in (stage.text, stage.detail, left) if part))
         self._done.set_value(stage.done or 0)
         live = stage.live
@@ -444,9 +447,8 @@ def _icon(icon: str, text: str, action: Callable[[], Any]) -> ui.button:
     return button.tooltip(text)
 
 
-def _time_left(stage: Stage, since: float) -> str:
+def _time_left(stage: Stage, spent: float) -> str:
     """What is left of a stage, in words, once there is something to tell it by."""
-    spent = time.monotonic() - since
     if not stage.done or spent < 1:
         return ""
     left = spent * (1 - stage.done) / stage.done

@@ -19,8 +19,8 @@ _SCALES = {
 
 
 _MODES = {
-    "fast": "fast: seconds, one set of classes for all",
-    "paper": "paper: a network learns each micrograph, for minutes",
+    "fast": "fast: seconds, the same classes for all",
+    "paper": "paper: Kim et al. 2020, minutes for each",
 }
 
 
@@ -45,7 +45,8 @@ class SegmentPanel(Panel):
             )
             self._auto = ui.checkbox("auto: as many as F prefers", value=auto)
             self._number.bind_enabled_from(self._auto, "value", backward=lambda on: not on)
-        ui.label("You can change the number afterwards, at once.").classes("nital-note")
+        self._hint = ui.label("You can change the number afterwards, at once.")
+        self._hint.classes("nital-note")
         self._scale = (
             ui.select({each: _SCALES[each] for each in SCALES}, value=settings.scale, label="Scale")
             .props("dense outlined")
@@ -60,15 +61,21 @@ class SegmentPanel(Panel):
             self._seed = ui.number("Seed", value=settings.seed, min=0, precision=0).props(
                 "dense outlined"
             )
-            self._superpixels = ui.number(
-                "Superpixels: empty, one per 20 pixels",
-                value=settings.n_superpixels,
-                min=1,
-                precision=0,
-            ).props("dense outlined")
-            self._compactness = ui.number(
-                "Compactness of superpixels", value=settings.compactness, min=0
-            ).props("dense outlined")
+            self._superpixels = (
+                ui.number(
+                    "Superpixels (empty: by size)",
+                    value=settings.n_superpixels,
+                    min=1,
+                    precision=0,
+                )
+                .props("dense outlined")
+                .classes("w-full")
+            )
+            self._compactness = (
+                ui.number("Compactness of superpixels", value=settings.compactness, min=0)
+                .props("dense outlined")
+                .classes("w-full")
+            )
             self._exposure = (
                 ui.select(
                     {
@@ -97,7 +104,7 @@ class SegmentPanel(Panel):
     def _show_settings(self) -> None:
         """Only those that the mode has."""
         paper = self._mode.value == "paper"
-        for fast in (self._auto, self._scale, self._exposure):
+        for fast in (self._auto, self._hint, self._scale, self._exposure):
             fast.set_visibility(not paper)
         for own in (self._superpixels, self._compactness):
             own.set_visibility(paper)

@@ -27,6 +27,10 @@ from nital.storage import writing
 KEPT_DAYS = 30
 """A session that nobody has changed for so long is removed when the server starts."""
 
+TRAINING_GRACE = 0.1
+"""Seconds that a training has to end by itself when it is stopped: an iteration takes longer, and
+each is on the disk; and a process that holds gigabytes takes its time to die."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -46,8 +50,8 @@ class Session:
         self.stage: Stage | None = None
         """What is under way in it."""
 
-        self.stage_since = 0.0
-        """When this kind of stage began, as of `time.monotonic`."""
+        self.stage_since = self.stage_told = 0.0
+        """When this kind of stage began, and when it was told of last, as of `time.monotonic`."""
 
         self._unfinished: Stage | None = None
         """The last that shows something which can be kept if the work is killed."""
@@ -249,6 +253,8 @@ class Session:
     ) -> None:
         arguments = {"session": self.folder, "fields": fields, **arguments}
         work, ended = self._desk.submit(self._desk.computer, title, function, arguments, self._hear)
+        if function is tasks.train_field:
+            work.grace = TRAINING_GRACE
         self.work, self.stage, self.stage_since = work, None, time.monotonic()
         self._unfinished = None
         try:
@@ -287,8 +293,9 @@ class Session:
     def _hear(self, message: Any) -> None:
         """What the work says of itself."""
         if isinstance(message, Stage):
+            self.stage_told = time.monotonic()
             if self.stage is None or self.stage.text != message.text:
-                self.stage_since = time.monotonic()
+                self.stage_since = self.stage_told
             self.stage = message
             if message.live is not None and message.live.n_done:
                 self._unfinished = message

@@ -19,7 +19,8 @@ from nital.errors import NitalError, Stopped, reason_of
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 
 GRACE = 0.6
-"""Seconds that work has to end by itself when it is told to stop; then its process is killed."""
+"""Seconds that work has to end by itself when it is told to stop; then its process is killed, which
+takes some tenths of a second more."""
 
 _POLL = 0.02
 
@@ -71,6 +72,9 @@ class Work:
 
     on_end: Callable[["Work"], None]
     """Called when it has ended, however it did, in a thread of the worker."""
+
+    grace: float = GRACE
+    """Seconds that it has to end by itself when it is stopped."""
 
     state: str = QUEUED
     result: Any = None
@@ -170,7 +174,7 @@ class Worker:
                         work.error = value if kind == FAILED else None
                         break
                     work.on_message(value)
-                if work.stop_asked is not None and time.monotonic() > work.stop_asked + GRACE:
+                if work.stop_asked is not None and time.monotonic() > work.stop_asked + work.grace:
                     kind = STOPPED
                     self._kill()
                     break
