@@ -525,7 +525,8 @@ def test_what_is_stopped_ends_at_once(visitor: Visitor, pictures: Path) -> None:
     took = time.monotonic() - start
     print(f"stopped after {took:.2f} s")
     assert took < 2.5  # a second where nobody else computes
-    assert not visitor.assign.is_visible()
+    visitor.assign.wait_for()  # what there is is kept
+    visitor.reads("stopped before it was done")
     visitor.go("1 Open")
     visitor.button(f"Remove {LARGE}.tif").click()
     visitor.button("Take it off").click()
@@ -534,6 +535,31 @@ def test_what_is_stopped_ends_at_once(visitor: Visitor, pictures: Path) -> None:
     visitor.segment()
     visitor.look("Classes")
     visitor.sees(visitor.rows(3))
+
+
+def test_a_network_learns_while_it_is_watched(
+    visitor: Visitor, pictures: Path, tmp_path: Path, shots: Path
+) -> None:
+    visitor.open(pictures / "deep.png")
+    visitor.go("2 Segment")
+    visitor.page.get_by_text("More settings").click()
+    visitor.page.get_by_label("Mode", exact=True).click()
+    visitor.page.get_by_role("option", name="paper").click()
+    visitor.reads("Only the micrograph that is shown is segmented")
+    visitor.page.get_by_label("Number of classes", exact=True).fill("2")
+    visitor.button("Segment").click()
+    visitor.reads(re.compile(r"iteration \d+, \d+ classes left, at most \d+ (s|min) left"))
+    visitor.wait("() => Number(document.querySelector('[data-frames]').dataset.frames) > 2")
+    visitor.page.screenshot(path=shots / "learning.png")
+    visitor.button("Stop").click()
+    visitor.assign.wait_for()  # what there is is kept
+    visitor.reads("stopped before training had ended")
+    visitor.go("5 Keep")
+    assert not visitor.page.get_by_role("button", name="Model").is_visible()
+    report = visitor.keep("Report", tmp_path).read_text(encoding="utf-8")
+    assert "stopped before training had ended" in report
+    visitor.look("How sure")
+    visitor.reads("paper mode does not tell how sure it is")
 
 
 def test_the_slider_moves_no_pixels(decider: Visitor) -> None:

@@ -137,17 +137,12 @@ class OpenPanel(Panel):
             self.page.forget()
 
     def _remove(self, field: Field) -> None:
-        with ui.dialog() as dialog, ui.card():
-            ui.label(f"Take {field.name} off the bench? What was measured of it goes too.")
-            with ui.row().classes("w-full justify-end"):
-                ui.button("Keep it", on_click=dialog.close).props("flat no-caps")
-
-                def remove() -> None:
-                    dialog.close()
-                    self.session.remove(field.number)
-
-                ui.button("Take it off", on_click=remove).props("no-caps color=negative")
-        dialog.open()
+        self.page.ask(
+            f"Take {field.name} off the bench? What was measured of it goes too.",
+            "Keep it",
+            "Take it off",
+            lambda: self.session.remove(field.number),
+        )
 
     def _make(self) -> None:
         self.page.start(self.session.make_synthetic())

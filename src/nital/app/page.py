@@ -302,6 +302,25 @@ class Page:
 
         background_tasks.create(run())
 
+    def ask(self, question: str, no: str, yes: str, then: Callable[[], Any]) -> None:
+        """Do something that takes away work that was done, if that is wanted."""
+
+        def do() -> None:
+            dialog.close()
+            self.attempt(then)
+
+        with (
+            self._client.content,
+            ui.dialog() as dialog,
+            ui.card(),
+        ):  # in a list it would go with it
+            ui.label(question)
+            with ui.row().classes("w-full justify-end"):
+                ui.button(no, on_click=dialog.close).props("flat no-caps")
+                ui.button(yes, on_click=do).props("no-caps color=negative")
+        dialog.on("hide", dialog.delete)
+        dialog.open()
+
     def say(self, text: str, kind: Literal["negative", "positive"] = "negative") -> None:
         """Tell something that went wrong, until it is read."""
         if self._client.is_deleted:

@@ -139,14 +139,12 @@ class SegmentPanel(Panel):
         if not (self.bench.model and self.bench.model.names):
             self.page.attempt(begin)
             return
-        with ui.dialog() as dialog, ui.card():
-            ui.label("Segmenting again makes new classes: the names you gave go.")
-            with ui.row().classes("w-full justify-end"):
-                ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
-                ui.button(
-                    "Segment again", on_click=lambda: (dialog.close(), self.page.attempt(begin))
-                ).props("no-caps")
-        dialog.open()
+        self.page.ask(
+            "Segmenting again makes new classes: the names you gave go.",
+            "Cancel",
+            "Segment again",
+            begin,
+        )
 
     def _settings(self) -> Settings:
         number, seed = int(self._number.value or 0), int(self._seed.value or 0)
