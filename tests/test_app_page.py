@@ -826,7 +826,6 @@ def test_several_fields_have_intervals(visitor: Visitor, pictures: Path, tmp_pat
             assert row[2:4] == [percent(over.mean), percent(over.ci95)]
 
 
-@pytest.mark.xfail(strict=True, reason="the page's yellow can't be read on white")
 def test_what_is_unlike_the_others_is_told_readably(decider: Visitor, tmp_path: Path) -> None:
     path = tmp_path / "negative.png"
     Image.fromarray(in_bits(1 - grains(2), np.uint8)).save(path)

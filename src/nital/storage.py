@@ -103,8 +103,8 @@ def writing(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"{target}: can't be written ({reason}); check the path and the space there, or name"
-            " another --out"
+            f"{target}: can't be written ({reason}); check the path and the space there, or"
+            " write somewhere else"
         ) from error
 
 

@@ -86,7 +86,7 @@ class OpenPanel(Panel):
         elif field.labelled is not None and field.labelled.is_far:
             ui.label(
                 "unlike the others: check exposure and magnification, or segment all again"
-            ).classes("text-warning nital-note")
+            ).classes("nital-warning")
 
     def _show_about(self) -> None:
         field = self.bench.fields.get(self.page.number or 0)

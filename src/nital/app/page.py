@@ -57,6 +57,8 @@ _STYLE = """
     .nital-table .number { text-align: right; font-variant-numeric: tabular-nums }
     .nital-swatch { width: 26px; height: 26px; border-radius: 5px; border: 1px solid #8888 }
     .nital-note { font-size: 0.85rem; opacity: 0.8 }
+    .nital-warning { font-size: 0.85rem; color: #8a4b00 }
+    .body--dark .nital-warning { color: #f2b263 }
     .nital-share { display: flex; height: 18px; border-radius: 4px; overflow: hidden; width: 100% }
     @layer theme {  /* the first: its important rules win over those of Quasar */
         :focus-visible:not(.q-field *), .q-field:has(:focus-visible) .q-field__control,

@@ -85,10 +85,10 @@ class Cropped(UiEventArguments):
 class Viewer(Element, component="viewer.js"):
     """Shows a micrograph and its classes; fills its parent, at least 320 px high.
 
-    Args:
-        on_pick: Called with a `Pick`.
-        on_wipe: Called with a `Wiped`.
-        on_crop: Called with a `Cropped`.
+    Parameters
+    ----------
+    on_pick, on_wipe, on_crop : callable, optional
+        Called with a `Pick`, a `Wiped`, a `Cropped`.
     """
 
     def __init__(
