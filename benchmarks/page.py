@@ -30,6 +30,8 @@ from nital.synthetic import synthesize
 WAIT = 600_000
 FRACTIONS = {"ferrite": 0.65, "pearlite": 0.35}
 REPEATS = 3
+LEARNING_SIDE, LEARNING = 256, 15.0
+"""Paper mode is watched on a micrograph of so many pixels a side, for so many seconds."""
 
 
 @contextmanager
@@ -68,13 +70,33 @@ def segment(page: Page) -> dict[str, float]:
     """Seconds from pressing the button to the first map and to the result; frames; answers."""
     page.get_by_role("tab", name="2 Segment").click()
     page.wait_for_timeout(500)
+    return follow(page, WAIT)
+
+
+def learn(page: Page) -> dict[str, float]:
+    """The same in paper mode, for a while; and seconds from pressing Stop to its end."""
+    page.get_by_role("tab", name="2 Segment").click()
+    page.get_by_text("More settings").click()
+    page.get_by_label("Mode", exact=True).click()
+    page.get_by_role("option", name="paper").click()
+    page.wait_for_timeout(500)
+    found = follow(page, LEARNING)
+    rate = (found["frames"] - 1) / (found.pop("result") - found["first"])
+    start = time.perf_counter()
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".nital-progress").wait_for(state="hidden")
+    return found | {"frames a second": rate, "stopped after": time.perf_counter() - start}
+
+
+def follow(page: Page, seconds: float) -> dict[str, float]:
+    """Press the button, and watch until there are classes, or for so many seconds."""
     before = int(page.locator("[data-frames]").get_attribute("data-frames") or 0)
     start = time.perf_counter()
     page.get_by_role("button", name="Segment", exact=True).click()
     first, answers = float("nan"), []
     done = page.get_by_role("button", name="Assign fine classes one by one")
     frames = before
-    while not done.is_visible():
+    while not done.is_visible() and time.perf_counter() < start + seconds:
         asked = time.perf_counter()
         with urllib.request.urlopen(f"{page.url}/live") as answer:
             answer.read()
@@ -140,6 +162,13 @@ def main() -> None:
                     table.add_row(f"{side} x {side}", f"open {opened:.2f} s, {told}")
                     table.add_row("", f"slider to picture {1000 * slide(page):.0f} ms")
                     page.close()
+            path = write_image(folder / "learning.tif", LEARNING_SIDE)
+            for _ in range(REPEATS):
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                open_image(page, address, path, LEARNING_SIDE)
+                told = ", ".join(f"{key} {value:.3g}" for key, value in learn(page).items())
+                table.add_row(f"paper mode, {LEARNING_SIDE} x {LEARNING_SIDE}", told)
+                page.close()
             table.add_row("memory so far", f"{memory(process):.0f} MB")
             path = write_image(folder / "small.tif", 500)
             page = browser.new_page()

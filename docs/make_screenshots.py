@@ -68,6 +68,14 @@ def drive(page: Page, address: str) -> None:
     page.get_by_role("button", name="How sure").click()
     page.get_by_text("mean ").wait_for(timeout=WAIT)
     shoot(page, "sure")
+    page.goto(address)
+    page.get_by_role("button", name="Try a synthetic micrograph").click()
+    page.get_by_text("1,024 × 768").wait_for(timeout=WAIT)
+    page.get_by_role("tab", name="2 Segment").click()
+    page.get_by_role("button", name="Segment", exact=True).click()
+    page.get_by_text("round ").wait_for(timeout=WAIT)
+    page.wait_for_function("Number(document.querySelector('[data-frames]').dataset.frames) > 1")
+    page.screenshot(path=IMAGES / "bench-segment.jpg", type="jpeg", quality=82)
 
 
 def shoot(page: Page, name: str) -> None:

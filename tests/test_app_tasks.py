@@ -239,7 +239,8 @@ def test_the_map_under_way_is_shown(
     segment_fields(Listener(look).tell, session.folder, fields, THREE, "same")
     class_of = read_model(session.path).class_of
     assert len(class_of) == 24  # as many as can be; there are more clusters
-    assert [stage.live.number for stage, _ in pictures if stage.live] == [*range(1, 13)]
+    numbers = [stage.live.number for stage, _ in pictures if stage.live]
+    assert numbers == [*range(numbers[0], numbers[0] + 12)]
     for number in (2, 3):
         own = [(stage, picture) for stage, picture in pictures if stage.field == number]
         assert {stage.text for stage, _ in own} == {f"labelling field-{number}.png"}

@@ -20,7 +20,7 @@ from nital.large import open_micrograph
 from nital.micrograph import Micrograph
 from nital.model_files import read_model
 from nital.settings import Settings
-from test_model import is_same
+from steels import is_same
 
 
 @pytest.fixture(autouse=True)

@@ -243,15 +243,20 @@ def test_an_unknown_exposure_is_refused() -> None:
 @pytest.mark.parametrize("n_classes", [2, "auto"])
 def test_a_fit_is_the_same_when_it_is_watched(exposure: str, n_classes: int | str) -> None:
     wanted, images = Settings(n_classes=n_classes, seed=3), opened([steel(0), steel(1)])
-    drawn = []
-    model = fit_model(
-        images,
-        wanted,
-        exposure=exposure,
-        on_step=lambda step: drawn.append(step.draw()) if step.image is not None else None,
-    )
-    assert is_same(model, fit_model(images, wanted, exposure=exposure))
+    drawn: list[NDArray[np.uint8]] = []
+    watched = fit_model(images, wanted, exposure=exposure, on_step=drawer(drawn))
+    assert is_same(watched, fit_model(images, wanted, exposure=exposure))
     assert drawn
+
+
+def drawer(drawn: list[NDArray[np.uint8]]) -> Callable[[FitStep], None]:
+    """Draws at every step that can be drawn."""
+
+    def draw(step: FitStep) -> None:
+        if step.draw is not None:
+            drawn.append(step.draw())
+
+    return draw
 
 
 def test_each_step_tells_how_far_a_fit_is() -> None:
@@ -266,12 +271,12 @@ def test_each_step_tells_how_far_a_fit_is() -> None:
     assert shares == sorted(shares)
     assert 0 < shares[0] < shares[-1] == 1
     first, *rest = steps
-    assert (first.n_rounds, first.n_clusters, first.image) == (0, 0, None)
+    assert (first.n_rounds, first.n_clusters, first.draw) == (0, 0, None)
     for step in rest:
         if step.stage == "clustering":
             assert 1 <= step.n_rounds <= clustering.MAX_ROUNDS
             assert 2 <= step.n_clusters <= clustering.N_CLUSTERS
-            assert step.image == 0
+            assert step.draw is not None
 
 
 @pytest.mark.parametrize("side", [200, 40])
@@ -281,13 +286,8 @@ def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, 
     excluded[:20] = True
     values = field(DARK, MID, BRIGHT)
     drawn: list[NDArray[np.uint8]] = []
-
-    def draw(step: FitStep) -> None:
-        if step.image is not None:
-            drawn.append(step.draw())
-
     opener = partial(Micrograph.from_array, values, excluded=excluded)
-    model = fit_model([opener], Settings(n_classes=3), on_step=draw)
+    model = fit_model([opener], Settings(n_classes=3), on_step=drawer(drawn))
     labels = model.segment(opener()).labels
     every = 1 if side == 200 else 3
     for each in drawn:
@@ -297,24 +297,24 @@ def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, 
     assert (drawn[-1] == labels[::every, ::every]).all()
 
 
-def test_the_first_micrograph_that_is_a_single_block_is_drawn(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("side", [200, 40])
+def test_of_a_large_micrograph_is_drawn_what_is_learned_from(
+    monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
-    steps: list[FitStep] = []
-    images = opened([steel(0), steel(1)[:60, :50], steel(2)[:64, :64]])
-    fit_model(images, Settings(n_classes=2), exposure="same", on_step=steps.append)
-    assert {step.image for step in steps if step.n_clusters} == {1}
-    assert steps[-1].draw().shape == (60, 50)
-
-
-def test_large_micrographs_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
-    steps: list[FitStep] = []
-    fit_model(opened([steel(0)]), Settings(n_classes=2), on_step=steps.append)
-    assert {step.image for step in steps} == {None}
+    monkeypatch.setattr(sampling, "PREVIEW_SIDE", side)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 25)
+    monkeypatch.setattr(sampling, "N_TILES", 5)
+    drawn: list[NDArray[np.uint8]] = []
+    images = opened([steel(0), steel(1)])
+    model = fit_model(images, Settings(n_classes=2), exposure="same", on_step=drawer(drawn))
+    labels = model.segment(images[0]()).labels
+    learned = np.zeros(labels.shape, bool)
+    for window in sampling.sampled_windows(images[0]()):
+        learned[window] = True
+    every = -(-len(labels) // side)
+    expected = np.where(learned, labels, 0)[::every, ::every]
+    assert (drawn[-1] == expected).all()
 
 
 @pytest.mark.parametrize("stage", ["sampling", "clustering", "comparing"])

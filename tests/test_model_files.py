@@ -26,7 +26,7 @@ from nital.model import Model
 from nital.model_files import read_model, write_model
 from nital.sampling import Exposure, FeatureSpace
 from nital.settings import Settings
-from test_model import is_same
+from steels import is_same
 
 VERSIONS = {"nital": "0.1.0", "numpy": "2.4"}
 N_CLUSTERS, N_FINE = 7, 4

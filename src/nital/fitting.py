@@ -58,11 +58,10 @@ class FitStep:
     n_clusters: int
     """Clusters that have pixels; 0 before there are any."""
 
-    image: int | None
-    """Which micrograph can be drawn, from 0: the first that is a single block. None: none can."""
-
-    draw: Callable[[], NDArray[np.uint8]]
-    """The classes as they would be now, on every few pixels of it: (rows, cols), 0 = excluded."""
+    draw: Callable[[], NDArray[np.uint8]] | None
+    """The classes as they would be now, on every few pixels of the first micrograph: (rows, cols),
+    0 where a pixel is excluded, or, of a large micrograph, not learned from. None before there are
+    clusters."""
 
 
 OnStep = Callable[[FitStep], None]
@@ -153,10 +152,9 @@ class _Watch:
     def _tell(self, stage: str, more: float) -> None:
         if self.on_step is not None:
             n_clusters = 0 if self._now is None else len(self._now[1])
-            preview = None if self._now is None else self._now[0].preview
-            image = None if preview is None else preview.image
+            draw = None if self._now is None else self._draw
             done = (self._over + more) / self._n
-            self.on_step(FitStep(stage, done, self._n_rounds, n_clusters, image, self._draw))
+            self.on_step(FitStep(stage, done, self._n_rounds, n_clusters, draw))
 
     def _draw(self) -> NDArray[np.uint8]:
         assert self._now is not None
@@ -166,7 +164,7 @@ class _Watch:
         centres, _, fine_of, tree = _join(sample, centres)
         number = tree.numbers(lowest(curve_of([tree])) if n_classes == AUTO else int(n_classes))
         drawn = number[fine_of - 1].astype(np.uint8)[nearest(preview.features, centres)]
-        drawn[preview.excluded] = 0
+        drawn[~preview.known] = 0
         return drawn
 
 

@@ -138,14 +138,11 @@ class Sample(FeatureSpace):
 class Preview:
     """Every few pixels of a micrograph, to watch how it is divided while classes are found."""
 
-    image: int
-    """Which of the micrographs, from 0."""
-
     features: Floats
     """(rows, cols, channels): weighted."""
 
-    excluded: NDArray[np.bool_]
-    """(rows, cols)"""
+    known: NDArray[np.bool_]
+    """(rows, cols): whether there are features: not where nothing is learned from a pixel."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class CommonSample:
     """Name and SHA-256 of each micrograph."""
 
     preview: Preview | None
-    """Of the first micrograph that is a single block."""
+    """Of the first micrograph, if it was asked for."""
 
 
 def take_sample(source: Source, scale: str) -> Sample:
@@ -258,20 +255,20 @@ def take_common_sample(
     known = np.concatenate(greys)
     plain = FeatureSpace(GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure)
     n = max(1, SAMPLE_PIXELS // len(images))
-    drawn, preview = [], None
-    draw = partial(_draw_features, space=plain, n=n, with_preview=on_image is not None)
-    for i, (*each, seen) in enumerate(run_all(draw, images)):
+    preview: Preview | None = None
+    drawn, previews = [], [on_image is not None, *[False] * (len(images) - 1)]
+    for *each, seen in run_all(partial(_draw_features, space=plain, n=n), images, previews):
         drawn.append(each)
-        if preview is None and seen is not None:
-            preview = i, *seen
+        preview = seen or preview
         if on_image is not None:
             on_image()
     values, around, pixels = (np.concatenate(each) for each in zip(*drawn, strict=True))
     weights = _weights(values.std(axis=0, dtype=np.float64), known)
     space = replace(plain, weights=weights)
     named = tuple((each.name, each.sha256) for each in found)
-    shown = None if preview is None else Preview(preview[0], preview[1] * weights, preview[2])
-    return CommonSample(space, values * weights, around * weights, pixels, named, shown)
+    if preview is not None:
+        preview = replace(preview, features=preview.features * weights)
+    return CommonSample(space, values * weights, around * weights, pixels, named, preview)
 
 
 @dataclass(frozen=True)
@@ -308,15 +305,15 @@ def _smoothed_grey(source: Source) -> Floats:
 
 
 def _draw_features(
-    open_image: Opener, space: FeatureSpace, n: int, *, with_preview: bool
-) -> tuple[Floats, Floats, Floats, tuple[Floats, NDArray[np.bool_]] | None]:
+    open_image: Opener, with_preview: bool, *, space: FeatureSpace, n: int
+) -> tuple[Floats, Floats, Floats, Preview | None]:
     """Features of n pixels of one image and of one pixel around each, (n, channels); their colours,
-    (n, 3); for a preview features of every few pixels, and which are excluded."""
+    (n, 3); a preview, or None."""
     source, rng = space.view(open_image()), np.random.default_rng(0)
     windows = sampled_windows(source)
     places = [np.argwhere(~source.read_excluded(*window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
-    found, preview = [], None
+    found, preview = [], _empty_preview(source.shape) if with_preview else None
     for window, place, share in zip(windows, places, shares, strict=True):
         if not share:
             continue
@@ -324,12 +321,24 @@ def _draw_features(
         row, col = place[rng.choice(len(place), share, replace=share > len(place))].T
         beside = _beside(row, col, ~source.read_excluded(*window), rng)
         found.append((features[row, col], features[beside], source.read(*window)[row, col]))
-        if with_preview and features.shape[:2] == source.shape:
-            step = -(-max(source.shape) // PREVIEW_SIDE)
-            excluded = source.read_excluded(*window)
-            preview = features[::step, ::step].copy(), excluded[::step, ::step]
+        if preview is not None:
+            step = _preview_step(source.shape)
+            first = tuple(slice(-part.start % step, None, step) for part in window)
+            there = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in window)
+            preview.features[there] = features[first]
+            preview.known[there] = ~source.read_excluded(*window)[first]
     values, around, pixels = (np.concatenate(each) for each in zip(*found, strict=True))
     return values, around, pixels, preview
+
+
+def _preview_step(shape: tuple[int, int]) -> int:
+    return -(-max(shape) // PREVIEW_SIDE)
+
+
+def _empty_preview(shape: tuple[int, int]) -> Preview:
+    step = _preview_step(shape)
+    rows, cols = (-(-length // step) for length in shape)
+    return Preview(np.zeros((rows, cols, len(CHANNELS)), np.float32), np.zeros((rows, cols), bool))
 
 
 def _beside(

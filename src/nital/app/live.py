@@ -88,8 +88,8 @@ class LiveMap:
         if time.monotonic() < self._next:
             return
         live = field = None
-        if step.image is not None:
-            live, field = self._draw(step.draw(), 0), self._fields[step.image].number
+        if step.draw is not None:
+            live, field = self._draw(step.draw(), 0), self._fields[0].number
             self._next = time.monotonic() + LIVE_PAUSE
         detail = _STAGES[step.stage].format(step)
         self._tell(Stage(FIRST.text, step.done, field, live, detail))

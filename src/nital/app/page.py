@@ -457,7 +457,7 @@ class Page:
             self._viewer.set_live(None)
             return
         colours = [hex_of(colour) for colour in class_colours(live.n_classes)]
-        url = f"/bench/{self.session.identifier}/live?v={live.number}-{stage.field or 0}"
+        url = f"/bench/{self.session.identifier}/live?v={live.number}"
         self._viewer.set_live(Live(url, live.rows, live.cols, colours))
 
 

@@ -85,16 +85,18 @@ def segment_fields(
     model = fit_model(openers, settings, exposure=exposure, on_step=live.fit)
     write_model(session / FITTED, model, versions=versions(), force=True)
     tell(model.settings)
-    return _label_all(tell, session, fields, model)
+    return _label_all(tell, session, fields, model, live)
 
 
 def label_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: Path) -> int:
     """Label micrographs with a model; messages as of `segment_fields`."""
-    return _label_all(tell, session, fields, KnownModel.read(path).model)
+    model = KnownModel.read(path).model
+    return _label_all(tell, session, fields, model, LiveMap(tell, session, fields))
 
 
-def _label_all(tell: Tell, session: Path, fields: Sequence[FieldFile], model: Model) -> int:
-    live = LiveMap(tell, session, fields)
+def _label_all(
+    tell: Tell, session: Path, fields: Sequence[FieldFile], model: Model, live: LiveMap
+) -> int:
     for place, field in enumerate(fields):
         tell(_label(session, field, model, live.label(place, model)))
     return len(fields)
