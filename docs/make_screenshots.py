@@ -6,6 +6,7 @@ It needs the extra `dev` and Debian's `chromium`, or another one named in NITAL_
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,9 +65,10 @@ def drive(page: Page, address: str) -> None:
     page.get_by_role("tab", name="4 Measure").click()
     page.get_by_role("button", name="Measure regions").click()
     page.get_by_text("A region is a connected piece").wait_for(timeout=WAIT)
+    page.get_by_text("class 2 joined to pearlite").wait_for(state="hidden")
     shoot(page, "measure")
     page.get_by_role("button", name="How sure").click()
-    page.get_by_text("mean ").wait_for(timeout=WAIT)
+    page.get_by_text(re.compile(r"^mean \d+ %")).wait_for(timeout=WAIT)
     shoot(page, "sure")
     page.goto(address)
     page.get_by_role("button", name="Try a synthetic micrograph").click()

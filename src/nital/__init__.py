@@ -19,7 +19,8 @@ The modules, in the order in which data flows:
     consensus    of repeats                        large         images too large for the memory
     features     size bands, contrast, groups      render        overlays and figures
 
-    model        classes that many micrographs share; model_files, on the disk
+    grouping     fine classes put together, by their tree or by a person
+    model        classes that many micrographs share; fitting finds them, model_files keeps them
     estimator    fit, predict, save, load, with the manners of scikit-learn
     stereology   statistics over fields            regions       size, shape, intercepts, contact
     specimen     fields measured together          metadata      what microscopes say in their files
