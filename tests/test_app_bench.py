@@ -693,3 +693,9 @@ def test_classes_of_paper_mode_are_read_back(bench: Bench, areas: tuple[float, .
     assert not again.is_fitted
     assert again.base is not None
     assert again.base.tree.statistics.errors.tolist() == [i / 7 for i in range(len(areas))]
+
+
+def test_paper_mode_came_too_late(bench: Bench, model: Model) -> None:
+    before = told(bench)
+    bench.trained(trained(99, 300, 500))
+    assert told(bench) == before

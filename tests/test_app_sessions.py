@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -272,6 +272,33 @@ def test_a_micrograph_may_be_taken_off_while_it_is_opened(desk: Desk, again: boo
 
     run(story())
     assert session.bench.fields == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: session.remove(1),
+        lambda session: session.crop(1, 20),
+        lambda session: session.set_page(1, 1),
+    ],
+    ids=["remove", "crop", "page"],
+)
+def test_what_is_under_work_does_not_change(desk: Desk, change: Callable[[Session], None]) -> None:
+    session = desk.new()
+
+    async def story() -> None:
+        await opened(session, 1)
+        work = asyncio.create_task(session.segment())
+        await until(lambda: session.work is not None)
+        with pytest.raises(InputError, match="segmenting is under way; wait for it, or stop it"):
+            change(session)
+        await work
+
+    run(story())
+    (field,) = session.bench.labelled
+    assert field.file.crop_bottom is None
+    change(session)
+    assert session.bench.labelled == []
 
 
 # --- segmentation --------------------------------------------------------------------------------

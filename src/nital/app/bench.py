@@ -195,6 +195,8 @@ class Bench:
 
     def trained(self, found: Trained) -> None:
         """Take note of the classes of one micrograph that paper mode found."""
+        if found.labelled.number not in self.fields:
+            return
         self.base = Grouping.of_classes(found.settings, found.statistics)
         self._begin(self.base)
         self.has_labelled(found.labelled)

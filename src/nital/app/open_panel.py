@@ -29,15 +29,13 @@ class OpenPanel(Panel):
         self._list = ui.element("div").classes("w-full")
         with ui.column().classes("w-full q-gutter-y-xs") as self._about:
             self._size = (
-                ui.input("Pixel size, as 0.25 um", on_change=lambda: None)
-                .props("dense outlined")
-                .classes("w-full")
+                ui.input("Pixel size, as 0.25 um").props("dense outlined").classes("w-full")
             )
             self._size.on("change", lambda: page.attempt(self._set_size))
             self._same = ui.button("The same for all", on_click=lambda: page.attempt(self._set_all))
             self._same.props("flat dense no-caps")
             self._page = ui.number("Page of the file", min=1, precision=0).props("dense outlined")
-            self._page.on("change", self._set_page)
+            self._page.on("change", lambda: page.attempt(self._set_page))
             self._told = ui.label().classes("nital-note")
             self._crop = ui.switch(
                 "Cut off the info bar: drag the line", on_change=lambda e: self._show_crop(e.value)
@@ -128,7 +126,7 @@ class OpenPanel(Panel):
     def _set_page(self) -> None:
         number, page = self.page.number, self._page.value
         if number is not None:
-            self.bench.set_page(number, int(page) if page else None)
+            self.session.set_page(number, int(page) if page else None)
             self.page.start(self.session.reopen(number))
 
     def _show_crop(self, cropping: bool) -> None:

@@ -163,8 +163,10 @@ class Page:
                 self._build_panels(folder, images)
 
     def _build_progress(self) -> None:
-        with ui.element("div").classes("nital-progress").props("role=status") as self._progress:
-            self._stage = ui.label().classes("col")
+        with ui.element("div").classes("nital-progress") as self._progress:
+            with ui.element("div").classes("col"):
+                self._stage = ui.label().props("role=status")
+                self._detail = ui.label()  # it changes too often to be read aloud
             self._done = ui.linear_progress(0, show_value=False).style("flex: 1 1 120px")
             self._stop = ui.button("Stop", on_click=self.session.stop).props(
                 "dense color=negative no-caps"
@@ -247,7 +249,8 @@ class Page:
 
     def _cropped(self, cropped: Cropped) -> None:
         if self.number is not None:
-            self.attempt(lambda: self.bench.crop(self.number or 0, cropped.rows))
+            self.attempt(lambda: self.session.crop(self.number or 0, cropped.rows))
+            self.forget()  # where it is refused, the line goes back
 
     def _key(self, event: KeyEventArguments) -> None:
         if not event.action.keydown:
@@ -447,10 +450,12 @@ class Page:
         if stage is None:
             before = self.session.n_before
             self._stage.set_text("starting …" if not before else f"waits for {before} other work")
+            self._detail.set_text("")
             self._done.set_value(0)
             return
         left = _time_left(stage, self.session.stage_told - self.session.stage_since)
-        self._stage.set_text(", ".join(part for part in (stage.text, stage.detail, left) if part))
+        self._stage.set_text(stage.text)
+        self._detail.set_text(", ".join(part for part in (stage.detail, left) if part))
         self._done.set_value(stage.done or 0)
         live = stage.live
         if live is None or stage.field != self.number:

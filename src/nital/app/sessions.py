@@ -104,8 +104,25 @@ class Session:
             if number in self.bench.fields:
                 self.bench.opened(found)
 
+    def set_page(self, number: int, page: int | None) -> None:
+        """As `Bench.set_page`; not while there is work under way."""
+        self._check_idle()
+        self.bench.set_page(number, page)
+
+    def crop(self, number: int, n_rows: int) -> None:
+        """As `Bench.crop`; not while there is work under way."""
+        self._check_idle()
+        self.bench.crop(number, n_rows)
+
     def remove(self, number: int) -> None:
-        """Take a micrograph off the bench, and its files from the disk."""
+        """Take a micrograph off the bench, and its files from the disk.
+
+        Raises
+        ------
+        InputError
+            If there is work under way.
+        """
+        self._check_idle()
         path = self.bench.fields[number].file.path
         self.bench.remove(number)
         for folder in (shown_in, result_in):
@@ -232,6 +249,10 @@ class Session:
 
     # --- work ------------------------------------------------------------------------------------
 
+    def _check_idle(self) -> None:
+        if self.work is not None:
+            raise InputError(f"{self.work.title} is under way; wait for it, or stop it")
+
     async def _compute(
         self,
         title: str,
@@ -239,8 +260,7 @@ class Session:
         fields: Sequence[FieldFile],
         arguments: dict[str, Any],
     ) -> None:
-        if self.work is not None:
-            raise InputError(f"{self.work.title} is under way; wait for it, or stop it")
+        self._check_idle()
         async with self._computing:
             await self._compute_next(title, function, fields, arguments)
 
