@@ -123,6 +123,18 @@ def test_a_key_puts_it_into_a_phase_and_shows_the_next(dealt: Assignment, model:
     assert {name.name for name in found.names.values()} == {None, "pearlite", "ferrite"}
 
 
+def test_a_phase_that_was_made_goes_when_that_is_taken_back(dealt: Assignment) -> None:
+    before = members(dealt)
+    dealt.put(4)
+    dealt.put(5)
+    dealt.put(1)
+    for n_left in (5, 4, 3):
+        assert dealt.take_back()
+        assert len(dealt.slots) == n_left
+    assert members(dealt) == before
+    assert not dealt.take_back()
+
+
 def test_it_may_stay_where_it_is(dealt: Assignment, model: Model) -> None:
     here = dealt.slot
     assert here is not None

@@ -699,3 +699,16 @@ def test_paper_mode_came_too_late(bench: Bench, model: Model) -> None:
     before = told(bench)
     bench.trained(trained(99, 300, 500))
     assert told(bench) == before
+
+
+def test_classes_of_another_time_are_not_decided(bench: Bench, model: Model) -> None:
+    bench.trained(trained(1, 300, 500))
+    before = told(bench)
+    with pytest.raises(InputError, match="other classes by now"):
+        bench.decide(lambda _: model)
+    assert told(bench) == before
+
+
+def test_a_tree_of_many_classes_is_cut_at_all_of_them(bench: Bench) -> None:
+    bench.trained(trained(1, *[100.0] * 40))
+    assert most_classes(bench.base) == 40

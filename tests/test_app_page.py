@@ -518,7 +518,7 @@ def test_dropped_files_are_opened(visitor: Visitor, pictures: Path) -> None:
 def test_what_is_stopped_ends_at_once(visitor: Visitor, pictures: Path) -> None:
     visitor.open(pictures / f"{LARGE}.tif")
     visitor.start()
-    visitor.wait("() => Number(document.querySelector('[data-frames]').dataset.frames) > 0")
+    visitor.reads(f"labelling {LARGE}.tif")
     start = time.monotonic()
     visitor.button("Stop").click()
     visitor.progress.wait_for(state="hidden")
@@ -667,6 +667,47 @@ def test_fine_classes_are_dealt_by_keys(decider: Visitor) -> None:
     visitor.sees(rows)
 
 
+def test_fine_classes_are_dealt_to_what_is_there(
+    browser: "Browser", decider: Visitor, address: str
+) -> None:
+    """Another tab, a redo, and a key of a French keyboard come in between."""
+    visitor, press = decider, decider.page.keyboard.press
+    visitor.assign.click()
+    visitor.reads("Fine class 1 of")
+    visitor.page.evaluate("window.dispatchEvent(new KeyboardEvent('keydown', {key: '²'}))")
+    press("n")
+    visitor.reads("Fine class 2 of")
+    press("Control+z")
+    visitor.reads("Fine class 1 of")
+    press("Control+y")  # what was dealt goes one way
+    visitor.button("New phase").click()
+    visitor.reads("Fine class 2 of")
+    press(" ")  # leaves it, and presses no button again
+    visitor.reads("Fine class 3 of")
+    assert visitor.page.get_by_role("button", name=re.compile(r"^\d ")).count() == 4
+    context = browser.new_context(viewport=SCREEN)
+    other = Visitor(context.new_page(), visitor.page.url)
+    other.assign.wait_for()
+    other.call(1, "ferrite")
+    visitor.reads("the classes have changed meanwhile")
+    context.close()
+    visitor.assign.wait_for()
+    assert "ferrite" in [row.name for row in visitor.rows(4)]
+
+
+def test_a_name_that_is_refused_does_not_stay(decider: Visitor) -> None:
+    visitor = decider
+    visitor.choose_from_menu("class 2", "Join to class 1")
+    visitor.rows(2)
+    visitor.call(1, "ferrite")
+    second = visitor.page.get_by_label("Name of class 2")
+    second.fill("ferrite")
+    visitor.page.keyboard.press("Enter")
+    visitor.reads("a single class would be left")
+    visitor.wait("() => document.querySelector('[aria-label=\"Name of class 2\"]').value === ''")
+    assert [row.name for row in visitor.rows(2)] == ["ferrite", ""]
+
+
 def test_what_can_not_be_used_is_told(browser: "Browser", address: str, pictures: Path) -> None:
     folder = pictures / "broken"
     folder.mkdir()
@@ -674,6 +715,9 @@ def test_what_can_not_be_used_is_told(browser: "Browser", address: str, pictures
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "letter.png").write_text("Dear colleague, here is the micrograph.")
     (folder / "slides.gif").write_bytes(b"GIF89a")
+    frames = [Image.fromarray(in_bits(grains(seed), np.uint8)) for seed in (2, 3)]
+    frames[0].save(folder / "frames.gif", save_all=True, append_images=frames[1:])
+    (folder / "frames.gif").rename(folder / "frames.png")
     Image.new("L", (80, 64), 128).save(folder / "flat.png")
     context = browser.new_context(viewport=SCREEN)
     visitor = Visitor(page := context.new_page(), address)
@@ -692,6 +736,13 @@ def test_what_can_not_be_used_is_told(browser: "Browser", address: str, pictures
     visitor.segment()
     visitor.go("2 Segment")
     visitor.reads("1 micrograph; one set of classes for all.")
+    visitor.go("1 Open")
+    visitor.choose(folder / "frames.png")
+    visitor.reads("frames.png: a stack of 2 pages")
+    visitor.side.get_by_role("button", name="frames.png", exact=True).click()
+    page.get_by_label("Page of the file").fill("2")
+    page.keyboard.press("Enter")
+    visitor.side.get_by_text("320 × 240").nth(1).wait_for()
     context.close()
     assert complaints == [
         "console: Failed to load resource: the server responded with a status of 422"

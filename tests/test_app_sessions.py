@@ -487,7 +487,12 @@ def test_a_drawn_map_is_compared_with_what_is_decided(known: Known, tmp_path: Pa
     version = session.bench.version
     found = run(session.score(1, path, "drawn.png"))
     assert (found.mean_iou, found.accuracy) == (1, 1)
-    assert session.agreement == ("drawn.png", found)
+    assert session.agreement(1) == ("drawn.png", found)
+    assert session.agreement(2) is None
+    session.bench.call(1, "martensite")
+    assert session.agreement(1) is None
+    session.bench.undo()
+    assert session.agreement(1) == ("drawn.png", found)
     assert session.bench.version > version
     with pytest.raises(WorkError, match=r"the reference has shape"):
         run(session.score(2, path, "drawn.png"))
@@ -817,3 +822,18 @@ def test_a_training_that_had_to_be_killed_leaves_its_map(
     assert not session.bench.is_fitted
     labels = np.load(shown_in(session.folder, 1) / "labels.npy")
     assert labels.max() == len(session.bench.phases())
+
+
+def test_paper_mode_takes_no_other_micrograph_than_is_shown(desk: Desk) -> None:
+    session = desk.new()
+
+    async def story() -> None:
+        await opened(session, 1, 2)
+        session.bench.failed(2, "field 2.png: damaged")
+        session.bench.set_settings(PAPER, "auto")
+        with pytest.raises(InputError, match="the micrograph that is shown is not open"):
+            await session.segment(2)
+        await session.segment()
+
+    run(story())
+    assert [field.number for field in session.bench.labelled] == [1]

@@ -9,7 +9,16 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from nital import features
-from nital.features import AREAS, BLUR, CHANNELS, GreyLevels, find_features, reach, smooth
+from nital.features import (
+    AREAS,
+    BLUR,
+    CHANNELS,
+    GreyLevels,
+    dark_and_bright,
+    find_features,
+    reach,
+    smooth,
+)
 
 Floats = NDArray[np.float32]
 
@@ -175,3 +184,13 @@ def test_a_window_with_its_surroundings_has_the_features_of_the_whole(scale: str
     whole = find_features(grey, LEVELS, scale)
     window = find_features(grey[240 - margin : 260 + margin], LEVELS, scale)[margin:-margin]
     assert window == pytest.approx(whole[240:260], abs=1e-5)
+
+
+@pytest.mark.parametrize("step", [1e-7, 1e-6, 1e-4])
+def test_levels_that_float32_hardly_tells_apart_have_a_histogram(step: float) -> None:
+    grey = np.full(1000, 0.5, np.float32)
+    grey[::3] += np.float32(step)
+    levels = GreyLevels.of(grey)
+    assert levels.low <= levels.high
+    dark, bright = dark_and_bright(grey)
+    assert grey.min() - 1e-6 <= dark <= bright <= grey.max() + 1e-6

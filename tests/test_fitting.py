@@ -345,3 +345,10 @@ def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
     ((*tiles,),) = windows
     assert len(tiles) == 4
     assert {(rows.stop - rows.start, cols.stop - cols.start) for rows, cols in tiles} == {(16, 16)}
+
+
+def test_what_is_nearly_constant_has_nothing_to_tell_apart() -> None:
+    image = np.full((100, 100), 128, np.uint8)
+    image[5, 5] = 129
+    with pytest.raises(InputError, match="a single class: there is nothing to tell apart"):
+        fit_model(opened([image]), Settings(n_classes=3))

@@ -215,3 +215,11 @@ def test_fields_of_two_models_get_a_note() -> None:
 def test_pages_of_one_file_are_fields_of_their_own() -> None:
     fields = [field_of(20, name=str(page), sha256="abc", page=page) for page in (1, 2)]
     assert len(specimen_of(*fields).fields) == 2
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 800), (800, 5), (11, 11)])
+def test_a_field_may_be_smaller_than_the_grid(shape: tuple[int, int]) -> None:
+    labels = np.ones(shape, np.uint8)
+    assert measure_field(labels, ["ferrite"], name="small").point_fractions == (1.0,)
+    with pytest.raises(InputError, match="fewer than the pixels"):
+        measure_field(labels, ["ferrite"], name="small", points=(900, 900))

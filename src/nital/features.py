@@ -81,7 +81,7 @@ class GreyLevels:
         low, high = (float(each) for each in np.percentile(smoothed, (TAILS, 100 - TAILS)))
         if low == high:  # nearly all pixels are equal
             low, high = float(smoothed.min()), float(smoothed.max())
-        counts, edges = np.histogram(np.clip(smoothed, low, high), N_BINS, (low, high))
+        counts, edges = _histogram(np.clip(smoothed, low, high), low, high)
         centres = (edges[:-1] + edges[1:]) / 2
         places = _cuts(counts.astype(float), centres)
         groups = zip(np.split(counts, places), np.split(centres, places), strict=True)
@@ -124,6 +124,15 @@ def _part(
     return place + 1, (float(ends[0]), float(ends[1])), float(between[place] / variance)
 
 
+def _histogram(
+    grey: NDArray[np.float32], low: float, high: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts in `N_BINS` between these levels, and the edges of the bins."""
+    if high - low < 2 * N_BINS * np.spacing(np.float32(max(abs(low), abs(high)))):
+        return np.histogram(grey.astype(float), N_BINS, (low, high))  # finer than float32 can tell
+    return np.histogram(grey, N_BINS, (low, high))
+
+
 def dark_and_bright(smoothed: NDArray[np.float32]) -> tuple[float, float]:
     """Mean of the darker and of the brighter grey levels, (n,), parted by Otsu's threshold.
 
@@ -133,7 +142,7 @@ def dark_and_bright(smoothed: NDArray[np.float32]) -> tuple[float, float]:
     low, high = float(smoothed.min()), float(smoothed.max())
     if low == high:
         return low, high
-    counts, edges = np.histogram(smoothed, N_BINS, (low, high))
+    counts, edges = _histogram(smoothed, low, high)
     return _part(counts.astype(float), (edges[:-1] + edges[1:]) / 2)[1]
 
 

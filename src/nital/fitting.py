@@ -191,6 +191,8 @@ def _fit(
     watch.show(sample, centres, n_classes)
     settings = replace(settings, n_classes=n_classes, repeats=1)
     class_of = tree.numbers(int(settings.n_classes))
+    if class_of.max() < 2:
+        raise InputError("the micrographs hold a single class: there is nothing to tell apart")
     if class_of.max() < int(settings.n_classes):
         raise InputError(
             f"n_classes {settings.n_classes}: the micrographs hold no more than {class_of.max()}"

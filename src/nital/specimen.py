@@ -104,7 +104,7 @@ def measure_field(
     pixel_size : float, optional
         Edge of a pixel in µm; without it lengths are in pixels.
     points : (int, int)
-        Rows and columns of the grid of points.
+        Rows and columns of the grid of points; of the usual one, fewer where a field is too small.
     name, sha256, page, origin
         As in `Field`.
 
@@ -114,6 +114,8 @@ def measure_field(
         If there is nothing but excluded pixels, a label beyond k, or the grid is too fine.
     """
     k = len(phases)
+    if points == GRID:
+        points = min(points[0], labels.shape[0] - 1), min(points[1], labels.shape[1] - 1)
     point_fractions = count_points(labels, k, points=points)
     counts = np.bincount(labels.ravel(), minlength=k + 1)[1:]
     return Field(

@@ -38,7 +38,8 @@ class Assignment:
         ]
         self.order = [int(i) + 1 for i in np.argsort(-fractions, kind="stable")]
         self.place = 0
-        self._dealt: list[tuple[int, int]] = []
+        self._dealt: list[tuple[int, int, bool]] = []
+        """Place in the order, phase before, and whether a phase was made for it."""
 
     @property
     def fine(self) -> int | None:
@@ -68,7 +69,8 @@ class Assignment:
             raise InputError(
                 f"phase {key}: there are {len(self.slots)}; use 1 to {len(self.slots) + 1}"
             )
-        if key > len(self.slots):
+        made = key > len(self.slots)
+        if made:
             taken = [slot.name.colour for slot in self.slots]
             self.slots.append(Slot(ClassName(None, spare_colours(taken)[0])))
         self._move(fine, key)
@@ -76,8 +78,10 @@ class Assignment:
             model = self.model
         except InputError:
             self._move(fine, before or 1)
+            if made:
+                self.slots.pop()
             raise
-        self._dealt.append((self.place, before or 1))
+        self._dealt.append((self.place, before or 1, made))
         self.place += 1
         return model
 
@@ -85,8 +89,10 @@ class Assignment:
         """Put the fine class that was dealt last back to where it was; whether there was one."""
         if not self._dealt:
             return False
-        self.place, before = self._dealt.pop()
+        self.place, before, made = self._dealt.pop()
         self._move(self.order[self.place], before)
+        if made:
+            self.slots.pop()
         return True
 
     def skip(self) -> None:

@@ -239,6 +239,8 @@ class Bench:
         if self.model is None:
             raise InputError("nothing is segmented yet; press Segment first")
         changed = change(self.model)
+        if len(changed.class_of) != self.n_fine:
+            raise InputError("these are other classes by now; decide again")
         self._models = [*self._models[: self._place + 1], changed][-MOST_STEPS - 1 :]
         self._place = len(self._models) - 1
         self._changed()
@@ -417,7 +419,9 @@ def _with_colours(model: Grouping) -> Grouping:
 
 def most_classes(model: Grouping | None) -> int:
     """The largest number of classes that a tree can be cut at."""
-    return MAX_CLASSES if model is None else max(2, int(model.tree.numbers(MAX_CLASSES).max()))
+    if model is None:
+        return MAX_CLASSES
+    return max(2, int(model.tree.numbers(len(model.class_of)).max()))
 
 
 def _classes(base: Grouping) -> dict[str, Any]:

@@ -27,6 +27,9 @@ class DecidePanel(Panel):
         self.assignment: Assignment | None = None
         """While fine classes are dealt to phases."""
 
+        self._dealt: Grouping | None = None
+        """The classes as they were dealt last: where there are others, somebody else decided."""
+
         self._none = ui.label("Segment a micrograph first.").classes("nital-note")
         with ui.column().classes("w-full") as self._all:
             with ui.row().classes("w-full items-center no-wrap"):
@@ -54,26 +57,22 @@ class DecidePanel(Panel):
                 " back. Esc: end."
             ).classes("nital-note")
             with ui.row():
-                ui.button("Back", on_click=lambda: self.assign_by_key("Backspace")).props(
-                    "dense flat no-caps"
-                )
-                ui.button("Leave it", on_click=lambda: self.assign_by_key(" ")).props(
-                    "dense flat no-caps"
-                )
-                ui.button("New phase", on_click=lambda: self.assign_by_key("n")).props(
-                    "dense flat no-caps"
-                )
-                ui.button("End", on_click=lambda: self.assign_by_key("Escape")).props(
-                    "dense no-caps"
-                )
+                for title, key in (
+                    ("Back", "Backspace"),
+                    ("Leave it", " "),
+                    ("New phase", "n"),
+                    ("End", "Escape"),
+                ):
+                    self._add_key(key).set_text(title)
         self._rows: list[ClassRow] = []
 
     def refresh(self) -> None:
         """Show the classes as they are."""
         model = self.bench.model
         ready = model is not None and bool(self.bench.labelled)
-        if not ready:
-            self.assignment = self.page.lit = None
+        if self.assignment is not None and (not ready or model is not self._dealt):
+            self._end()
+            self.page.say("the classes have changed meanwhile: begin again to assign them")
         self._none.set_visibility(not ready)
         self._all.set_visibility(ready and self.assignment is None)
         self._dealing.set_visibility(self.assignment is not None)
@@ -131,7 +130,8 @@ class DecidePanel(Panel):
 
     def _begin(self) -> None:
         assert self.bench.model is not None
-        self.assignment = Assignment(self.bench.model, self.bench.fine_fractions())
+        self._dealt = self.bench.model
+        self.assignment = Assignment(self._dealt, self.bench.fine_fractions())
         self.page.select(None)
 
     def assign_by_key(self, key: str) -> None:
@@ -146,23 +146,32 @@ class DecidePanel(Panel):
             assignment.skip()
         elif key == "Backspace":
             assignment.back()
-        elif key.isdigit() or key in ("n", "N"):
+        elif (key.isascii() and key.isdigit()) or key in ("n", "N"):
             number = int(key) if key.isdigit() else len(assignment.slots) + 1
             self.page.attempt(lambda: self._put(assignment, number))
         if assignment.fine is None:
             self._end()
         self.page.forget()
 
+    def _add_key(self, key: str) -> ui.button:
+        """A button that does what a key does."""
+        button = ui.button(on_click=lambda: self.assign_by_key(key)).props("dense flat no-caps")
+        # Else it would have the focus, and Space press it again.
+        return button.on("mousedown", js_handler="(event) => event.preventDefault()")
+
     def take_back(self) -> bool:
         """Take back the last fine class that was dealt, if one was."""
         if self.assignment is None or not self.assignment.take_back():
             return False
         self.bench.undo()
+        self._dealt = self.bench.model
         return True
 
     def _put(self, assignment: Assignment, key: int) -> None:
+        if self.bench.model is not self._dealt:
+            return  # `refresh` is about to tell
         model = assignment.put(key)
-        self.bench.decide(lambda _: model)
+        self._dealt = self.bench.decide(lambda _: model)
 
     def _end(self) -> None:
         self.assignment = self.page.lit = None
@@ -184,8 +193,8 @@ class DecidePanel(Panel):
             for key, slot in enumerate(assignment.slots, start=1):
                 here = key == assignment.slot
                 with (
-                    ui.button(on_click=lambda key=key: self.assign_by_key(str(key)))
-                    .props("flat no-caps dense align=left")
+                    self._add_key(str(key))
+                    .props("align=left")
                     .classes("w-full" + (" text-bold" if here else ""))
                 ):
                     ui.element("span").classes("nital-swatch q-mr-sm").style(
@@ -212,7 +221,7 @@ class ClassRow:
             with self._swatch, ui.menu() as self._palette:
                 self._add_palette()
             self._name = ui.input().classes("col")
-            self._name.props(f'dense outlined aria-label="Name of class {number}"')
+            self._name.props(f'dense outlined maxlength=60 aria-label="Name of class {number}"')
             self._name.on("change", self._call)
             self._share = ui.label().style("min-width: 66px; text-align: right")
             self._bulb = ui.button(icon="lightbulb", on_click=self._light)
@@ -260,7 +269,8 @@ class ClassRow:
         self._offered = names, several
         self._menu.clear()
         with self._menu:
-            for other, each in enumerate(names, start=1):
+            # Of more, as a training that was stopped leaves, menus take seconds: clicks join, too.
+            for other, each in enumerate(names if len(names) <= MAX_CLASSES else (), start=1):
                 if other != self._number:
                     ui.menu_item(
                         f"Join to {each}",
@@ -283,6 +293,8 @@ class ClassRow:
     def _call(self) -> None:
         name = str(self._name.value or "")
         self._page.attempt(lambda: self._bench.call(self._number, name))
+        self._called = ""  # shown anew, as it may have been refused
+        self._page.forget()
 
     def _light(self) -> None:
         self._page.select(None if self._page.selected == self._number else self._number)

@@ -83,7 +83,7 @@ class MeasurePanel(Panel):
         self._regions.set_content(self._region_table(here) if kept else "")
         self._about.set_visibility(kept)
         self._offer_reference(here)
-        self._agreement.set_content(self._agreement_table())
+        self._agreement.set_content(self._agreement_table(here))
 
     def _fraction_table(self, here: Field | None) -> str:
         names, several = self.bench.phases(), len(self.bench.labelled) > 1
@@ -187,10 +187,11 @@ class MeasurePanel(Panel):
                     multiple=False,
                 )
 
-    def _agreement_table(self) -> str:
-        if self.session.agreement is None:
+    def _agreement_table(self, here: Field | None) -> str:
+        known = None if here is None else self.session.agreement(here.number)
+        if known is None:
             return ""
-        name, found = self.session.agreement
+        name, found = known
         names = ["–", *self.bench.phases()]
         told = (
             f"{name}: mean IoU {found.mean_iou:.3f}, pixel accuracy {found.accuracy:.3f},"

@@ -98,8 +98,8 @@ class OpenPanel(Panel):
             self._size.set_value("" if size is None else f"{size:g} um")
         self._same.set_visibility(size is not None and len(self.bench.fields) > 1)
         self._page.set_value(field.file.page)
-        is_tiff = field.file.path.suffix.lower() in (".tif", ".tiff")
-        self._page.set_visibility(is_tiff and bool(field.error or field.file.page))
+        has_pages = field.file.page is not None or "pages; choose" in (field.error or "")
+        self._page.set_visibility(has_pages)
         self._crop.set_visibility(opened is not None)
         cut = opened.cropped_bottom if opened else 0
         self._told.set_text(

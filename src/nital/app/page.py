@@ -53,6 +53,7 @@ _STYLE = """
                  padding: 4px 12px; min-height: 46px }
     .nital-table { width: 100%; border-collapse: collapse; font-size: 0.9rem }
     .nital-table th { text-align: left; font-weight: 600 }
+    .nital-table td:first-child { overflow-wrap: anywhere }
     .nital-table th, .nital-table td { padding: 3px 6px; border-bottom: 1px solid #8884 }
     .nital-table .number { text-align: right; font-variant-numeric: tabular-nums }
     .nital-swatch { width: 26px; height: 26px; border-radius: 5px; border: 1px solid #8888 }
@@ -147,7 +148,7 @@ class Page:
             )
             ui.space()
             self._undo = _icon("undo", "Undo (Ctrl+Z)", self._take_back)
-            self._redo = _icon("redo", "Redo (Ctrl+Y)", lambda: self.attempt(self.bench.redo))
+            self._redo = _icon("redo", "Redo (Ctrl+Y)", self._redo_last)
             self._dark = ui.dark_mode(None)
             _icon("brightness_6", "Light or dark", self._turn_dark)
             ui.link("New session", "/").classes("text-white").props("target=_blank")
@@ -237,15 +238,19 @@ class Page:
         """As it is shown."""
         return self.preview or self.bench.model
 
-    def _pick(self, pick: Pick) -> None:
+    @property
+    def _decide(self) -> DecidePanel:
         panel = self._panels["decide"]
         assert isinstance(panel, DecidePanel)
-        if panel.assignment is not None or self.bench.model is None or not pick.phase:
+        return panel
+
+    def _pick(self, pick: Pick) -> None:
+        if self._decide.assignment is not None or self.bench.model is None or not pick.phase:
             return
         if self.selected in (None, pick.phase):
             self.select(None if self.selected == pick.phase else pick.phase)
         else:
-            panel.join(self.selected, pick.phase)
+            self._decide.join(self.selected, pick.phase)
 
     def _cropped(self, cropped: Cropped) -> None:
         if self.number is not None:
@@ -255,27 +260,27 @@ class Page:
     def _key(self, event: KeyEventArguments) -> None:
         if not event.action.keydown:
             return
-        panel = self._panels["decide"]
-        assert isinstance(panel, DecidePanel)
         name = event.key.name
         if event.modifiers.ctrl or event.modifiers.meta:
             if name in ("y", "Y") or (name in ("z", "Z") and event.modifiers.shift):
-                self.attempt(self.bench.redo)
+                self._redo_last()
             elif name in ("z", "Z"):
                 self._take_back()
-        elif panel.assignment is not None:
-            panel.assign_by_key(name)
+        elif self._decide.assignment is not None:
+            self._decide.assign_by_key(name)
         elif name == "Escape":
             self.select(None)
 
     def _take_back(self) -> None:
-        panel = self._panels["decide"]
-        assert isinstance(panel, DecidePanel)
-        if panel.assignment is None:
+        if self._decide.assignment is None:
             self.attempt(self.bench.undo)
         else:  # no further than what was dealt
-            self.attempt(panel.take_back)
+            self.attempt(self._decide.take_back)
             self.forget()
+
+    def _redo_last(self) -> None:
+        if self._decide.assignment is None:  # what it deals goes one way
+            self.attempt(self.bench.redo)
 
     async def _turn_dark(self) -> None:
         dark = await ui.run_javascript("document.body.classList.contains('body--dark')")
@@ -348,8 +353,8 @@ class Page:
         self._show_progress()
         shown = self.bench.fields.get(self.number or 0)
         if shown is None or (shown.error is not None and not self._chosen):
-            usable = self.bench.usable
-            self.number = usable[0].number if usable else next(iter(self.bench.fields), None)
+            best = self.bench.labelled or self.bench.usable
+            self.number = best[0].number if best else next(iter(self.bench.fields), None)
         seen = (
             self.bench.version,
             self.number,
@@ -395,9 +400,7 @@ class Page:
                 sure[0] if sure else None,
             )
         )
-        panel = self._panels["decide"]
-        assert isinstance(panel, DecidePanel)
-        self._viewer.set_digits(panel.assignment is None)
+        self._viewer.set_digits(self._decide.assignment is None)
         self._viewer.set_crop(field.n_rows if self.cropping else None)
         self._viewer.set_mode(self.view if field.labelled or self.session.work else "original")
         self._draw_classes(field.number)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from nicegui import ui
 
 from nital.app.panel import Panel, count_of
+from nital.errors import InputError
 from nital.settings import AUTO, MAX_CLASSES, SCALES, Settings
 
 if TYPE_CHECKING:
@@ -147,19 +148,26 @@ class SegmentPanel(Panel):
         )
 
     def _settings(self) -> Settings:
+        auto, paper = self._auto.value, self._mode.value == "paper"
+        for field in (self._number, *([self._compactness] if paper else [])):
+            if field.value is None and not (auto and field is self._number):
+                raise InputError(f"{field.label}: empty; type a number")
         number, seed = int(self._number.value or 0), int(self._seed.value or 0)
-        if self._mode.value == "paper":
+        if paper:
             wanted = self._superpixels.value
             return Settings(
                 mode="paper",
                 n_classes=number,
                 seed=seed,
                 n_superpixels=None if wanted is None else int(wanted),
-                compactness=float(self._compactness.value or 0),
+                compactness=float(self._compactness.value),
             )
-        n_classes = AUTO if self._auto.value else number
+        n_classes = AUTO if auto else number
         return Settings(n_classes=n_classes, scale=self._scale.value, seed=seed)
 
     def _decide(self) -> None:
-        if self.bench.labelled:
+        labelled = [field.number for field in self.bench.labelled]
+        if labelled:
+            if self.page.number not in labelled:
+                self.page.show(labelled[0])
             self.page.tabs.set_value("decide")

@@ -59,9 +59,7 @@ class Session:
         self.specimen: Specimen | None = None
         """What was measured, of the classes as they are now; None where they have changed."""
 
-        self.agreement: tuple[str, Agreement] | None = None
-        """The last comparison with a reference, and the name of that."""
-
+        self._agreement: tuple[tuple[int, str], str, Agreement] | None = None
         self._desk = desk
         self._kept: str | None = None
         self._sure: dict[int, tuple[str, int, float]] = {}
@@ -147,8 +145,11 @@ class Session:
             raise InputError("no micrograph is open; open one first")
         settings = self.bench.settings
         if settings.mode == "paper":
-            fields = [each for each in fields if each.number == number] or fields[:1]
-            await self._compute("training", tasks.train_field, fields, {"settings": settings})
+            if number is not None:
+                fields = [each for each in fields if each.number == number]
+            if not fields:
+                raise InputError("the micrograph that is shown is not open; show another one")
+            await self._compute("training", tasks.train_field, fields[:1], {"settings": settings})
         else:
             given = {"settings": settings, "exposure": self.bench.exposure}
             await self._compute("segmenting", tasks.segment_fields, fields, given)
@@ -217,9 +218,18 @@ class Session:
             "name": name,
         }
         found: Agreement = await self._help("comparing", keeping.score_field, arguments)
-        self.agreement = name, found
+        self._agreement = (number, self._state()), name, found
         self.bench.touch()
         return found
+
+    def agreement(self, number: int) -> tuple[str, Agreement] | None:
+        """The name of the reference that a micrograph was compared with last, and how it agrees.
+
+        None where classes have changed since.
+        """
+        if self._agreement is None or self._agreement[0] != (number, self._state()):
+            return None
+        return self._agreement[1:]
 
     async def find_silhouette(self, number: int) -> float:
         """How sure the classes of a micrograph are, 0 to 1; the map of it is then to be seen."""
@@ -252,6 +262,8 @@ class Session:
     def _check_idle(self) -> None:
         if self.work is not None:
             raise InputError(f"{self.work.title} is under way; wait for it, or stop it")
+        if self._computing.locked():
+            raise InputError("what was stopped is being kept; wait a moment")
 
     async def _compute(
         self,
