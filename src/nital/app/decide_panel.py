@@ -110,21 +110,24 @@ class DecidePanel(Panel):
         self.page.select(None)
         self.page.attempt(lambda: self.bench.split(number))
 
-    def _preview(self, k: int) -> None:
+    def _cut_at(self, k: int) -> Grouping | None:
+        """The classes with their tree cut at another number; None where there are so many."""
         model = self.bench.model
-        if model is not None and int(k) != len(model.classes):
-            self.page.preview = model.at(int(k))
-        else:
-            self.page.preview = None
+        if model is None or k == len(model.classes):
+            return None
+        return model.at(min(k, most_classes(self.bench.base)))
+
+    def _preview(self, k: int) -> None:
+        self.page.preview = self._cut_at(int(k))
         self._k.set_text(f"{int(k)} classes")
         self.page.draw()
 
     def _cut(self, k: int) -> None:
-        self.page.preview = None
-        self.page.selected = None
-        model = self.bench.model
-        if model is not None and int(k) != len(model.classes):
-            self.page.attempt(lambda: self.bench.decide(lambda model: model.at(int(k))))
+        self.page.preview = self.page.selected = None
+        cut = self._cut_at(int(k))
+        if cut is not None:
+            self.page.attempt(lambda: self.bench.decide(lambda _: cut))
+        self.page.forget()
 
     # --- fine classes, one by one ----------------------------------------------------------------
 
