@@ -168,7 +168,8 @@ class Page:
             with ui.element("div").classes("col"):
                 self._stage = ui.label().props("role=status")
                 self._detail = ui.label()  # it changes too often to be read aloud
-            self._done = ui.linear_progress(0, show_value=False).style("flex: 1 1 120px")
+            self._done = ui.linear_progress(0, show_value=False).props("instant-feedback")
+            self._done.style("flex: 1 1 120px")
             self._stop = ui.button("Stop", on_click=self.session.stop).props(
                 "dense color=negative no-caps"
             )
