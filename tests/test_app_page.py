@@ -518,6 +518,14 @@ def test_dropped_files_are_opened(visitor: Visitor, pictures: Path) -> None:
 def test_what_is_stopped_ends_at_once(visitor: Visitor, pictures: Path) -> None:
     visitor.open(pictures / f"{LARGE}.tif")
     visitor.start()
+    visitor.go("1 Open")
+    visitor.page.get_by_text("Cut off the info bar").click()
+    line = visitor.page.get_by_role("slider", name="Cut off below this line")
+    line.press("ArrowUp")
+    visitor.reads("segmenting is under way; wait for it, or stop it")
+    visitor.wait(
+        "rows => document.querySelector('.nital-viewer-crop').ariaValueNow === String(rows)", LARGE
+    )
     visitor.reads(f"labelling {LARGE}.tif")
     start = time.monotonic()
     visitor.button("Stop").click()
@@ -680,6 +688,10 @@ def test_fine_classes_are_dealt_to_what_is_there(
     press("Control+z")
     visitor.reads("Fine class 1 of")
     press("Control+y")  # what was dealt goes one way
+    press("1")
+    visitor.reads("Fine class 2 of")
+    visitor.button("Undo (Ctrl+Z)").click()
+    visitor.reads("Fine class 1 of")
     visitor.button("New phase").click()
     visitor.reads("Fine class 2 of")
     press(" ")  # leaves it, and presses no button again

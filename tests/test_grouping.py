@@ -62,6 +62,14 @@ def test_one_name_has_one_colour() -> None:
         model.named({2: ClassName("ferrite", "#000002")})
 
 
+@pytest.mark.parametrize("name", ["class 1", "class 12", " class 3 "])
+def test_no_name_is_that_of_a_class_without_one(name: str) -> None:
+    """Where phases are put together by name, two would become one."""
+    with pytest.raises(InputError, match="so are classes without a name called"):
+        ClassName(name)
+    assert ClassName("class A").name == "class A"
+
+
 @pytest.mark.parametrize("name", ["", "  ", 5, None])
 def test_a_name_is_a_text(name: Any) -> None:
     with pytest.raises(InputError, match="not a name; use a text"):

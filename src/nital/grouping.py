@@ -31,6 +31,10 @@ class ClassName:
         nameless = self.name is None and self.colour is not None
         if not nameless and not (isinstance(self.name, str) and self.name.strip()):
             raise InputError(f"name {self.name!r}: not a name; use a text, as 'pearlite'")
+        if self.name is not None and re.fullmatch(r"class \d+", self.name.strip()):
+            raise InputError(
+                f"name {self.name!r}: so are classes without a name called; use another"
+            )
         if self.colour is not None and not (
             isinstance(self.colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.colour)
         ):

@@ -158,9 +158,7 @@ class DecidePanel(Panel):
 
     def _add_key(self, key: str) -> ui.button:
         """A button that does what a key does."""
-        button = ui.button(on_click=lambda: self.assign_by_key(key)).props("dense flat no-caps")
-        # Else it would have the focus, and Space press it again.
-        return button.on("mousedown", js_handler="(event) => event.preventDefault()")
+        return ui.button(on_click=lambda: self.assign_by_key(key)).props("dense flat no-caps")
 
     def take_back(self) -> bool:
         """Take back the last fine class that was dealt, if one was."""

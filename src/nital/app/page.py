@@ -74,6 +74,16 @@ _STYLE = """
 """
 
 
+_BLUR = """<script>
+    // What was pressed by a mouse lets the focus go: else Space would press it again, which has
+    // another meaning while fine classes are dealt.
+    addEventListener("click", ({ detail, target }) => {
+        const pressed = target.closest("button, [role=switch]");
+        if (detail && pressed?.contains(document.activeElement)) document.activeElement.blur();
+    });
+</script>"""
+
+
 def build_page(desk: Desk, folder: Path | None, images: Sequence[Path]) -> None:
     """Make the addresses `/`, which starts a session, and `/bench/SESSION`."""
 
@@ -130,6 +140,7 @@ class Page:
         self._seen: object = None
         self._client = ui.context.client
         ui.add_css(_STYLE)
+        ui.add_body_html(_BLUR)
         self._build(folder, images)
         ui.keyboard(self._key, ignore=["input", "textarea"])
         ui.timer(REFRESH, self.refresh)
@@ -254,9 +265,20 @@ class Page:
             self._decide.join(self.selected, pick.phase)
 
     def _cropped(self, cropped: Cropped) -> None:
-        if self.number is not None:
-            self.attempt(lambda: self.session.crop(self.number or 0, cropped.rows))
-            self.forget()  # where it is refused, the line goes back
+        number = self.number
+        if number is None:
+            return
+
+        def crop() -> None:
+            self.session.crop(number, cropped.rows)
+
+        field = self.bench.fields[number]
+        if field.labelled is not None and not self.bench.is_fitted:
+            self._viewer.put_back(field.n_rows)
+            question = "The classes of this micrograph would go, and have to be trained again."
+            self.ask(question, "Keep them", "Cut it off", crop)
+        elif not self.attempt(crop):
+            self._viewer.put_back(field.n_rows)
 
     def _key(self, event: KeyEventArguments) -> None:
         if not event.action.keydown:
@@ -356,6 +378,7 @@ class Page:
         if shown is None or (shown.error is not None and not self._chosen):
             best = self.bench.labelled or self.bench.usable
             self.number = best[0].number if best else next(iter(self.bench.fields), None)
+            self.cropping = False
         seen = (
             self.bench.version,
             self.number,

@@ -117,7 +117,7 @@ def _free_port(port: int | None) -> int:
     for wanted in (PORT, 0) if port is None else (port,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, OverflowError):
                 probe.bind((HOST, wanted))
                 return int(probe.getsockname()[1])
     raise InputError(f"--port {port}: is taken, or not allowed; name another, or leave it out")

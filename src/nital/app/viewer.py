@@ -140,6 +140,12 @@ class Viewer(Element, component="viewer.js"):
         """Shows a line below the rows to keep; None takes it away."""
         return self._set("crop", rows)
 
+    def put_back(self, rows: int) -> Self:
+        """Moves the line of `set_crop` back, after it was let go elsewhere."""
+        self._keep("crop", rows)
+        self.run_method("placeLines")
+        return self
+
     def set_live(self, live: Live | None) -> Self:
         """Shows a frame of a live map instead of the classes; None ends it."""
         return self._set("live", live and {**asdict(live), "colours": list(live.colours)})
