@@ -24,6 +24,7 @@ from nital.grouping import ClassName, Grouping
 from nital.micrograph import Micrograph
 from nital.model import Model
 from nital.model_files import read_model, write_model
+from nital.render import colours_of, hex_of
 from nital.results import versions
 from nital.settings import FAST, MAX_CLASSES, Settings
 from nital.stereology import over_fields
@@ -461,6 +462,23 @@ def test_a_class_has_a_colour(bench: Bench) -> None:
         with pytest.raises(InputError):
             bench.colour(number, colour)
     assert names_of(bench) == {3: ClassName("ferrite", "#0072B2")}
+
+
+def test_a_colour_is_that_of_one_class(bench: Bench) -> None:
+    bench.call(1, "ferrite")
+    bench.colour(1, "#d55e00")
+    bench.colour(2, "#0072b2")
+    bench.colour(3, "#d55e00")
+    bench.colour(4, "#0072b2")
+    assert bench.model is not None
+    assert bench.model.names == {
+        1: ClassName("ferrite"),
+        3: ClassName(None, "#d55e00"),
+        4: ClassName(None, "#0072b2"),
+    }
+    assert len({hex_of(colour) for colour in colours_of(bench.model.classes)}) == 4
+    bench.undo()
+    assert bench.model.names[2] == ClassName(None, "#0072b2")
 
 
 def test_what_was_decided_is_written_for_what_is_kept(bench: Bench) -> None:

@@ -273,11 +273,17 @@ class Bench:
         self.decide(change)
 
     def colour(self, number: int, colour: str) -> None:
-        """Give a class a colour, as `#0072b2`."""
+        """Give a class a colour, as `#0072b2`; another that was given it gets one that is free."""
 
         def change(model: Grouping) -> Grouping:
+            kept = {
+                i: ClassName(each.name) if each.colour == colour else each
+                for i, each in model.names.items()
+                if i != number and (each.name is not None or each.colour != colour)
+            }
             known = model.names.get(number)
-            return model.named({number: ClassName(known.name if known else None, colour)})
+            mine = ClassName(known.name if known else None, colour)
+            return replace(model, names={}).named({**kept, number: mine})
 
         self.decide(change)
 
