@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nital import clustering, sampling
+from benches import make_samples_small
 from nital.app.assignment import Assignment
 from nital.errors import InputError
 from nital.fitting import fit_model
@@ -25,9 +25,7 @@ def model() -> Model:
     """Of three classes, the darkest and the brightest of them named."""
     image = synthesize((64, 80), {"ferrite": 1, "pearlite": 1}, grain_size=16, seed=0).image
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
-        patch.setattr(clustering, "DRAWN", 1000)
-        patch.setattr(clustering, "STARTS", 1)
+        make_samples_small(patch)
         found = fit_model([partial(Micrograph.from_array, image)], Settings(), exposure="same")
     return found.named({1: ClassName("pearlite"), 3: ClassName("ferrite", "#123456")})
 

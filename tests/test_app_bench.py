@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nital import clustering, sampling
+from benches import make_samples_small
 from nital.app import bench as bench_module
 from nital.app.bench import FILE, MODEL, Bench, Field, most_classes
 from nital.app.fields import FieldFile, Labelled, Opened, Trained
@@ -38,9 +38,7 @@ def models() -> tuple[Model, Model]:
     """Two of four classes, of micrographs that show other constituents."""
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "SAMPLE_PIXELS", 2**12)
-        patch.setattr(clustering, "DRAWN", 1000)
-        patch.setattr(clustering, "STARTS", 1)
+        make_samples_small(patch)
         for seed, other in enumerate(("pearlite", "martensite")):
             image = synthesize((64, 80), {"ferrite": 1, other: 1}, grain_size=16, seed=seed).image
             opener = partial(Micrograph.from_array, image, name=other)

@@ -276,16 +276,21 @@ def test_pages_from_elsewhere_get_no_websocket(site: Site) -> None:
 # --- uploads -------------------------------------------------------------------------------------
 
 
-def test_too_much_is_refused_before_it_is_sent(site: Site, session: str) -> None:
-    before = site.state()
+def head_of_upload(site: Site, session: str, n_bytes: int) -> bytes:
+    """What comes before the bytes of `a.png`."""
     lines = [
         f"POST /bench/{session}/upload HTTP/1.1",
         f"Host: {site.host}",
-        f"Content-Length: {3 * 2**30}",
+        f"Content-Length: {n_bytes}",
         "X-File-Name: a.png",
     ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_too_much_is_refused_before_it_is_sent(site: Site, session: str) -> None:
+    before = site.state()
     with socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE) as stream:
-        stream.sendall("\r\n".join([*lines, "", ""]).encode())
+        stream.sendall(head_of_upload(site, session, 3 * 2**30))
         answer = stream.makefile("rb").read().decode()
     assert answer.startswith("HTTP/1.1 413 ")
     assert "2,147,483,648 bytes" in answer
@@ -303,14 +308,8 @@ def test_a_bomb_is_refused_by_its_header(site: Site, session: str) -> None:
 
 def test_what_breaks_off_leaves_nothing(site: Site, session: str) -> None:
     content = png()
-    lines = [
-        f"POST /bench/{session}/upload HTTP/1.1",
-        f"Host: {site.host}",
-        f"Content-Length: {len(content)}",
-        "X-File-Name: a.png",
-    ]
     with socket.create_connection(("127.0.0.1", site.port), timeout=PATIENCE) as stream:
-        stream.sendall("\r\n".join([*lines, "", ""]).encode() + content[:1000])
+        stream.sendall(head_of_upload(site, session, len(content)) + content[:1000])
     site.opened(session, "after.png")  # so much later, all is over
     parts = [path for path in (site.root / session / "uploads").iterdir() if "part" in path.name]
     assert parts == []

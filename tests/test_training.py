@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -57,12 +58,14 @@ def course(
     learning_rate: float = 0.1,
     read_every: int = 1,
     stop_at: int | None = None,
+    watch: Callable[[Step], None] = lambda _: None,
 ) -> tuple[Training, list[Tensor], list[Step]]:
     """A training, the weights after it, and the steps that were told."""
     network, told = small_network(seed), list[Step]()
 
     def on_step(step: Step) -> None:
         told.append(step)
+        watch(step)
         if step.iteration == stop_at:
             raise Stopped
 
@@ -385,21 +388,12 @@ def test_the_labels_are_drawn_as_they_are_counted(read_every: int) -> None:
     excluded[:2, 1:] = True
     drawn: list[tuple[int, NDArray[np.int64]]] = []
 
-    def on_step(step: Step) -> None:
+    def draw(step: Step) -> None:
         assert step.draw is not None
         drawn.append((step.n_classes, step.draw()))
 
-    training = train(
-        small_network(0),
-        some_pixels(),
-        ROWS,
-        excluded,
-        n_classes=1,
-        max_iterations=8,
-        learning_rate=0.1,
-        momentum=0.9,
-        read_every=read_every,
-        on_step=on_step,
+    training, _, _ = course(
+        excluded=excluded, n_classes=1, max_iterations=8, read_every=read_every, watch=draw
     )
     assert {step.draw for step in training.steps} == {None}  # it would hold on to the responses
     newest = drawn[read_every - 1 :: read_every]

@@ -75,6 +75,11 @@ def luminance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return grey
 
 
+def step_within(shape: tuple[int, ...], side: int) -> int:
+    """The n of every n-th row and column of which no more than `side` are left each way."""
+    return -(-max(shape) // side)
+
+
 @dataclass(frozen=True)
 class Micrograph:
     """One image, with its pixel size and excluded area."""

@@ -21,6 +21,7 @@ from nital import __version__
 from nital.errors import InputError, reason_of
 from nital.files import read_json
 from nital.folders import PhaseFolder, open_original
+from nital.micrograph import step_within
 from nital.render import hex_of, percent
 from nital.results import OVERLAY_SIDE
 from nital.segmentation import Likeness
@@ -299,7 +300,7 @@ def _read_original(summary: dict[str, Any]) -> Image.Image:
     micrograph = open_original(path, summary)
     if micrograph.sha256 != summary["sha256"] or list(micrograph.shape) != summary["shape"]:
         raise InputError(f"{path} is not what was segmented, its SHA-256 or its size is another")
-    pixels = micrograph.reduced(-(-max(micrograph.shape) // OVERLAY_SIDE))
+    pixels = micrograph.reduced(step_within(micrograph.shape, OVERLAY_SIDE))
     values = np.round(255 * pixels).astype(np.uint8)
     grey = bool((values == values[..., :1]).all())
     return Image.fromarray(values[..., 0] if grey else values)

@@ -19,7 +19,7 @@ from nital.classes import ClassRow
 from nital.fast import CENTRE_COLUMNS
 from nital.files import write_json, write_labels, write_table
 from nital.large import LARGE_PIXELS, write_label_pyramid
-from nital.micrograph import LargeMicrograph, Micrograph
+from nital.micrograph import LargeMicrograph, Micrograph, step_within
 from nital.ome_zarr import write_ome_zarr_labels
 from nital.phases import PhaseMap
 from nital.render import (
@@ -249,7 +249,7 @@ def _reduced(
     micrograph: Micrograph | LargeMicrograph, side: int, *maps: NDArray[Any]
 ) -> tuple[NDArray[Any], ...]:
     """Every n-th pixel of micrograph and maps, so that none is higher or wider than `side`."""
-    step = -(-max(micrograph.shape) // side)
+    step = step_within(micrograph.shape, side)
     return micrograph.reduced(step), *(each[::step, ::step] for each in maps)
 
 

@@ -22,7 +22,7 @@ from nital.features import (
     reach,
     smooth,
 )
-from nital.micrograph import LargeMicrograph, Micrograph, Source, luminance
+from nital.micrograph import LargeMicrograph, Micrograph, Source, luminance, step_within
 
 BLOCK_SIDE = 2048
 """Features are found block by block, of at most so many rows and columns."""
@@ -322,7 +322,7 @@ def _draw_features(
         beside = _beside(row, col, ~source.read_excluded(*window), rng)
         found.append((features[row, col], features[beside], source.read(*window)[row, col]))
         if preview is not None:
-            step = _preview_step(source.shape)
+            step = step_within(source.shape, PREVIEW_SIDE)
             first = tuple(slice(-part.start % step, None, step) for part in window)
             there = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in window)
             preview.features[there] = features[first]
@@ -331,12 +331,8 @@ def _draw_features(
     return values, around, pixels, preview
 
 
-def _preview_step(shape: tuple[int, int]) -> int:
-    return -(-max(shape) // PREVIEW_SIDE)
-
-
 def _empty_preview(shape: tuple[int, int]) -> Preview:
-    step = _preview_step(shape)
+    step = step_within(shape, PREVIEW_SIDE)
     rows, cols = (-(-length // step) for length in shape)
     return Preview(np.zeros((rows, cols, len(CHANNELS)), np.float32), np.zeros((rows, cols), bool))
 

@@ -1,12 +1,13 @@
 """Fields: the micrographs of a session, what was found in each, and where its files are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nital.criteria import RegionStatistics
 from nital.errors import InputError
@@ -139,10 +140,7 @@ class Found:
         if self.likeness is not None:
             more["likeness"] = np.array(list(asdict(self.likeness).values()))
         if self.training is not None:
-            more["n_classes"] = np.array([step.n_classes for step in self.training.steps])
-            more["losses"] = np.array([step.loss for step in self.training.steps])
-            more["stop_reason"] = np.array(self.training.stop_reason)
-            more["n_superpixels"] = np.array(self.n_superpixels)
+            more = arrays_of(self.training) | {"n_superpixels": np.array(self.n_superpixels)}
         np.savez(folder / FOUND, **asdict(self.statistics), stopped=self.stopped, **more)
 
     @classmethod
@@ -153,14 +151,25 @@ class Found:
             stopped = bool(kept["stopped"])
             if "likeness" in kept:
                 return cls(statistics, stopped, Likeness(*kept["likeness"].tolist()))
-            from nital.training import Step, Training  # which loads torch
-
-            steps = enumerate(zip(kept["n_classes"].tolist(), kept["losses"].tolist(), strict=True))
-            training = Training(
-                tuple(Step(i + 1, *each) for i, each in steps), str(kept["stop_reason"])
-            )
             n_superpixels = int(kept["n_superpixels"])
-            return cls(statistics, stopped, training=training, n_superpixels=n_superpixels)
+            return cls(statistics, stopped, None, training_of(kept), n_superpixels)
+
+
+def arrays_of(training: "Training") -> dict[str, Any]:
+    """A training as arrays, to be kept."""
+    return {
+        "n_classes": np.array([step.n_classes for step in training.steps]),
+        "losses": np.array([step.loss for step in training.steps]),
+        "stop_reason": np.array(training.stop_reason),
+    }
+
+
+def training_of(kept: Mapping[str, NDArray[Any]]) -> "Training":
+    """The training of `arrays_of`."""
+    from nital.training import Step, Training  # which loads torch
+
+    steps = enumerate(zip(kept["n_classes"].tolist(), kept["losses"].tolist(), strict=True), 1)
+    return Training(tuple(Step(i, *each) for i, each in steps), str(kept["stop_reason"]))
 
 
 def shown_in(session: Path, number: int) -> Path:

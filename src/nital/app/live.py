@@ -13,6 +13,7 @@ from nital.app.fields import FieldFile
 from nital.app.worker import Tell
 from nital.fast import OnRows
 from nital.fitting import FitStep
+from nital.micrograph import step_within
 from nital.model import Model
 from nital.settings import Settings
 from nital.storage import write_whole
@@ -129,5 +130,5 @@ class LiveMap:
 
 def _small(labels: NDArray[Any]) -> NDArray[Any]:
     """Every few of them."""
-    step = -(-max(labels.shape) // LIVE_SIDE)
+    step = step_within(labels.shape, LIVE_SIDE)
     return labels[::step, ::step]

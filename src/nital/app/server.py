@@ -200,7 +200,8 @@ def _serve_files(desk: Desk) -> None:
         session = session_of(identifier)
         if name == DECIDED and session.bench.is_fitted:
             return _download(session.folder / DECIDED, "steel.nital")
-        if name == "results.zip" and (session.folder / "results" / REPORT_FILE).is_file():
+        kept = session.folder / (DECIDED if session.bench.is_fitted else f"results/{REPORT_FILE}")
+        if name == "results.zip" and kept.is_file():
             return _zipped(session)
         if name not in (REPORT_FILE, *SPECIMEN_FILES):
             raise HTTPException(404, "no such result")

@@ -273,31 +273,24 @@ class Session:
         arguments: dict[str, Any],
     ) -> None:
         self._check_idle()
-        async with self._computing:
-            await self._compute_next(title, function, fields, arguments)
-
-    async def _compute_next(
-        self,
-        title: str,
-        function: Callable[..., Any],
-        fields: Sequence[FieldFile],
-        arguments: dict[str, Any],
-    ) -> None:
         arguments = {"session": self.folder, "fields": fields, **arguments}
-        work, ended = self._desk.submit(self._desk.computer, title, function, arguments, self._hear)
-        if function is tasks.train_field:
-            work.grace = TRAINING_GRACE
-        self.work, self.stage, self.stage_since = work, None, time.monotonic()
-        self._unfinished = None
-        try:
-            await ended
-        finally:
-            self.work = self.stage = None
-            self.bench.touch()
-        if work.state == FAILED:
-            raise WorkError(work.error or "")
-        if work.state == STOPPED and self._unfinished is not None:
-            await self._recover(self._unfinished, function)
+        async with self._computing:  # until what was stopped is kept
+            work, ended = self._desk.submit(
+                self._desk.computer, title, function, arguments, self._hear
+            )
+            if function is tasks.train_field:
+                work.grace = TRAINING_GRACE
+            self.work, self.stage, self.stage_since = work, None, time.monotonic()
+            self._unfinished = None
+            try:
+                await ended
+            finally:
+                self.work = self.stage = None
+                self.bench.touch()
+            if work.state == FAILED:
+                raise WorkError(work.error or "")
+            if work.state == STOPPED and self._unfinished is not None:
+                await self._recover(self._unfinished, function)
 
     async def _recover(self, last: Stage, function: Callable[..., Any]) -> None:
         """Keep what was done of the micrograph that was under way."""

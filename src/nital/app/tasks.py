@@ -16,13 +16,23 @@ A session is a folder:
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from nital.app.fields import FieldFile, Found, Labelled, Opened, Trained, shown_in
+from nital.app.fields import (
+    FieldFile,
+    Found,
+    Labelled,
+    Opened,
+    Trained,
+    arrays_of,
+    shown_in,
+    training_of,
+)
 from nital.app.live import FIRST, LiveMap, Stage
 from nital.app.tiles import write_pyramid
 from nital.app.worker import Tell
@@ -167,17 +177,19 @@ def train_field(tell: Tell, session: Path, fields: Sequence[FieldFile], settings
         superpixels = prepare(micrograph, settings)
         assert isinstance(superpixels, np.ndarray)
     tell.check()
+    from nital.training import Training  # which loads torch
+
     live = LiveMap(tell, session, fields)
-    steps: list[tuple[int, float]] = []
+    steps: list[Step] = []
 
     def on_step(step: "Step") -> None:
-        steps.append((step.n_classes, step.loss))
+        steps.append(replace(step, draw=None))
         assert step.draw is not None
         raw, file = step.draw(), io.BytesIO()
         np.savez(
             file,
             raw=raw.astype(np.int16),
-            steps=np.array(steps),
+            **arrays_of(Training(tuple(steps), "stopped")),
             n_superpixels=superpixels.max() + 1,
             settings=json.dumps(settings.in_use),
         )
@@ -191,17 +203,13 @@ def train_field(tell: Tell, session: Path, fields: Sequence[FieldFile], settings
 
 def recover_training(tell: Tell, session: Path, field: FieldFile) -> Trained:
     """Keep what `train_field` had done when its process was killed: its last iteration."""
-    from nital.training import Step, Training
-
     tell(Stage(f"keeping what is done of {field.name}", field=field.number))
     micrograph = field.open()
     assert isinstance(micrograph, Micrograph)
     with np.load(session / TRAINING) as kept:
         settings = Settings(**json.loads(str(kept["settings"])))
-        steps = [Step(i + 1, int(n), loss) for i, (n, loss) in enumerate(kept["steps"].tolist())]
-        training = Training(tuple(steps), "stopped")
         raw, n_superpixels = kept["raw"].astype(np.int64), int(kept["n_superpixels"])
-    result = of_training(micrograph, raw, settings, training, n_superpixels)
+        result = of_training(micrograph, raw, settings, training_of(kept), n_superpixels)
     return _take_trained(session, field, micrograph, result)
 
 
