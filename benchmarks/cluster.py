@@ -24,10 +24,10 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
-from nital.batch import Batch, find_images, fit_batch, plan_tasks
-from nital.cluster import executor_of
-from nital.jobs import KnownModel
-from nital.synthetic import synthesize
+from nital.image.synthetic import synthesize
+from nital.work.batch import Batch, find_images, fit_batch, plan_tasks
+from nital.work.cluster import executor_of
+from nital.work.jobs import KnownModel
 
 HOW = {"page": None, "pixel_size": None, "crop_bottom": None}
 N_MADE, N_EMPTY, N_FITTED = 10, 2000, 10

@@ -21,7 +21,7 @@ from skimage.segmentation import slic
 from torch import nn
 
 from nital import read_micrograph
-from nital.network import Network
+from nital.paper.network import Network
 from nital.settings import PAPER
 
 

@@ -25,7 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 
-from nital.synthetic import synthesize
+from nital.image.synthetic import synthesize
 
 WAIT = 600_000
 FRACTIONS = {"ferrite": 0.65, "pearlite": 0.35}

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import nital
 from accuracy import Known, labelled
-from nital.estimator import Segmenter
+from nital.series.estimator import Segmenter
 
 FRACTIONS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 

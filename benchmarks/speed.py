@@ -33,14 +33,14 @@ from rich.console import Console
 from rich.table import Table
 
 from naive import train as train_naively
-from nital.criteria import evaluate
-from nital.micrograph import Micrograph
-from nital.network import Network
-from nital.ome_zarr import write_ome_zarr_labels
+from nital.image.micrograph import Micrograph
+from nital.image.ome_zarr import write_ome_zarr_labels
+from nital.image.synthetic import synthesize
+from nital.paper.network import Network
+from nital.paper.superpixels import find_superpixels
+from nital.paper.training import train
+from nital.result.criteria import evaluate
 from nital.settings import PAPER
-from nital.superpixels import find_superpixels
-from nital.synthetic import synthesize
-from nital.training import train
 
 SIDES = (500, 1000, 2000, 4000)
 HUGE_SIDE = 20_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from nital.cli import app
+from nital.commands.cli import app
 
 PAGE = Path(__file__).parent / "commands.md"
 

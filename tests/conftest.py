@@ -5,52 +5,21 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tifffile
-from numpy.typing import NDArray
 from PIL import Image
 
 # Before torch is loaded: on cores that others use as well, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from benches import Session, make_samples_small, segmented, uploaded, with_glass
-from nital.classes import ClassTree
-from nital.cli import main
-from nital.criteria import measure_regions
-from nital.segmentation import FineClasses
-
-PAPER = ("--mode", "paper", "--n-filters", "8", "--n-responses", "6", "--max-iterations", "3")
-"""Options that make paper mode a matter of milliseconds; fast mode needs none."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Nital = Callable[..., Outcome]
-
-
-def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:
-    """Those of a label map; each as far from each other in their tree."""
-    statistics = measure_regions(pixels, labels)
-    return FineClasses(labels, statistics, ClassTree(np.eye(len(statistics.areas)), statistics))
-
-
-def halves(rows: int = 16, cols: int = 20) -> NDArray[np.uint8]:
-    """A dark half above a bright one, with noise: grey, 8 bit."""
-    level = np.where(np.arange(rows) < rows // 2, 60, 180)[:, np.newaxis]
-    noise = np.random.default_rng(0).integers(0, 20, (rows, cols))
-    return (level + noise).astype(np.uint8)
+from helpers.benches import Session, make_samples_small, segmented, uploaded, with_glass
+from helpers.pictures import halves
+from helpers.terminal import Nital, Outcome
+from nital.commands.cli import main
 
 
 @pytest.fixture
@@ -90,7 +59,8 @@ def session(first: Session, tmp_path: Path) -> Session:
 @pytest.fixture
 def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Images of more than 1000 pixels are large."""
-    from nital import large, results
+    from nital.image import large
+    from nital.output import results
 
     for module in (large, results):
         monkeypatch.setattr(module, "LARGE_PIXELS", 1000)

@@ -121,7 +121,7 @@ def test_imports_run_one_way() -> None:
     for place, module in enumerate(ORDER):
         above = {f"nital.{name}" for name in ORDER[:place]}
         if module == "app_commands":
-            above.add("nital.app.server")
+            above.add("nital.app.server.server")
         own = {name for name in imported(module) if name.startswith("nital.")}
         assert own <= above, f"{module} imports {sorted(own - above)} from below"
 
@@ -171,10 +171,15 @@ def test_importing_nital_is_light() -> None:
 
 
 def test_help_loads_no_torch() -> None:
-    assert not loaded_after("import nital.cli") & {"torch", "skimage", "scipy", "matplotlib"}
+    assert not loaded_after("import nital.commands.cli") & {
+        "torch",
+        "skimage",
+        "scipy",
+        "matplotlib",
+    }
 
 
 def test_fast_mode_loads_no_torch() -> None:
     statement = "import numpy, nital; nital.segment(numpy.arange(64.0).reshape(8, 8))"
     assert not loaded_after(statement) & {"torch", "skimage", "matplotlib"}
-    assert not loaded_after("import nital.console, nital.jobs") & {"torch", "skimage"}
+    assert not loaded_after("import nital.console, nital.work.jobs") & {"torch", "skimage"}

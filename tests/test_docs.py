@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 import nital
-from nital.jobs import segment_file
+from nital.image.synthetic import synthesize
 from nital.settings import PAPER
-from nital.synthetic import synthesize
+from nital.work.jobs import segment_file
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -79,7 +79,7 @@ def test_every_key_of_a_summary_is_explained(small_micrograph: Path, tmp_path: P
     page = (ROOT / "docs/files.md").read_text(encoding="utf-8")
     for key in [*summary, *summary["classes"][0], *summary["criteria"], *summary["agreement"]]:
         assert key == "class" or f"`{key}`" in page, key
-    for name in nital.results.RESULT_FILES:
+    for name in nital.output.results.RESULT_FILES:
         assert f"`{name}`" in page
 
 

@@ -1,5 +1,5 @@
 """python -m nital: the command line."""
 
-from nital.cli import main
+from nital.commands.cli import main
 
 main()

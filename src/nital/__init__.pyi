@@ -1,0 +1,32 @@
+from .errors import InputError as InputError
+from .errors import NitalError as NitalError
+from .errors import NotFittedError as NotFittedError
+from .errors import OutputError as OutputError
+from .errors import SettingError as SettingError
+from .image.files import read_labels as read_labels
+from .image.files import read_micrograph as read_micrograph
+from .image.large import open_micrograph as open_micrograph
+from .image.micrograph import LargeMicrograph as LargeMicrograph
+from .image.micrograph import Micrograph as Micrograph
+from .image.synthetic import SyntheticMicrograph as SyntheticMicrograph
+from .image.synthetic import synthesize as synthesize
+from .measure.specimen import Field as Field
+from .measure.specimen import Specimen as Specimen
+from .measure.specimen import measure_field as measure_field
+from .measure.specimen import measure_specimen as measure_specimen
+from .measure.stereology import FieldStatistics as FieldStatistics
+from .measure.stereology import over_fields as over_fields
+from .methods import segment as segment
+from .result.agreement import Agreement as Agreement
+from .result.agreement import compare as compare
+from .result.criteria import Criteria as Criteria
+from .result.criteria import evaluate as evaluate
+from .result.phases import PhaseMap as PhaseMap
+from .result.phases import name_phases as name_phases
+from .result.segmentation import Segmentation as Segmentation
+from .series.estimator import Segmenter as Segmenter
+from .settings import FAST as FAST
+from .settings import PAPER as PAPER
+from .settings import Settings as Settings
+
+__version__: str

@@ -1,0 +1,1 @@
+"""The state of the page: sessions, and what was decided in them. It knows no widget."""

@@ -1,0 +1,1 @@
+"""What the page has done off the event loop, in processes of its own."""

@@ -1,0 +1,1 @@
+"""Fast mode, the default: clusters of features, joined to classes."""

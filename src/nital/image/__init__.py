@@ -1,0 +1,1 @@
+"""Images: between files and a micrograph, with its pixel size and what is left out."""

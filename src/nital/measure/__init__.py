@@ -1,0 +1,1 @@
+"""Measurement: regions, stereology over fields, the specimen."""

@@ -1,0 +1,1 @@
+"""Output: results on the disk and back, pictures, exports, reports."""

@@ -1,0 +1,1 @@
+"""Paper mode: the method of Kim, Inoue and Kasuya (2020)."""

@@ -1,0 +1,1 @@
+"""Results: what a segmentation is: labels, classes, their tree, criteria, agreement, phases."""

@@ -1,0 +1,83 @@
+"""Consensus: what repeats with several seeds agree on, and how surely."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from nital.result.agreement import iou_of, table_of
+
+MAX_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """One map for several, and how far they agree with it."""
+
+    labels: NDArray[np.uint8]
+    """(rows, cols): the class that most of the repeats give to a pixel, 0 = excluded."""
+
+    agreement: NDArray[np.float32]
+    """(rows, cols): share of the repeats that give a pixel this class; 0 where excluded."""
+
+    fractions: NDArray[np.float64]
+    """(repeats, k): area fraction of each class in each repeat; 0 for one that it does not have."""
+
+
+def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
+    """Align label maps of one micrograph, and let them vote.
+
+    The numbers of a map are matched with those of the map that agrees best with all others, so that
+    the sum of IoU is largest; then with what the votes gave, until they give the same again. Equal
+    votes go to the lowest class.
+
+    Parameters
+    ----------
+    maps : sequence of (rows, cols), unsigned
+        1..k, with k up to 255 and not the same for all; 0 is excluded, in all of them alike.
+    """
+    k = max(int(each.max()) for each in maps)
+    reference = max(maps, key=lambda one: sum(_shared(table_of(each, one, k + 1)) for each in maps))
+    for _ in range(MAX_ROUNDS):
+        aligned = [_match(table_of(each, reference, k + 1))[each] for each in maps]
+        labels, votes = _vote(aligned, k)
+        if (labels == reference).all():
+            break
+        reference = labels
+    excluded = maps[0] == 0
+    labels[excluded] = 0
+    agreement = (votes / np.float32(len(maps))).astype(np.float32)
+    agreement[excluded] = 0
+    counts = np.stack([np.bincount(each.ravel(), minlength=k + 1)[1:] for each in aligned])
+    return Consensus(labels, agreement, counts / np.count_nonzero(~excluded))
+
+
+def _match(table: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The number in the reference of each of the labels 0..k, from their table; each once."""
+    number = np.arange(len(table), dtype=np.uint8)
+    rows, cols = linear_sum_assignment(iou_of(table[1:, 1:]), maximize=True)
+    number[rows + 1] = cols + 1
+    return number
+
+
+def _shared(table: NDArray[np.int64]) -> int:
+    """Pixels of which two maps agree, matched."""
+    return int(table[np.arange(1, len(table)), _match(table)[1:]].sum())
+
+
+def _vote(
+    maps: Sequence[NDArray[np.uint8]], k: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    """The class of most maps at each pixel, the lowest of equals, and its votes."""
+    labels = np.zeros(maps[0].shape, np.uint8)
+    most = np.zeros(maps[0].shape, np.uint16)
+    for label in range(1, k + 1):
+        votes = np.zeros(maps[0].shape, np.uint16)
+        for each in maps:
+            votes += each == label
+        more = votes > most
+        labels[more] = label
+        most[more] = votes[more]
+    return labels, most

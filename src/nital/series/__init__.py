@@ -1,0 +1,1 @@
+"""Series: one model for many micrographs: fit, predict, save, load."""

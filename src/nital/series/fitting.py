@@ -1,0 +1,242 @@
+"""Fitting: classes that many micrographs share.
+
+Grey levels, weights and clusters are found on pixels drawn from all micrographs, as many from each,
+and the clusters are joined once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.errors import InputError, SettingError
+from nital.fast.clustering import (
+    MAX_ROUNDS,
+    STARTS,
+    OnRound,
+    find_centres,
+    nearest,
+    squared_distances,
+)
+from nital.fast.labelling import find_clusters, join_clusters
+from nital.fast.sampling import CommonSample, Opener, sampled_windows, take_common_sample
+from nital.result.agreement import table_of
+from nital.result.classes import ClassTree
+from nital.result.criteria import RegionStatistics, measure_regions
+from nital.result.segmentation import Likeness, curve_of, lowest
+from nital.series.model import LEAST_SPREAD, Model
+from nital.settings import AUTO, Settings
+
+Floats = NDArray[np.float32]
+
+EXPOSURES = ("auto", "same", "each")
+
+CLEARLY = 0.95
+"""Grey levels are left as they are, unless a common exposure lowers the mean shift below this share
+of it: of one exposure with area fractions that vary, both are about the same."""
+
+COMPARED = 32
+"""How much micrographs differ from one another is measured on so many of those fitted to."""
+
+
+@dataclass(frozen=True)
+class FitStep:
+    """How far a fit has come."""
+
+    stage: str
+    """`sampling`, `clustering` or `comparing`."""
+
+    done: float
+    """Share of the whole fit, 0 to 1."""
+
+    n_rounds: int
+    """Rounds of this clustering, of `MAX_ROUNDS` for each of `STARTS` at most; 0 before it."""
+
+    n_clusters: int
+    """Clusters that have pixels; 0 before there are any."""
+
+    draw: Callable[[], NDArray[np.uint8]] | None
+    """The classes as they would be now, on every few pixels of the first micrograph: (rows, cols),
+    0 where a pixel is excluded, or, of a large micrograph, not learned from. None before there are
+    clusters."""
+
+
+OnStep = Callable[[FitStep], None]
+
+
+def fit_model(
+    images: Sequence[Opener],
+    settings: Settings,
+    *,
+    exposure: str = "auto",
+    run_all: Callable[..., Iterable[Any]] = map,
+    on_step: OnStep | None = None,
+) -> Model:
+    """Find classes that several micrographs share.
+
+    Each micrograph is opened a few times, and forgotten: memory does not grow with their number.
+
+    Parameters
+    ----------
+    images : sequence of callables
+        Each opens a micrograph; they go to other processes where `run_all` does.
+    settings : Settings
+        `n_classes`, `seed`, `scale` and `regions` count. `auto` classes: as many as have the
+        lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the model
+        is that of the first.
+    exposure : {"auto", "same", "each"}
+        `same`: a grey level means the same in all micrographs. `each`: they were exposed one by
+        one, so brightness and contrast of each are brought in line first. `auto`: whichever makes
+        the micrographs more alike, by the mean shift of their areas among the clusters.
+    run_all : callable
+        As `map`, or the `map` of an executor.
+    on_step : callable, optional
+        Called after each micrograph that was read, and after each round of the clustering. It can't
+        alter the model. `nital.errors.Stopped`, raised by it, passes through: there is no model
+        yet.
+
+    Raises
+    ------
+    InputError
+        If there is no image, one can't be read, or they hold fewer classes.
+    SettingError
+        If `exposure` is unknown, or the settings are not those of a model.
+    """
+    if not len(images):
+        raise InputError("no micrograph to fit a model to; name one or more")
+    if exposure not in EXPOSURES:
+        raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
+    if settings.mode != "fast" or settings.repeats not in (None, 1):
+        raise SettingError(f"{settings}: a model needs fast mode and a single repeat")
+    aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
+    n_each = len(images) + settings.n_repeats + min(COMPARED, len(images))
+    watch = _Watch(on_step, n_each * len(aligned))
+    found = [_fit(images, settings, align, run_all, watch) for align in aligned]
+    (model, shift), *others = found
+    for other, with_other in others:
+        if with_other < CLEARLY * shift:
+            return other
+    return model
+
+
+class _Watch:
+    """Tells somebody how far fits have come; each micrograph and each clustering counts as one."""
+
+    def __init__(self, on_step: OnStep | None, n: int) -> None:
+        self.on_step, self._n, self._over = on_step, n, 0
+        self._n_rounds = 0
+        self._now: tuple[CommonSample, Floats, int | str] | None = None
+
+    def finish(self, stage: str) -> None:
+        """One more is over."""
+        self._over += 1
+        self._tell(stage, 0)
+
+    def show(self, sample: CommonSample, centres: Floats, n_classes: int | str) -> None:
+        """From now on these are the clusters."""
+        self._now = sample, centres, n_classes
+
+    def follow(self, sample: CommonSample, n_classes: int | str) -> OnRound:
+        """What a clustering of a sample has to call after each round."""
+
+        def on_round(n_rounds: int, centres: Floats) -> None:
+            self.show(sample, centres, n_classes)
+            self._n_rounds = n_rounds
+            self._tell("clustering", n_rounds / (STARTS * MAX_ROUNDS))
+
+        return on_round
+
+    def _tell(self, stage: str, more: float) -> None:
+        if self.on_step is not None:
+            n_clusters = 0 if self._now is None else len(self._now[1])
+            draw = None if self._now is None else self._draw
+            done = (self._over + more) / self._n
+            self.on_step(FitStep(stage, done, self._n_rounds, n_clusters, draw))
+
+    def _draw(self) -> NDArray[np.uint8]:
+        assert self._now is not None
+        sample, centres, n_classes = self._now
+        preview = sample.preview
+        assert preview is not None
+        centres, _, fine_of, tree = _join(sample, centres)
+        number = tree.numbers(lowest(curve_of([tree])) if n_classes == AUTO else int(n_classes))
+        drawn = number[fine_of - 1].astype(np.uint8)[nearest(preview.features, centres)]
+        drawn[~preview.known] = 0
+        return drawn
+
+
+def _fit(
+    images: Sequence[Opener],
+    settings: Settings,
+    align: bool,
+    run_all: Callable[..., Iterable[Any]],
+    watch: _Watch,
+) -> tuple[Model, float]:
+    """A model, and the mean shift of the micrographs that it was fitted to."""
+    on_image = None if watch.on_step is None else partial(watch.finish, "sampling")
+    sample = take_common_sample(
+        images, settings.scale, align=align, run_all=run_all, on_image=on_image
+    )
+    n_classes, found = settings.n_classes, []
+    for seed in range(settings.seed, settings.seed + settings.n_repeats):
+        centres = find_centres(sample.values, seed, watch.follow(sample, n_classes))
+        found.append(_join(sample, centres))
+        watch.finish("clustering")
+    centres, clusters, fine_of, tree = found[0]
+    if n_classes == AUTO:
+        n_classes = lowest(curve_of([each[3] for each in found]))
+    watch.show(sample, centres, n_classes)
+    settings = replace(settings, n_classes=n_classes, repeats=1)
+    class_of = tree.numbers(int(settings.n_classes))
+    if class_of.max() < 2:
+        raise InputError("the micrographs hold a single class: there is nothing to tell apart")
+    if class_of.max() < int(settings.n_classes):
+        raise InputError(
+            f"n_classes {settings.n_classes}: the micrographs hold no more than {class_of.max()}"
+            " classes; ask for fewer"
+        )
+    spread = float(squared_distances(sample.values, centres).mean())
+    model = Model(
+        settings=settings,
+        space=sample.space,
+        centres=centres,
+        shares=clusters.areas / clusters.areas.sum(),
+        spread=max(spread, LEAST_SPREAD),
+        fine_of=fine_of,
+        tree=tree,
+        class_of=class_of,
+        usual=(1.0, 0.0),
+        images=sample.images,
+        names={},
+    )
+    chosen = np.linspace(0, len(images) - 1, min(COMPARED, len(images))).round().astype(int)
+    novelties, shifts = [], []
+    for likeness in run_all(partial(_compare, model), [images[i] for i in chosen]):
+        novelties.append(likeness.novelty)
+        shifts.append(likeness.shift)
+        watch.finish("comparing")
+    return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
+
+
+def _join(
+    sample: CommonSample, centres: Floats
+) -> tuple[Floats, RegionStatistics, NDArray[np.int64], ClassTree]:
+    """Centres, their clusters in the sample, the fine class of each, and their tree."""
+    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
+    cluster = nearest(sample.values, centres) + 1
+    beside = nearest(sample.around, centres) + 1
+    n = len(centres)
+    clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
+    pairs = table_of(cluster, beside, n + 1)
+    return centres, clusters, *join_clusters(centres, clusters, pairs + pairs.T)
+
+
+def _compare(model: Model, open_image: Opener) -> Likeness:
+    """How far one micrograph is from the model."""
+    source = open_image()
+    windows = sampled_windows(source)
+    (clusters,) = find_clusters(source, model.space, [model.centres], windows=windows)
+    return model.likeness(clusters)

@@ -1,0 +1,166 @@
+"""The model: one set of classes for many micrographs, so that a class is the same in all of them.
+
+A micrograph is labelled with what is known: nothing is learned from it, and a class that it does
+not show has no pixel.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.errors import InputError
+from nital.fast.clustering import squared_distances
+from nital.fast.labelling import ClusterMap, OnRows, find_clusters, recover_clusters
+from nital.fast.sampling import FeatureSpace, blocks
+from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.result.grouping import Grouping
+from nital.result.segmentation import FineClasses, Likeness, Segmentation, renumber
+
+Floats = NDArray[np.float32]
+
+LEAST_SPREAD = 1e-6
+"""Of drawn images with a few grey levels, each a centre: nothing is divided by 0."""
+
+
+@dataclass(frozen=True)
+class Model(Grouping):
+    """Classes that many micrographs share, and how to find them; the settings are of fast mode."""
+
+    space: FeatureSpace
+    centres: Floats
+    """(clusters, channels): centres of the clusters, weighted."""
+
+    shares: NDArray[np.float64]
+    """(clusters,): share of the pixels fitted to, 0 to 1."""
+
+    spread: float
+    """Mean squared distance of those pixels from the nearest centre."""
+
+    fine_of: NDArray[np.int64]
+    """(clusters,): the fine class of each, 1..n."""
+
+    usual: tuple[float, float]
+    """The largest novelty and shift among the micrographs fitted to (`Likeness`)."""
+
+    images: tuple[tuple[str, str | None], ...]
+    """Name and SHA-256 of each micrograph fitted to."""
+
+    @property
+    def exposure(self) -> str:
+        """`same` or `each`, as for `fit_model`."""
+        return "same" if self.space.exposure is None else "each"
+
+    def segment(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        on_rows: OnRows | None = None,
+    ) -> Segmentation:
+        """Label a micrograph with the classes of the model; each keeps its number.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or LargeMicrograph
+        out : (rows, cols), uint8, optional
+            Where the labels go; there are no fine classes in the result then.
+        on_rows : callable, optional
+            As for `nital.segment`.
+
+        Returns
+        -------
+        Segmentation
+            `classes` has a row for every class of the model; `likeness` says how far the micrograph
+            is from those that the model was fitted to.
+        """
+        start = time.perf_counter()
+        fine, likeness = self.find_fine_classes(micrograph, out=out, on_rows=on_rows)
+        found = self.join(micrograph, fine, likeness, out=out)
+        return replace(found, seconds={"labels": time.perf_counter() - start})
+
+    def find_fine_classes(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        *,
+        out: NDArray[np.uint8] | None = None,
+        on_rows: OnRows | None = None,
+        into: NDArray[np.uint8] | None = None,
+    ) -> tuple[FineClasses, Likeness]:
+        """The fine classes of a micrograph, and how far it is from those fitted to.
+
+        Parameters
+        ----------
+        out, on_rows
+            As for `segment`.
+        into : (rows, cols), uint8, optional
+            Where the fine classes go; `out` keeps the clusters then. None: `out`.
+        """
+        (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
+        return self._joined_to_fine(micrograph.name, clusters, into)
+
+    def recover_fine_classes(
+        self,
+        micrograph: Micrograph | LargeMicrograph,
+        clusters: NDArray[np.uint8],
+        n_blocks: int,
+        into: NDArray[np.uint8],
+    ) -> tuple[FineClasses, Likeness]:
+        """What `find_fine_classes` had found when its process was killed.
+
+        Parameters
+        ----------
+        clusters : (rows, cols)
+            Its `out`, as it was left; its `into` was another.
+        n_blocks : int
+            How often `on_rows` had been called, once or more.
+        into : (rows, cols), uint8
+            Where the fine classes go.
+        """
+        found = recover_clusters(micrograph, self.space, self.centres, clusters, n_blocks)
+        return self._joined_to_fine(micrograph.name, found, into)
+
+    def _joined_to_fine(
+        self, name: str, clusters: ClusterMap, into: NDArray[np.uint8] | None
+    ) -> tuple[FineClasses, Likeness]:
+        if not clusters.statistics.areas.any():
+            raise InputError(
+                f"{name}: every pixel is excluded or transparent; there is nothing to label"
+            )
+        labels = clusters.labels if into is None else into
+        renumber(clusters.labels, np.append(0, self.fine_of), labels)
+        statistics = clusters.statistics.joined(self.fine_of)
+        fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
+        return fine, self.likeness(clusters)
+
+    def silhouette(
+        self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
+    ) -> None:
+        """How sure the class of each pixel is: how much nearer it is than any other.
+
+        The silhouette of Rousseeuw (1987), with the centres of clusters in place of their pixels:
+        1 - a / b, where a is the distance from the nearest centre and b that from the nearest one
+        of another class.
+
+        Parameters
+        ----------
+        micrograph : Micrograph or LargeMicrograph
+        out : (rows, cols), uint8
+            Where it goes: 0 (between two classes) to 100 (on a centre), in per cent; 0 where a
+            pixel is excluded.
+        """
+        view, class_of = self.space.view(micrograph), self.class_of[self.fine_of - 1]
+        centres = [self.centres[class_of == number] for number in np.unique(class_of)]
+        for rows, cols in blocks(micrograph.shape):
+            features = self.space.features(view, (rows, cols))
+            excluded = micrograph.read_excluded(rows, cols)
+            for row, values, hidden in zip(out[rows, cols], features, excluded, strict=True):
+                each = np.sort([squared_distances(values, own) for own in centres], axis=0)
+                ratio = np.sqrt(each[0] / np.maximum(each[1], LEAST_SPREAD))
+                row[:] = np.where(hidden, 0, np.round(100 * (1 - np.minimum(ratio, 1))))
+
+    def likeness(self, clusters: ClusterMap) -> Likeness:
+        areas = clusters.statistics.areas
+        shift = 0.5 * float(np.abs(areas / areas.sum() - self.shares).sum())
+        return Likeness(clusters.distance / self.spread, shift, *self.usual)

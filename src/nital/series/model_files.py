@@ -1,0 +1,199 @@
+"""Model files: a model on the disk. Arrays as safetensors, all else as JSON in its header.
+
+Reading a file runs no code of its own; what it holds is checked before it is used.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nital.errors import InputError
+from nital.fast.features import CHANNELS, GreyLevels
+from nital.fast.sampling import Exposure, FeatureSpace
+from nital.result.classes import ClassTree
+from nital.result.criteria import RegionStatistics
+from nital.result.grouping import ClassName
+from nital.series.model import Model
+from nital.settings import Settings
+from nital.storage.writing import check_new, write_whole, writing
+
+FORMAT = "nital model"
+VERSION = 1
+"""Raised by every change that an older nital would misread."""
+
+_KEY = "nital"
+
+
+def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bool = False) -> None:
+    """Write a model; a file that is there is replaced as a whole, or not at all.
+
+    Parameters
+    ----------
+    versions : dict
+        Of what the model was made with; for the record.
+    force : bool
+        Whether a file of this name may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If there is one already, or the disk refuses.
+    """
+    from safetensors.numpy import save
+
+    check_new(path, force=force)
+    described = {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": model.settings.in_use,
+        "levels": asdict(model.space.levels),
+        "exposure": model.space.exposure and asdict(model.space.exposure),
+        "channels": CHANNELS,
+        "spread": model.spread,
+        "usual": model.usual,
+        "images": [{"name": name, "sha256": sha256} for name, sha256 in model.images],
+        "names": {str(number): asdict(each) for number, each in model.names.items()},
+        "versions": versions,
+    }
+    arrays = {
+        "weights": model.space.weights,
+        "centres": model.centres,
+        "shares": model.shares,
+        "fine_of": model.fine_of,
+        "class_of": model.class_of,
+        "tree_centres": model.tree.centres,
+        "tree_areas": model.tree.statistics.areas,
+        "tree_means": model.tree.statistics.means,
+        "tree_errors": model.tree.statistics.errors,
+    }
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, save(contiguous, {_KEY: json.dumps(described)}))
+
+
+def read_model(path: Path) -> Model:
+    """Read a model.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another program, or of a newer nital.
+    """
+    described, arrays = _read(path)
+    try:
+        return _model_of(described, arrays)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"{path}: damaged, or changed by hand ({error}); fit the model again, or use a copy"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What the header says, and the arrays."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; name a model that `nital fit` has written")
+        with safe_open(path, framework="numpy") as file:
+            described = _described(path, (file.metadata() or {}).get(_KEY))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error}); check the file") from error
+    except (SafetensorError, TypeError, AttributeError) as error:  # or a kind numpy does not know
+        raise InputError(
+            f"{path}: damaged, or no model of nital ({error}); use a copy, or fit it again"
+        ) from error
+    return described, arrays
+
+
+def _described(path: Path, text: str | None) -> dict[str, Any]:
+    """What the header says, where this nital understands it."""
+    foreign = InputError(f"{path}: no model of nital; name a file that `nital fit` has written")
+    try:
+        described = json.loads(text or "")
+    except (ValueError, RecursionError):
+        raise foreign from None
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise foreign
+    if described.get("version") != VERSION or described.get("channels") != list(CHANNELS):
+        versions = described.get("versions")
+        known = isinstance(versions, dict) and versions.get("nital")
+        made_with = known or "another version"
+        raise InputError(
+            f"{path}: made with nital {made_with}, in a format (version"
+            f" {described.get('version')}) that this nital does not read; use that version, or fit"
+            " the model again"
+        )
+    return described
+
+
+def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
+    """The model; whatever does not fit together raises one of the errors `read_model` tells."""
+    n_channels, n_clusters = len(CHANNELS), len(arrays["centres"])
+    n_fine = len(arrays["class_of"])
+    settings = Settings(**described["settings"])
+
+    def checked(name: str, shape: tuple[int, ...], kind: type) -> NDArray[Any]:
+        array = arrays[name]
+        if array.shape != shape or array.dtype != kind or not np.isfinite(array).all():
+            raise ValueError(f"{name} of shape {array.shape} and kind {array.dtype}")
+        return array
+
+    def numbers(name: str, length: int, most: int) -> NDArray[np.int64]:
+        array = checked(name, (length,), np.int64)
+        if not np.array_equal(np.unique(array), np.arange(1, most + 1)):
+            raise ValueError(f"{name} does not hold 1 to {most}")
+        return array
+
+    def reals(values: list[Any]) -> tuple[float, ...]:
+        found = tuple(map(float, values))
+        if not np.isfinite(found).all():
+            raise ValueError(f"{values}: not finite")
+        return found
+
+    levels, exposure = described["levels"], described["exposure"]
+    statistics = RegionStatistics(
+        checked("tree_areas", (n_fine,), np.float64),
+        checked("tree_means", (n_fine, 3), np.float64),
+        checked("tree_errors", (n_fine,), np.float64),
+    )
+    if not isinstance(settings.n_classes, int) or settings.mode != "fast" or settings.n_repeats > 1:
+        raise ValueError(f"{settings}: not those of a model")
+    low, high = reals([levels["low"], levels["high"]])
+    modes, cuts = reals(levels["modes"]), reals(levels["cuts"])
+    if len(modes) != len(cuts) + 1:
+        raise ValueError(f"{len(modes)} groups of grey with {len(cuts)} cuts")
+    novelty, shift = reals(described["usual"])
+    (spread,) = reals([described["spread"]])
+    if spread <= 0:
+        raise ValueError(f"spread {spread}")
+    model = Model(
+        settings=settings,
+        space=FeatureSpace(
+            GreyLevels(low, high, modes, cuts),
+            checked("weights", (n_channels,), np.float32),
+            settings.scale,
+            None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
+        ),
+        centres=checked("centres", (n_clusters, n_channels), np.float32),
+        shares=checked("shares", (n_clusters,), np.float64),
+        spread=spread,
+        fine_of=numbers("fine_of", n_clusters, n_fine),
+        tree=ClassTree(checked("tree_centres", (n_fine, 2 * n_channels), np.float64), statistics),
+        class_of=numbers("class_of", n_fine, settings.n_classes),
+        usual=(novelty, shift),
+        images=tuple((each["name"], each["sha256"]) for each in described["images"]),
+        names={},
+    )
+    return model.named(
+        {
+            int(number): ClassName(each["name"], each["colour"])
+            for number, each in described["names"].items()
+        }
+    )

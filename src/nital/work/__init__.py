@@ -1,0 +1,1 @@
+"""Work: many files and many runs: jobs, studies, batches, a cluster."""

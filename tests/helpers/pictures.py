@@ -1,0 +1,32 @@
+"""Micrographs of a few pixels, and fine classes of a label map."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nital.result.classes import ClassTree
+from nital.result.criteria import measure_regions
+from nital.result.segmentation import FineClasses
+
+
+def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:
+    """Those of a label map; each as far from each other in their tree."""
+    statistics = measure_regions(pixels, labels)
+    return FineClasses(labels, statistics, ClassTree(np.eye(len(statistics.areas)), statistics))
+
+
+def halves(rows: int = 16, cols: int = 20) -> NDArray[np.uint8]:
+    """A dark half above a bright one, with noise: grey, 8 bit."""
+    level = np.where(np.arange(rows) < rows // 2, 60, 180)[:, np.newaxis]
+    noise = np.random.default_rng(0).integers(0, 20, (rows, cols))
+    return (level + noise).astype(np.uint8)
+
+
+def write(path: Path, seed: int = 0) -> Path:
+    """A micrograph in two halves, in a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 20, (48, 60))
+    tifffile.imwrite(path, (halves(48, 60) + noise).astype(np.uint8))
+    return path

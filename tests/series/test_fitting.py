@@ -1,0 +1,355 @@
+"""Fitting: the same classes whatever else happens, at one exposure or many, and watched."""
+
+import itertools
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from helpers.steels import (
+    BRIGHT,
+    DARK,
+    MID,
+    SIDE,
+    field,
+    fitted,
+    inside,
+    is_same,
+    labels_of,
+    of_steel,
+    opened,
+    steel,
+    three_greys,
+)
+from nital import settings as settings_module
+from nital.errors import InputError, SettingError, Stopped
+from nital.fast import clustering, sampling
+from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.result.classes import ClassTree
+from nital.series import fitting
+from nital.series.fitting import FitStep, fit_model
+from nital.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("small_samples")
+
+
+def test_one_micrograph_is_enough() -> None:
+    model = fitted([field(DARK, MID, BRIGHT)], exposure="auto")
+    assert model.exposure == "same"
+    labels = labels_of(model, field(BRIGHT, MID, DARK, seed=1))
+    assert [int(np.median(inside(labels, place, 3))) for place in range(3)] == [3, 2, 1]
+
+
+def test_more_classes_than_there_are_is_an_error() -> None:
+    few = np.linspace(0, 1, 20).reshape(4, 5)
+    with pytest.raises(InputError, match=r"hold no more than \d+ classes; ask for fewer"):
+        fitted([few], 24)
+
+
+def test_no_micrograph_is_an_error() -> None:
+    with pytest.raises(InputError, match="name one or more"):
+        fitted([])
+
+
+@pytest.mark.parametrize("settings", [Settings(mode="paper"), Settings(repeats=2)])
+def test_settings_that_no_model_has_are_refused(settings: Settings) -> None:
+    with pytest.raises(SettingError, match="a model needs fast mode"):
+        fit_model(opened([field(DARK, MID)]), settings)
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+@pytest.mark.parametrize("block", [2048, 32])
+def test_an_image_that_is_excluded_altogether_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, exposure: str, block: int
+) -> None:
+    model = of_steel(exposure)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
+    values = np.zeros((40, 50, 2), np.uint8)
+    values[..., 0] = np.arange(50)
+    large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], (40, 50), name="glass.tif")
+    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
+        model.segment(large)
+    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
+        fit_model([lambda: large], Settings(n_classes=2), exposure=exposure)
+
+
+# --- always the same ----------------------------------------------------------------------------
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    images = opened([steel(0), steel(1)])
+    first, again, other = (
+        fit_model(images, Settings(n_classes=2, seed=seed), exposure="same") for seed in (3, 3, 4)
+    )
+    assert is_same(first, again)
+    assert not is_same(first, other)
+
+
+def spawned() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ThreadPoolExecutor(2), spawned], ids=["thread", "process"]
+)
+def test_an_executor_gives_the_same_model(make: Callable[[], Any]) -> None:
+    images, settings = opened([steel(0), steel(1), steel(2) * 0.5]), Settings(n_classes=2)
+    with make() as executor:
+        together = fit_model(images, settings, exposure="each", run_all=executor.map)
+    assert is_same(together, fit_model(images, settings, exposure="each"))
+
+
+@pytest.mark.parametrize("exposure", ["same", "each", "auto"])
+def test_each_image_is_opened_a_few_times_and_not_kept(exposure: str) -> None:
+    alive: list[weakref.ref[Micrograph]] = []
+
+    def open_image(seed: int) -> Micrograph:
+        assert not [each for each in alive if each() is not None]
+        found = Micrograph.from_array(field(DARK, MID, seed=seed), name=f"{seed}.png")
+        alive.append(weakref.ref(found))
+        return found
+
+    model = fit_model(
+        [partial(open_image, seed) for seed in range(4)], Settings(n_classes=2), exposure=exposure
+    )
+    assert len(alive) == 4 * 3 * (2 if exposure == "auto" else 1)
+    assert all(each() is None for each in alive)
+    assert model.images == tuple((f"{seed}.png", None) for seed in range(4))
+
+
+def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "COMPARED", 3)
+    calls: list[int] = []
+
+    def open_image(seed: int) -> Micrograph:
+        calls.append(seed)
+        return Micrograph.from_array(field(DARK, MID, seed=seed))
+
+    fit_model([partial(open_image, seed) for seed in range(6)], Settings(n_classes=2))
+    assert len(calls) == 2 * (2 * 6 + 3)
+    assert calls[12:15] == [0, 2, 5]
+
+
+# --- as many classes as F prefers ---------------------------------------------------------------
+
+
+def cloudy(seed: int) -> NDArray[np.float64]:
+    """No constituents, so that seeds prefer other numbers of classes."""
+    grey = ndimage.gaussian_filter(np.random.default_rng(seed).random((64, 64)), 2)
+    return (grey - grey.min()) / np.ptp(grey)
+
+
+def f_of(tree: ClassTree, k: int) -> float:
+    """F of a cut, from the areas, means and errors of its fine classes, class by class."""
+    areas, means, errors = (getattr(tree.statistics, n) for n in ("areas", "means", "errors"))
+    number, total = tree.numbers(k), 0.0
+    for each in (number == label for label in range(1, k + 1)):
+        mean = np.average(means[each], axis=0, weights=areas[each])
+        apart = (areas[each] * ((means[each] - mean) ** 2).sum(axis=1)).sum()
+        total += (errors[each].sum() + apart) / np.sqrt(areas[each].sum())
+    return float(np.sqrt(k) * total / (1000 * areas.sum()))
+
+
+def test_auto_is_the_number_with_the_lowest_mean_f_over_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings_module, "AUTO_REPEATS", 3)
+    images = opened([cloudy(3)])
+    found = [fit_model(images, Settings(n_classes=2, seed=i), exposure="same") for i in range(3)]
+    f = np.array([[f_of(each.tree, k) for k in range(2, 11)] for each in found])
+    expected = 2 + int(f.mean(axis=0).argmin())
+    assert 2 + int(f[0].argmin()) != expected  # a seed alone would tell another number
+    model = fit_model(images, Settings(n_classes="auto", seed=0), exposure="same")
+    assert is_same(model, found[0].at(expected))
+    assert (model.settings.n_classes, model.settings.repeats) == (expected, 1)
+
+
+def test_auto_takes_ten_seeds_unless_a_single_one_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+
+    def watched(values: NDArray[np.float32], seed: int, _: object) -> NDArray[np.float32]:
+        seeds.append(seed)
+        return values[:12]
+
+    monkeypatch.setattr(fitting, "find_centres", watched)
+    images = opened([field(DARK, MID, BRIGHT)])
+    fit_model(images, Settings(n_classes="auto", seed=5), exposure="same")
+    assert seeds == list(range(5, 15))
+    seeds.clear()
+    fit_model(images, Settings(n_classes="auto", seed=5, repeats=1), exposure="same")
+    assert seeds == [5]
+
+
+# --- exposure -----------------------------------------------------------------------------------
+
+
+def test_each_gives_an_image_and_its_affine_change_the_same_labels() -> None:
+    model = of_steel("each")
+    image = steel(5)
+    expected = labels_of(model, image)
+    for gain, offset in ((0.5, 0), (0.4, 0.5), (0.7, 0.1)):
+        assert (labels_of(model, gain * image + offset) == expected).mean() > 0.999
+
+
+def test_each_fits_a_series_of_many_exposures() -> None:
+    exposures = ((1, 0), (0.5, 0.05), (0.4, 0.5), (0.7, 0.2))
+    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
+    model = fitted(images, 2, "each")
+    for i, image in enumerate(images):
+        assert (labels_of(model, image) == labels_of(model, steel(i))).mean() > 0.999
+
+
+def test_same_takes_grey_levels_as_they_are() -> None:
+    labels = labels_of(three_greys(), 0.4 * field(MID, BRIGHT))
+    assert np.median(inside(labels, 0, 2)) == 1
+
+
+def test_auto_brings_a_series_of_many_exposures_in_line() -> None:
+    exposures = ((1, 0), (0.6, 0.1), (0.5, 0.4), (0.8, 0.2))
+    images = [gain * steel(i) + offset for i, (gain, offset) in enumerate(exposures)]
+    assert fitted(images, 2, "auto").exposure == "each"
+
+
+def test_auto_leaves_a_series_of_one_exposure_alone() -> None:
+    """Areas that differ make means and contrasts differ as exposures would."""
+    widths = ((14, 6, 76), (26, 14, 56), (40, 20, 36), (54, 26, 16))
+    images = [field(DARK, MID, BRIGHT, seed=i, widths=each) for i, each in enumerate(widths)]
+    assert fitted(images, 3, "auto").exposure == "same"
+
+
+def test_auto_is_one_of_the_two() -> None:
+    images = [steel(0), 0.5 * steel(1)]
+    auto = fitted(images, 2, "auto")
+    assert is_same(auto, fitted(images, 2, auto.exposure))
+
+
+def test_an_unknown_exposure_is_refused() -> None:
+    with pytest.raises(SettingError, match="exposure 'dark': unknown; use one of auto, same, each"):
+        fitted([field(DARK, MID)], exposure="dark")
+
+
+# --- watched, and stopped -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exposure", ["same", "each"])
+@pytest.mark.parametrize("n_classes", [2, "auto"])
+def test_a_fit_is_the_same_when_it_is_watched(exposure: str, n_classes: int | str) -> None:
+    wanted, images = Settings(n_classes=n_classes, seed=3), opened([steel(0), steel(1)])
+    drawn: list[NDArray[np.uint8]] = []
+    watched = fit_model(images, wanted, exposure=exposure, on_step=drawer(drawn))
+    assert is_same(watched, fit_model(images, wanted, exposure=exposure))
+    assert drawn
+
+
+def drawer(drawn: list[NDArray[np.uint8]]) -> Callable[[FitStep], None]:
+    """Draws at every step that can be drawn."""
+
+    def draw(step: FitStep) -> None:
+        if step.draw is not None:
+            drawn.append(step.draw())
+
+    return draw
+
+
+def test_each_step_tells_how_far_a_fit_is() -> None:
+    steps: list[FitStep] = []
+    images = opened([steel(0), steel(1), steel(2)])
+    fit_model(images, Settings(n_classes=2), exposure="auto", on_step=steps.append)
+    found = ["sampling"] * 3 + ["clustering"] + ["comparing"] * 3
+    stages = [step.stage for step in steps]
+    assert [stage for stage, _ in itertools.groupby(stages)] == [*dict.fromkeys(found)] * 2
+    assert (stages.count("sampling"), stages.count("comparing")) == (6, 6)
+    shares = [step.done for step in steps]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] == 1
+    first, *rest = steps
+    assert (first.n_rounds, first.n_clusters, first.draw) == (0, 0, None)
+    for step in rest:
+        if step.stage == "clustering":
+            assert 1 <= step.n_rounds <= clustering.MAX_ROUNDS
+            assert 2 <= step.n_clusters <= clustering.N_CLUSTERS
+            assert step.draw is not None
+
+
+@pytest.mark.parametrize("side", [200, 40])
+def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    monkeypatch.setattr(sampling, "PREVIEW_SIDE", side)
+    excluded = np.zeros((SIDE, SIDE), bool)
+    excluded[:20] = True
+    values = field(DARK, MID, BRIGHT)
+    drawn: list[NDArray[np.uint8]] = []
+    opener = partial(Micrograph.from_array, values, excluded=excluded)
+    model = fit_model([opener], Settings(n_classes=3), on_step=drawer(drawn))
+    labels = model.segment(opener()).labels
+    every = 1 if side == 200 else 3
+    for each in drawn:
+        assert each.dtype == np.uint8
+        assert ((each == 0) == excluded[::every, ::every]).all()
+        assert each.max() <= 3
+    assert (drawn[-1] == labels[::every, ::every]).all()
+
+
+@pytest.mark.parametrize("side", [200, 40])
+def test_of_a_large_micrograph_is_drawn_what_is_learned_from(
+    monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    monkeypatch.setattr(sampling, "PREVIEW_SIDE", side)
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 25)
+    monkeypatch.setattr(sampling, "N_TILES", 5)
+    drawn: list[NDArray[np.uint8]] = []
+    images = opened([steel(0), steel(1)])
+    model = fit_model(images, Settings(n_classes=2), exposure="same", on_step=drawer(drawn))
+    labels = model.segment(images[0]()).labels
+    learned = np.zeros(labels.shape, bool)
+    for window in sampling.sampled_windows(images[0]()):
+        learned[window] = True
+    every = -(-len(labels) // side)
+    expected = np.where(learned, labels, 0)[::every, ::every]
+    assert (drawn[-1] == expected).all()
+
+
+@pytest.mark.parametrize("stage", ["sampling", "clustering", "comparing"])
+def test_a_fit_that_is_stopped_ends(stage: str) -> None:
+    def stop(step: FitStep) -> None:
+        if step.stage == stage:
+            raise Stopped("stopped")
+
+    with pytest.raises(Stopped):
+        fit_model(opened([steel(0)]), Settings(n_classes=2), on_step=stop)
+
+
+def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(sampling, "TILE_SIDE", 16)
+    monkeypatch.setattr(sampling, "N_TILES", 4)
+    windows = []
+    find_clusters = fitting.find_clusters
+
+    def watched(*given: Any, **named: Any) -> Any:
+        windows.append(named["windows"])
+        return find_clusters(*given, **named)
+
+    monkeypatch.setattr(fitting, "find_clusters", watched)
+    fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same")
+    ((*tiles,),) = windows
+    assert len(tiles) == 4
+    assert {(rows.stop - rows.start, cols.stop - cols.start) for rows, cols in tiles} == {(16, 16)}
+
+
+def test_what_is_nearly_constant_has_nothing_to_tell_apart() -> None:
+    image = np.full((100, 100), 128, np.uint8)
+    image[5, 5] = 129
+    with pytest.raises(InputError, match="a single class: there is nothing to tell apart"):
+        fit_model(opened([image]), Settings(n_classes=3))
