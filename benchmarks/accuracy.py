@@ -35,6 +35,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 
 import nital
+from nital.modes import settings_of
 
 Labels = NDArray[np.integer]
 
@@ -189,8 +190,8 @@ def forest(item: Known, seed: int) -> Labels:
     return trees.predict(flat).reshape(item.reference.shape) + 1
 
 
-def segmented(item: Known, seed: int, **changes: object) -> nital.Segmentation:
-    settings = nital.Settings.of(n_classes=item.n_classes, seed=seed, **changes)
+def segmented(item: Known, seed: int, mode: str = "fast", **changes: object) -> nital.Segmentation:
+    settings = settings_of(mode, n_classes=item.n_classes, seed=seed, **changes)
     return nital.segment(item.micrograph, settings=settings)
 
 

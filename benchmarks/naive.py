@@ -22,7 +22,7 @@ from torch import nn
 
 from nital import read_micrograph
 from nital.paper.network import Network
-from nital.settings import PAPER
+from nital.paper.settings import PAPER
 
 
 def train(

@@ -37,10 +37,10 @@ from nital.image.micrograph import Micrograph
 from nital.image.ome_zarr import write_ome_zarr_labels
 from nital.image.synthetic import synthesize
 from nital.paper.network import Network
+from nital.paper.settings import PAPER
 from nital.paper.superpixels import find_superpixels
 from nital.paper.training import train
 from nital.result.criteria import evaluate
-from nital.settings import PAPER
 
 SIDES = (500, 1000, 2000, 4000)
 HUGE_SIDE = 20_000

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import tifffile
 from PIL import Image
@@ -20,6 +21,11 @@ from helpers.benches import Session, make_samples_small, segmented, uploaded, wi
 from helpers.pictures import halves
 from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
+from nital.fast import windows
+
+# How long an example takes says nothing where tests run side by side.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture
@@ -34,6 +40,14 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough for a few small images, and quickly clustered."""
     make_samples_small(monkeypatch)
+
+
+@pytest.fixture
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of more than 64 pixels a side have several blocks, and are learned from in tiles."""
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "TILE_SIDE", 16)
+    monkeypatch.setattr(windows, "N_TILES", 6)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from PIL import Image
 
 import nital
 from nital.image.synthetic import synthesize
-from nital.settings import PAPER
+from nital.output.names import RESULT_FILES
+from nital.paper.settings import PAPER
 from nital.work.jobs import segment_file
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,9 @@ def small_micrograph(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_page_of_commands_is_up_to_date() -> None:
+def test_the_page_of_commands_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["nital"])  # it stands in the usage
+    monkeypatch.setattr("sys.orig_argv", ["nital"])
     made = make_commands()
     said = "run: python docs/make_commands.py"
     assert made.PAGE.read_text(encoding="utf-8") == made.page(), said
@@ -79,7 +82,7 @@ def test_every_key_of_a_summary_is_explained(small_micrograph: Path, tmp_path: P
     page = (ROOT / "docs/files.md").read_text(encoding="utf-8")
     for key in [*summary, *summary["classes"][0], *summary["criteria"], *summary["agreement"]]:
         assert key == "class" or f"`{key}`" in page, key
-    for name in nital.output.results.RESULT_FILES:
+    for name in RESULT_FILES:
         assert f"`{name}`" in page
 
 

@@ -1,6 +1,7 @@
-"""The front door: any array in, numbered classes out, the same from the same seed."""
+"""The entry point: any array in, numbered classes out, reproducible with the same seed."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,19 +10,31 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from helpers.benches import make_samples_small
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import clustering, sampling
+from nital.fast import clustering, windows
 from nital.fast.sampling import Sample
+from nital.fast.settings import FAST, FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import SyntheticMicrograph, synthesize
 from nital.methods import prepare, segment, segment_each
+from nital.paper.course import PaperDetails, Step, Training
+from nital.paper.settings import PAPER, PaperSettings
 from nital.paper.superpixels import find_superpixels
-from nital.paper.training import Step, Training
 from nital.result.agreement import compare
 from nital.result.classes import tabulate_classes
 from nital.result.criteria import evaluate, measure_regions
 from nital.result.segmentation import Segmentation
-from nital.settings import FAST, PAPER, Settings
+from nital.settings import Settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_samples() -> Iterator[None]:
+    """Enough for small images, and quickly clustered; for fixtures of the module as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_samples_small(patch)
+        yield
+
 
 SMALL = replace(PAPER, n_classes=2, n_filters=12, n_responses=8, max_iterations=30, device="cpu")
 TWO = replace(FAST, n_classes=2)
@@ -37,15 +50,21 @@ def stripes(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def same_result(first: Segmentation, second: Segmentation) -> bool:
-    """The same labels, byte for byte, and all else the same."""
+    """Whether the labels are the same, byte for byte, and all else too."""
     bytes_alike = first.labels.tobytes() == second.labels.tobytes()
     return bytes_alike and first == replace(second, labels=first.labels)
 
 
+def training_of(result: Segmentation) -> Training:
+    """The training of a result of paper mode."""
+    assert isinstance(result.details, PaperDetails)
+    assert result.details.training is not None
+    return result.details.training
+
+
 def steps_of(result: Segmentation) -> tuple[Step, ...]:
-    """What each iteration of paper mode saw."""
-    assert result.training is not None
-    return result.training.steps
+    """The steps of a result of paper mode."""
+    return training_of(result).steps
 
 
 # --- both modes ---------------------------------------------------------------------------------
@@ -55,7 +74,7 @@ KINDS = ("grey", "alpha", "uint16", "float", "micrograph")
 
 
 def stripes_as(kind: str) -> NDArray[np.generic] | Micrograph:
-    """The same stripes, as another kind of image."""
+    """The same stripes as another kind of image."""
     image = stripes()
     opaque = np.full((32, 40, 1), 255, np.uint8)
     kinds: dict[str, NDArray[np.generic] | Micrograph] = {
@@ -159,7 +178,7 @@ def test_what_is_prepared_on_another_image_is_refused(settings: Settings) -> Non
     [
         ((32, 41), np.uint8, TWO, r"shape \(32, 41\), kind uint8; needs \(32, 40\) and uint8"),
         ((32, 40), np.uint16, TWO, "kind uint16; needs"),
-        ((32, 40), np.uint8, SMALL, r"^out: .*paper"),
+        ((32, 40), np.uint8, SMALL, r"^out: only in fast mode"),
     ],
 )
 def test_a_place_for_labels_that_does_not_fit_is_refused(
@@ -183,8 +202,7 @@ def test_two_constituents_are_told_apart() -> None:
     assert result.labels.shape == (32, 40)
     assert result.labels.dtype == np.uint8
     assert (found == bright).mean() > 0.85
-    assert result.training is not None
-    assert result.training.stop_reason == "n_classes"
+    assert training_of(result).stop_reason == "n_classes"
 
 
 def test_the_result_is_consistent() -> None:
@@ -199,7 +217,8 @@ def test_the_result_is_consistent() -> None:
     assert iterations == list(range(1, len(iterations) + 1))
     assert result.settings.n_superpixels == 64
     pixels = Micrograph.from_array(stripes()).pixels
-    assert result.n_superpixels == find_superpixels(pixels, n_superpixels=64).max() + 1
+    given = find_superpixels(pixels, n_superpixels=64).max() + 1
+    assert result.details.summary()["n_superpixels"] == given
     assert set(result.seconds) >= {"preparation", "training", "classes"}
 
 
@@ -267,7 +286,7 @@ def paper_result() -> Segmentation:
 
 
 def notes_of(result: Segmentation, labels: NDArray[np.uint8]) -> tuple[str, ...]:
-    """The notes of a result of the stripes, had it these labels."""
+    """The notes of a result of the stripes if it had these labels."""
     classes = tabulate_classes(measure_regions(Micrograph.from_array(stripes()).pixels, labels))
     return replace(result, labels=labels, classes=classes).notes
 
@@ -286,7 +305,8 @@ def test_notes_tell_of_other_numbers_of_classes(paper_result: Segmentation) -> N
 
 
 def test_notes_tell_of_a_training_at_its_limit(paper_result: Segmentation) -> None:
-    ended = replace(paper_result, training=Training(steps_of(paper_result), "max_iterations"))
+    training = Training(steps_of(paper_result), "max_iterations")
+    ended = replace(paper_result, details=PaperDetails(training, 64))
     assert notes_of(ended, THREE) == (
         "3 classes instead of the 2 asked for: training ended at its limit of 30 iterations",
     )
@@ -299,10 +319,15 @@ def test_notes_tell_of_tiny_classes(paper_result: Segmentation) -> None:
     assert note.startswith("class 2 has only 1 of 1280 pixels")
 
 
+def with_superpixels(result: Segmentation, n: int) -> Segmentation:
+    """The same result if SLIC had given this many superpixels."""
+    return replace(result, details=PaperDetails(training_of(result), n))
+
+
 def test_notes_tell_of_superpixels_too_small_or_too_few(paper_result: Segmentation) -> None:
-    (note,) = notes_of(replace(paper_result, n_superpixels=1000), HALF)
+    (note,) = notes_of(with_superpixels(paper_result, 1000), HALF)
     assert note.startswith("superpixels of 1.3 pixels")
-    (note,) = notes_of(replace(paper_result, n_superpixels=31), HALF)
+    (note,) = notes_of(with_superpixels(paper_result, 31), HALF)
     assert note.startswith("SLIC gave 31 superpixels instead of the 64 asked for")
 
 
@@ -322,7 +347,7 @@ def result(steel: SyntheticMicrograph) -> Segmentation:
 def test_fast_mode_is_the_default(steel: SyntheticMicrograph) -> None:
     first = segment(steel.image, 2, seed=3)
     assert first.settings.mode == "fast"
-    assert same_result(first, segment(steel.image, settings=Settings(n_classes=2, seed=3)))
+    assert same_result(first, segment(steel.image, settings=FastSettings(n_classes=2, seed=3)))
 
 
 def test_pearlite_is_told_from_ferrite(steel: SyntheticMicrograph, result: Segmentation) -> None:
@@ -349,8 +374,7 @@ def test_a_fast_result_is_consistent(steel: SyntheticMicrograph, result: Segment
 
 
 def test_fast_mode_has_no_training_and_no_superpixels(result: Segmentation) -> None:
-    assert result.training is None
-    assert result.n_superpixels is None
+    assert result.details.summary() == {}
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 8, 24])
@@ -445,9 +469,9 @@ def test_components_are_measured_on_the_whole_map(steel: SyntheticMicrograph) ->
 def test_fewer_classes_than_asked_for_are_told() -> None:
     columns = np.array([0, 0, 0, 200, 200, 200, 200, 0], np.uint8)
     found = segment(np.tile(columns, (5, 1)), 24)
-    assert 2 <= found.n_classes <= 8  # no two rows differ
+    assert 2 <= found.n_classes <= 8  # all rows are equal
     said = f"{found.n_classes} classes instead of the 24 asked for"
-    assert found.notes == (f"{said}: the image holds no more that have 0.1 % of the area",)
+    assert found.notes == (f"{said}: the image holds no more with at least 0.1 % of the area",)
 
 
 def test_an_excluded_area_gives_no_note(steel: SyntheticMicrograph) -> None:
@@ -463,8 +487,8 @@ def test_an_excluded_area_gives_no_note(steel: SyntheticMicrograph) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of at most 70 rows and columns, and a sample of 16 tiles of at most 24."""
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 70)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 24)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 70)
+    monkeypatch.setattr(windows, "TILE_SIDE", 24)
 
 
 BLOCKS = synthesize((150, 140), {"ferrite": 0.65, "pearlite": 0.35}, grain_size=24, seed=2)
@@ -525,7 +549,7 @@ def where_it_lies(image: NDArray[np.generic]) -> LargeMicrograph:
 
 
 def blocks_as(kind: str) -> NDArray[np.generic]:
-    """An image as large as the blocks, of this kind."""
+    """An image of this kind, as large as the blocks."""
     grey = np.round(255 * BLOCKS.image).astype(np.uint8)
     if kind == "uint16":
         return grey.astype(np.uint16) * 16
@@ -584,7 +608,7 @@ def drawn(shading: float = 0.1, seed: int = 0) -> SyntheticMicrograph:
 def test_repeats_are_brought_to_a_consensus() -> None:
     made = drawn()
     single = [segment(made.image, 2, seed=seed) for seed in (4, 5, 6)]
-    found = segment(made.image, 2, settings=Settings(seed=4, repeats=3))
+    found = segment(made.image, 2, settings=FastSettings(seed=4, repeats=3))
     assert found.settings.repeats == 3
     assert len(found.members) == 3
     assert found.agreement is not None
@@ -596,8 +620,8 @@ def test_repeats_are_brought_to_a_consensus() -> None:
 
 def test_another_number_of_classes_is_the_consensus_of_the_same_repeats() -> None:
     made = drawn()
-    found = segment(made.image, 2, settings=Settings(repeats=3)).at(4)
-    again = segment(made.image, 4, settings=Settings(repeats=3))
+    found = segment(made.image, 2, settings=FastSettings(repeats=3)).at(4)
+    again = segment(made.image, 4, settings=FastSettings(repeats=3))
     assert (found.labels == again.labels).all()
     assert found.classes == again.classes
 
@@ -610,7 +634,7 @@ def test_a_single_repeat_has_no_spread_and_no_agreement() -> None:
 
 def test_auto_takes_the_number_with_the_lowest_mean_f() -> None:
     made = drawn()
-    found = segment(made.image, "auto", settings=Settings(repeats=2))
+    found = segment(made.image, "auto", settings=FastSettings(repeats=2))
     single = [segment(made.image, 2, seed=seed) for seed in (0, 1)]
     assert found.curve is not None
     for k, (mean, spread) in found.curve.items():
@@ -627,16 +651,14 @@ def test_auto_means_ten_repeats() -> None:
 
 
 def test_paper_mode_repeats_as_well() -> None:
-    settings = Settings(
-        mode="paper", n_classes=2, repeats=2, n_filters=8, n_responses=6, max_iterations=3
-    )
+    settings = PaperSettings(n_classes=2, repeats=2, n_filters=8, n_responses=6, max_iterations=3)
     image = drawn().image[:64, :64]
     found = segment(image, settings=settings)
     alone = [segment(image, settings=replace(settings, repeats=1, seed=i)) for i in (0, 1)]
     assert found.agreement is not None
     votes = sum((each.labels > 0).astype(int) for each in alone)
     assert (votes == 2).all()
-    assert found.training is None
+    assert found.details == PaperDetails()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -653,7 +675,7 @@ def test_a_vignette_is_not_a_phase(seed: int) -> None:
 
 
 class StopAfter:
-    """Ends the work when it is called for the n-th time; whatever it is called with."""
+    """Stop the work at the n-th call, whatever the arguments."""
 
     def __init__(self, n: int) -> None:
         self.left = n
@@ -667,7 +689,7 @@ class StopAfter:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 48 x 48 pixels, and clusters of few pixels."""
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
     monkeypatch.setattr(clustering, "DRAWN", 1000)
     monkeypatch.setattr(clustering, "STARTS", 1)
 
@@ -715,7 +737,7 @@ def test_excluded_pixels_are_not_among_those_that_have_a_class(steel: SyntheticM
 def test_a_consensus_of_what_was_stopped_is_that_of_what_is_labelled(
     steel: SyntheticMicrograph,
 ) -> None:
-    settings = Settings(n_classes="auto", repeats=2)
+    settings = FastSettings(n_classes="auto", repeats=2)
     found = segment(steel.image, settings=settings, on_rows=StopAfter(1))
     assert ((found.labels > 0) == LABELLED).all()
     assert found.stopped
@@ -735,8 +757,7 @@ def test_who_does_not_stop_the_work_gets_no_note_of_it(steel: SyntheticMicrograp
 def test_stopped_in_paper_mode_labels_with_what_is_learned() -> None:
     found = segment(stripes(), settings=SMALL, on_step=StopAfter(3))
     expected = segment(stripes(), settings=replace(SMALL, max_iterations=3))
-    assert found.training is not None
-    assert (found.training.stop_reason, found.stopped) == ("stopped", True)
+    assert (training_of(found).stop_reason, found.stopped) == ("stopped", True)
     assert steps_of(found) == steps_of(expected)
     assert len(steps_of(found)) == 3
     assert found.labels.tobytes() == expected.labels.tobytes()

@@ -1,19 +1,19 @@
-"""nital tells the constituents of a steel's microstructure apart without one labelled image.
+"""nital: unsupervised segmentation of the constituents in micrographs of steel.
 
     import nital
     result = nital.segment(image, n_classes=3, seed=0)
     result.labels, result.classes, result.criteria
 
-The public names stand in `__init__.pyi`, and are loaded when they are first used. The rooms, in the
-order in which data flows; imports run up this list only (docs/architecture.md):
+The public names are listed in `__init__.pyi` and loaded on first use. The subpackages, in the order
+of the data flow; a module imports only from those above it:
 
-    errors      what can go wrong          measure     regions, stereology, specimen
-    settings    what any method is asked   series      one model for many micrographs
+    errors      error classes              measure     regions, stereology, specimen
+    settings    common to all methods      series      one model for many micrographs
     storage     safe writing, tables       output      results on the disk, pictures, reports
     image       micrographs and files      work        many files, many runs
-    result      what a segmentation is     app         the local page
+    result      labels, classes, criteria  app         the local page
     fast, paper the two methods            commands    the command line
-    methods     the front door
+    methods     the entry point
 """
 
 import lazy_loader

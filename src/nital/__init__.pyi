@@ -3,8 +3,10 @@ from .errors import NitalError as NitalError
 from .errors import NotFittedError as NotFittedError
 from .errors import OutputError as OutputError
 from .errors import SettingError as SettingError
-from .image.files import read_labels as read_labels
+from .fast.settings import FAST as FAST
+from .fast.settings import FastSettings as FastSettings
 from .image.files import read_micrograph as read_micrograph
+from .image.labels import read_labels as read_labels
 from .image.large import open_micrograph as open_micrograph
 from .image.micrograph import LargeMicrograph as LargeMicrograph
 from .image.micrograph import Micrograph as Micrograph
@@ -17,6 +19,8 @@ from .measure.specimen import measure_specimen as measure_specimen
 from .measure.stereology import FieldStatistics as FieldStatistics
 from .measure.stereology import over_fields as over_fields
 from .methods import segment as segment
+from .paper.settings import PAPER as PAPER
+from .paper.settings import PaperSettings as PaperSettings
 from .result.agreement import Agreement as Agreement
 from .result.agreement import compare as compare
 from .result.criteria import Criteria as Criteria
@@ -25,8 +29,6 @@ from .result.phases import PhaseMap as PhaseMap
 from .result.phases import name_phases as name_phases
 from .result.segmentation import Segmentation as Segmentation
 from .series.estimator import Segmenter as Segmenter
-from .settings import FAST as FAST
-from .settings import PAPER as PAPER
 from .settings import Settings as Settings
 
 __version__: str

@@ -1,4 +1,4 @@
-"""What can go wrong in a way that the user can put right.
+"""Errors that the user can correct.
 
 Every message names the value, the problem and the remedy. The command line prints it without a
 traceback and exits with 2.
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class NitalError(Exception):
-    """Something that the user can put right; the parent of all errors that nital raises itself."""
+    """Base class of the errors that nital raises; each is one that the user can correct."""
 
 
 class InputError(NitalError, ValueError):
@@ -17,7 +17,7 @@ class InputError(NitalError, ValueError):
 
 
 class NotFittedError(NitalError, ValueError, AttributeError):
-    """A segmenter that was asked to predict before it was fitted."""
+    """A prediction was requested from a segmenter that has not been fitted."""
 
 
 class SettingError(NitalError, ValueError):
@@ -29,12 +29,12 @@ class OutputError(NitalError, OSError):
 
 
 class Stopped(NitalError):  # noqa: N818 - like StopIteration
-    """Raised by a callback to end the work under way; what there is by then becomes the result."""
+    """Raised by a callback to end the work in progress; the result is what is done by then."""
 
 
 @contextmanager
-def damage_told(path: object, rows: slice) -> Iterator[None]:
-    """Turn whatever a decoder raises on damaged rows of a file into an InputError."""
+def reading_rows(path: object, rows: slice) -> Iterator[None]:
+    """Convert whatever a decoder raises on damaged rows of a file to an InputError."""
     try:
         yield
     except Exception as error:
@@ -45,5 +45,5 @@ def damage_told(path: object, rows: slice) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what an error says, or its name."""
+    """The first line of an error's message, or its name if it has none."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

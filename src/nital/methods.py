@@ -1,33 +1,82 @@
-"""The front door: a micrograph goes in, its classes come out."""
+"""The methods, and the entry point that segments a micrograph with any of them.
 
-import time
+A method is a folder named after its mode. It holds the settings and, in its module `method`, the
+object `METHOD`, which implements `Method`. A third method takes such a folder and a line in
+`modes`.
+"""
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nital.errors import InputError, SettingError
-from nital.fast.clustering import find_centres
-from nital.fast.labelling import OnRows, find_fine_classes
-from nital.fast.sampling import Sample, take_sample
+from nital.fast.settings import FAST
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source
-from nital.result.classes import order_labels, tabulate_classes
-from nital.result.criteria import criteria_of, measure_regions
-from nital.result.segmentation import FineClasses, Segmentation, criteria_with
-from nital.settings import FAST, Settings
+from nital.modes import MODES
+from nital.result.segmentation import Clock, Segmentation
+from nital.settings import Settings
 
-if TYPE_CHECKING:
-    from nital.paper.training import Step, Training
+S = TypeVar("S", bound=Settings)
+"""Settings of a method."""
 
-# What loads torch and scikit-image is imported in paper mode only.
+P = TypeVar("P")
+"""The result of a method's `prepare`."""
 
-Prepared = NDArray[np.int64] | Sample
-"""What `prepare` finds on an image: the superpixel map in paper mode, the sample in fast mode."""
 
-LEAST_SIDE = 5
-"""Pixels; paper mode needs more where its network sees more at once."""
+class Method(Protocol[S, P]):
+    """Interface of a method. Errors are those of `segment`."""
+
+    settings: type[S]
+
+    def resolve(self, settings: S, micrograph: Micrograph | LargeMicrograph) -> S:
+        """Fill in the settings whose defaults depend on the image.
+
+        Refuse whatever the method can't do; nothing else is checked before the work starts.
+        """
+
+    def prepare(self, source: Source, settings: S) -> P:
+        """Compute what depends on neither seed nor number of classes; it has a `shape`."""
+
+    def check_prepared(self, prepared: object, settings: S) -> None:
+        """Refuse what was prepared by another method or with other settings."""
+
+    def segment(
+        self,
+        micrograph: Any,
+        settings: S,
+        prepared: P,
+        *,
+        out: NDArray[np.uint8] | None,
+        on_rows: Callable[..., None] | None,
+        on_step: Callable[..., None] | None,
+    ) -> Segmentation:
+        """Segment a micrograph; `settings` are resolved, `prepared` is checked."""
+
+    def segment_each(
+        self, micrograph: Micrograph, wanted: Sequence[S], prepared: P
+    ) -> Iterator[Segmentation]:
+        """Segment with several settings that differ only in seed and number of classes."""
+
+    def group(self, wanted: Sequence[S], prepared: P) -> list[list[S]]:
+        """Group such settings by the work that they share, for `segment_each`."""
+
+
+def method_of(mode: str) -> Method[Any, Any]:
+    """The method of a mode: `METHOD` in the module `method` of the folder of that name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such mode.
+    """
+    if mode not in MODES:
+        raise SettingError(f"mode {mode!r}: unknown; use one of {', '.join(MODES)}")
+    found: Method[Any, Any] = import_module(f"nital.{mode}.method").METHOD
+    return found
 
 
 def segment(
@@ -37,40 +86,41 @@ def segment(
     seed: int | None = None,
     settings: Settings = FAST,
     excluded: ArrayLike | None = None,
-    prepared: Prepared | None = None,
+    prepared: Any = None,
     out: NDArray[np.uint8] | None = None,
-    on_step: "Callable[[Step], None] | None" = None,
-    on_rows: OnRows | None = None,
+    on_step: Callable[..., None] | None = None,
+    on_rows: Callable[..., None] | None = None,
 ) -> Segmentation:
-    """Tell the constituents of one micrograph apart, without labels.
+    """Segment one micrograph into its constituents, without labelled data.
 
     Parameters
     ----------
     image : (rows, cols) or (rows, cols, channels), a Micrograph, or a LargeMicrograph
         Grey, grey with alpha, RGB or RGBA; bool, integer or float (`Micrograph.from_array`).
     n_classes, seed : int, optional
-        Take the place of those in `settings` (3 and 0 there).
-    settings : Settings
-        Everything else that can alter the result; `FAST` or `PAPER` or made from one of them.
+        Replace those in `settings` (3 and 0 there).
+    settings : FastSettings or PaperSettings
+        Everything else that can alter the result; its type selects the method.
     excluded : (rows, cols) of bool, optional
         Pixels that belong to no class; they get the label 0.
     prepared : optional
-        The result of `prepare` on this image with these settings, where it is at hand: repeats with
-        other seeds or numbers of classes share it.
+        Result of `prepare` for this image and these settings, if available; runs with other seeds
+        or numbers of classes can share it.
     out : (rows, cols), optional
-        Fast mode writes the labels here, as into a `numpy.memmap` where they would not fit into
+        Array that fast mode writes the labels to, such as a `numpy.memmap` if they do not fit into
         memory.
     on_step, on_rows : callable, optional
-        Called after each iteration; and, in fast mode, with the number of rows that are labelled
-        and the map as far as it is. They can't alter the result, but end the work by raising
-        `nital.errors.Stopped`: what there is by then is the result, and its `notes` say so.
+        `on_step` is called by paper mode after each iteration, with a `paper.course.Step`;
+        `on_rows` by fast mode, with the number of labelled rows and the map so far. They can't
+        alter the result, but can end the work by raising `nital.errors.Stopped`: the result is then
+        what is done so far, and its `notes` say so.
 
     Raises
     ------
     InputError
-        If the image can't be segmented: of no known kind, constant, not finite, too small.
+        If the image can't be segmented: of an unsupported kind, constant, not finite or too small.
     SettingError
-        If a setting is out of its range or the device is not there.
+        If a setting is out of its range or the device is not available.
 
     Notes
     -----
@@ -86,236 +136,76 @@ def segment(
     >>> [row.area_fraction for row in segment(image, n_classes=2).classes]
     [0.5, 0.5]
     """
+    method = method_of(getattr(settings, "mode", str(settings)))
     if n_classes is not None:
         settings = replace(settings, n_classes=n_classes)
     if seed is not None:
         settings = replace(settings, seed=seed)
-    clock = _Clock()
+    clock = Clock()
     micrograph = _as_micrograph(image, excluded)
-    settings = resolve(settings, micrograph)
-    if out is not None:
-        _check_out(out, micrograph, settings)
+    settings = method.resolve(settings, micrograph)
     if prepared is None:
-        prepared = prepare(micrograph, settings)
+        prepared = method.prepare(micrograph, settings)
     _check_prepared(prepared, micrograph, settings)
     clock.lap("preparation")
-    seeds = range(settings.seed, settings.seed + settings.n_repeats)
-    if isinstance(prepared, Sample):
-        centres = [find_centres(prepared.values, seed) for seed in seeds]
-        clock.lap("clustering")
-        members = find_fine_classes(micrograph, prepared, centres, out, on_rows)
-        clock.lap("labels")
-        if isinstance(micrograph, Micrograph) and out is None:
-            found = Segmentation.of_fine(members, micrograph.pixels, settings, clock.seconds)
-        else:
-            found = _join_in_place(members[0], settings, clock.seconds)
-    else:
-        if not isinstance(micrograph, Micrograph):  # `resolve` has refused it
-            raise TypeError
-        each: list[Segmentation] = []
-        for seed in seeds:
-            own = replace(settings, seed=seed)
-            each.append(_segment_as_paper(micrograph, prepared, own, on_step))
-            if each[-1].stopped:
-                break
-        clock.lap("training")
-        found = replace(each[0], seconds=clock.seconds)
-        if len(each) > 1:
-            maps = [one.labels for one in each]
-            found = Segmentation.of_maps(maps, micrograph.pixels, settings, clock.seconds)
-            found = replace(found, stopped=each[-1].stopped)
-    clock.lap("classes")
-    return found
+    found = method.segment(
+        micrograph, settings, prepared, out=out, on_rows=on_rows, on_step=on_step
+    )
+    return replace(found, seconds=clock.seconds | found.seconds)
 
 
 def segment_each(
-    micrograph: Micrograph, wanted: Sequence[Settings], *, prepared: Prepared
+    micrograph: Micrograph, wanted: Sequence[Settings], *, prepared: Any
 ) -> Iterator[Segmentation]:
-    """Segment one micrograph with each of several settings, the same but for seed and `n_classes`.
+    """Segment one micrograph with several settings that differ only in seed and `n_classes`.
 
-    The results are those of `segment`. In fast mode they come seed by seed: the features are found
-    once for all seeds, and the fine classes of a seed once for all numbers of classes.
+    The results are those of `segment`, in an order that the method chooses; shared work is done
+    once, and counted in `seconds` of the first.
 
-    Parameters, errors: as for `segment`; `seconds` of the first result hold those of all labels.
+    Parameters and errors are those of `segment`.
     """
-    if wanted[0].mode != "fast":
-        for settings in wanted:
-            yield segment(micrograph, settings=settings, prepared=prepared)
-        return
-    clock = _Clock()
     _check_prepared(prepared, micrograph, wanted[0])
-    assert isinstance(prepared, Sample)
-    seeds = list(dict.fromkeys(settings.seed for settings in wanted))
-    centres = [find_centres(prepared.values, seed) for seed in seeds]
-    clock.lap("clustering")
-    found = find_fine_classes(micrograph, prepared, centres)
-    clock.lap("labels")
-    for seed, fine in zip(seeds, found, strict=True):
-        for settings in wanted:
-            if settings.seed == seed:
-                used = resolve(settings, micrograph)
-                result = Segmentation.of_fine([fine], micrograph.pixels, used, clock.seconds)
-                clock.lap("classes")
-                yield result
-                clock = _Clock()
+    yield from method_of(wanted[0].mode).segment_each(micrograph, wanted, prepared)
 
 
-def prepare(source: Source, settings: Settings) -> Prepared:
-    """What does not depend on the seed or on the number of classes, so that repeats can share it.
+def prepare(source: Source, settings: Settings) -> Any:
+    """Compute what depends on neither seed nor number of classes, for repeats to share.
 
     Parameters
     ----------
     source : Source
         A micrograph; in paper mode it has to be a `Micrograph`.
     settings : Settings
-        The scale; in paper mode the superpixels and their compactness.
+        Fast mode uses the scale; paper mode the number of superpixels and their compactness.
 
     Returns
     -------
     In paper mode the superpixel map, (rows, cols) of int64; in fast mode the sample.
     """
-    if settings.mode == "fast":
-        return take_sample(source, settings.scale)
-    from nital.paper.superpixels import find_superpixels
-
-    return find_superpixels(
-        source.read(slice(0, source.shape[0]), slice(0, source.shape[1])),
-        n_superpixels=settings.n_superpixels,
-        compactness=settings.compactness,
-    )
+    return method_of(settings.mode).prepare(source, settings)
 
 
-def _join_in_place(
-    fine: FineClasses, settings: Settings, seconds: dict[str, float]
-) -> Segmentation:
-    """Write the classes over the fine labels: two maps of a large image might not fit."""
-    classes = fine.join(int(settings.n_classes), fine.labels)
-    return Segmentation(
-        labels=fine.labels,
-        classes=tabulate_classes(classes),
-        criteria=criteria_of(classes),
-        settings=settings,
-        seconds=seconds,
-        stopped=fine.stopped,
-    )
+def resolve(settings: S, micrograph: Micrograph | LargeMicrograph) -> S:
+    """Resolve settings for this micrograph: fill in defaults, presets and the `auto` device.
 
-
-def _segment_as_paper(
-    micrograph: Micrograph,
-    superpixels: NDArray[np.int64],
-    settings: Settings,
-    on_step: "Callable[[Step], None] | None",
-) -> Segmentation:
-    from nital.paper.labelling import train_and_label
-
-    training, raw = train_and_label(micrograph, superpixels, settings, on_step)
-    return of_training(micrograph, raw, settings, training, int(superpixels.max()) + 1)
-
-
-def of_training(
-    micrograph: Micrograph,
-    raw: NDArray[np.int64],
-    settings: Settings,
-    training: "Training",
-    n_superpixels: int,
-) -> Segmentation:
-    """The result of paper mode, from what its network says of the pixels.
-
-    Parameters
-    ----------
-    raw : (rows, cols)
-        Labels, 0 or more; of excluded pixels they do not count.
-    settings : Settings
-        Resolved.
-    n_superpixels : int
-        That SLIC gave.
+    Raises
+    ------
+    InputError, SettingError
+        If `segment` would refuse them; it checks nothing else before it starts to work.
     """
-    labels = order_labels(raw, micrograph.grey, micrograph.excluded)
-    classes = measure_regions(micrograph.pixels, labels)
-    return Segmentation(
-        labels=labels,
-        classes=tabulate_classes(classes),
-        criteria=criteria_with(settings.regions, classes, micrograph.pixels, labels),
-        settings=settings,
-        seconds={},
-        training=training,
-        stopped=training.stop_reason == "stopped",
-        n_superpixels=n_superpixels,
-    )
+    found: S = method_of(settings.mode).resolve(settings, micrograph)
+    return found
 
 
 def _check_prepared(
-    prepared: Prepared, micrograph: Micrograph | LargeMicrograph, settings: Settings
+    prepared: Any, micrograph: Micrograph | LargeMicrograph, settings: Settings
 ) -> None:
-    fast = settings.mode == "fast"
-    if isinstance(prepared, Sample) != fast:
-        raise InputError(f"prepared: not for mode {settings.mode}; prepare with these settings")
+    method_of(settings.mode).check_prepared(prepared, settings)
     if prepared.shape != micrograph.shape:
         raise InputError(
             f"prepared on an image of shape {prepared.shape}, not {micrograph.shape}; prepare this"
             " image"
         )
-    if isinstance(prepared, Sample) and prepared.scale != settings.scale:
-        raise InputError(
-            f"prepared at scale {prepared.scale}, not {settings.scale}; prepare with these settings"
-        )
-
-
-def _check_out(
-    out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: Settings
-) -> None:
-    if settings.mode != "fast" or settings.n_repeats > 1 or settings.regions != "classes":
-        raise InputError(
-            f"out: only for a single repeat in fast mode with regions 'classes', not for {settings}"
-        )
-    if out.shape != micrograph.shape or out.dtype != np.uint8:
-        raise InputError(
-            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and uint8"
-        )
-
-
-def resolve(settings: Settings, micrograph: Micrograph | LargeMicrograph) -> Settings:
-    """Settings as they will be used on this micrograph: nothing left to a preset or to `auto`.
-
-    Raises
-    ------
-    InputError, SettingError
-        If `segment` would refuse them; this is all that it checks before it starts to work.
-    """
-    least = LEAST_SIDE if settings.mode == "fast" else 2 * settings.n_layers + 1
-    if min(micrograph.shape) < least:
-        raise InputError(
-            f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; no side may"
-            f" be smaller than {least}"
-        )
-    if isinstance(micrograph, LargeMicrograph):
-        for name, value, needed in (
-            ("mode", settings.mode, "fast"),
-            ("regions", settings.regions, "classes"),
-            ("repeats", settings.n_repeats, 1),
-        ):
-            if value != needed:
-                raise SettingError(
-                    f"{name} {value!r}: needs the whole of {micrograph.name}"
-                    f" ({micrograph.shape[0]} x {micrograph.shape[1]} pixels) in memory; use"
-                    f" {needed!r}, or a part of the image"
-                )
-    settings = replace(settings, repeats=settings.n_repeats)
-    if settings.mode == "fast":
-        return settings
-    import torch
-
-    from nital.paper.device import resolve_device
-    from nital.paper.superpixels import check_n_superpixels, preset_n_superpixels
-
-    n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape)
-    check_n_superpixels(n_superpixels, micrograph.shape)
-    return replace(
-        settings,
-        n_superpixels=n_superpixels,
-        device=resolve_device(settings.device).type,
-        threads=settings.threads or torch.get_num_threads(),
-    )
 
 
 def _as_micrograph(
@@ -326,16 +216,3 @@ def _as_micrograph(
     if excluded is not None:
         raise InputError("excluded: the micrograph has an excluded area of its own; set it there")
     return image
-
-
-class _Clock:
-    """Wall-clock seconds of the stages, one after the other."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now

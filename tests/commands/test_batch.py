@@ -1,4 +1,4 @@
-"""The command batch: from a folder to labelled fields, and what it says."""
+"""The command batch: a folder becomes labelled fields; what is printed."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_of_nothing_but_failures_the_exit_code_is_2(
     ("options", "message"),
     [
         (("--workers", 0), "--workers 0"),
-        (("--model", "m.nital", "--n-classes", 2), "the model has its own"),
+        (("--model", "m.nital", "--n-classes", 2), "--model sets the number"),
         (("--model", "missing.nital"), "no such file"),
         (("--n-classes", 1), "n_classes 1"),
         (("--pattern", "*.none"), "no micrograph"),

@@ -1,4 +1,4 @@
-"""The command line: what is written, what is printed where, and what is said of mistakes."""
+"""The command line: files written, output and its stream, error messages."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from PIL import Image
 import nital as package
 from helpers.pictures import halves
 from helpers.terminal import PAPER, Nital, Outcome
-from nital.image.files import read_labels
+from nital.image.labels import read_labels
 from nital.image.ome_zarr import write_ome_zarr_labels
 from nital.work import jobs
 
@@ -46,7 +46,7 @@ NETWORK = {
 
 
 def files(folder: Path | str = ".") -> set[str]:
-    """All files below a folder, hidden ones as well."""
+    """All files below a folder, including hidden ones."""
     return {str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file()}
 
 
@@ -61,7 +61,7 @@ def assert_refused(outcome: Outcome, says: str, out: str = "o") -> None:
 
 
 def start(*arguments: object, **how: Any) -> "subprocess.Popen[str]":
-    """The command in a process of its own."""
+    """Start the command in a separate process."""
     command = [sys.executable, "-m", "nital", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
@@ -278,12 +278,12 @@ def test_a_micrograph_that_has_moved(image: Path, nital: Nital) -> None:
     image.rename("elsewhere.png")
     missing = nital("fine", "o/a")
     assert (missing.code, missing.out) == (2, "")
-    assert "a.png: the micrograph of o/a is not there; say where with --image" in missing.err
+    assert "a.png: no such file, the micrograph of o/a; give it with --image" in missing.err
     assert nital("fine", "o/a", "--image", "elsewhere.png").code == 0
     Image.fromarray(halves()[::-1]).save("a.png")
     other = nital("fine", "o/a", "--merge", "all=rest")
     assert other.code == 2
-    assert "not the micrograph that o/a was made from" in other.err
+    assert "not the micrograph of o/a" in other.err
     assert "phases.tif" not in files("o/a")
 
 
@@ -342,7 +342,7 @@ def test_a_reference_belongs_to_one_image(image: Path, nital: Nital) -> None:
 
 
 def make_bad(kind: str) -> str:
-    """A bad file of this kind; returns its name."""
+    """Write a bad file of this kind; return its name."""
     path = Path("bad.tif")
     if kind == "empty":
         path.write_bytes(b"")
@@ -392,8 +392,8 @@ def test_a_bad_image_is_told_in_one_line(image: Path, nital: Nital, kind: str, s
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--n-classes", "many"), "--n-classes many: neither a whole number nor auto"),
-        (("--n-classes", "2.5"), "--n-classes 2.5: neither a whole number nor auto"),
+        (("--n-classes", "many"), "n_classes 'many': not a whole number; use 2 or more, or 'auto'"),
+        (("--n-classes", "2.5"), "n_classes '2.5': not a whole number; use 2 or more, or 'auto'"),
         (("--n-classes", 25), "n_classes 25: ask for at most 24"),
         (("--n-classes", 1), "n_classes 1: too small; use 2 or more, or 'auto'"),
         (("--n-classes", -3), "n_classes -3"),
@@ -508,8 +508,8 @@ def test_version_and_help(nital: Nital) -> None:
     assert nital("--version").out == f"nital {package.__version__}\n"
     assert nital("--help").code == 0
     helped = " ".join(nital("segment", "--help").out.replace("│", " ").split())
-    assert "1 per 20 pixels, <= 50,000" in helped
-    assert "fast, or paper" in helped
+    assert "at most one per 20 pixels" in helped
+    assert "fast: seconds" in helped
     assert "--scale" in helped
 
 
@@ -626,7 +626,7 @@ def test_classes(image: Path, nital: Nital, mode: tuple[object, ...]) -> None:
     before = journal.read_text()
     again = nital(*call, "--json")
     assert json.loads(again.out) == json.loads(done.out)
-    assert "4 of 4 runs were there already" in again.err
+    assert "4 of 4 runs already done" in again.err
     assert journal.read_text() == before
     other = nital(*call, "--regions", "components")
     assert (other.code, other.out) == (2, "")
@@ -715,7 +715,7 @@ def test_python_m_nital_prints_json_to_stdout_only(image: Path) -> None:
 
 
 def wait_for(folder: Path, process: "subprocess.Popen[str]", pattern: str) -> None:
-    """Wait until the process has made such a file."""
+    """Wait until the process has made a matching file."""
     deadline = time.monotonic() + 60
     while not list(folder.glob(pattern)):
         assert process.poll() is None, process.communicate()
@@ -734,12 +734,12 @@ FOR_EVER = (
 def test_a_signal_leaves_nothing_half_written(
     image: Path, number: signal.Signals, code: int, options: tuple[object, ...]
 ) -> None:
-    if not options:  # so large that fast mode takes a while
+    if not options:  # large enough that fast mode takes a while
         noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), dtype=np.uint8)
         Image.fromarray(noise).save(image)
     process = start("segment", image, *options, "--out", "o")
     wait_for(Path("o"), process, ".a.*.part")
-    time.sleep(0.3)  # into the work
+    time.sleep(0.3)  # until it is computing
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == code
@@ -796,7 +796,7 @@ def test_repeats_write_how_sure_they_are(image: Path, nital: Nital) -> None:
     with Path("o/a/classes.csv").open(encoding="utf-8") as file:
         spreads = [float(row["spread"]) for row in csv.DictReader(file)]
     assert spreads == pytest.approx([row["spread"] for row in summary["classes"]], abs=1e-6)
-    # A single one after that leaves nothing of it.
+    # A single repeat afterwards removes its files.
     assert nital(*call[:4], "--out", "o", "--force").code == 0
     assert not Path("o/a/agreement.tif").exists()
     assert "spread" not in Path("o/a/classes.csv").read_text(encoding="utf-8")

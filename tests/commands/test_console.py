@@ -1,4 +1,4 @@
-"""Console: results to stdout, the rest to stderr; names appear as they are; bars on a terminal."""
+"""Console: results to stdout, the rest to stderr; names unchanged; bars on a terminal only."""
 
 import io
 from dataclasses import replace
@@ -8,14 +8,16 @@ import pytest
 from rich.console import Console
 
 from helpers.pictures import halves
-from nital.commands import console
+from nital.commands import console, tables
+from nital.fast.settings import FastSettings
 from nital.measure.specimen import Specimen, measure_field, measure_specimen
 from nital.methods import segment
-from nital.paper.training import Step
+from nital.paper.course import Step
+from nital.paper.settings import PAPER
 from nital.result.agreement import compare
 from nital.result.segmentation import Segmentation
-from nital.settings import PAPER, Settings
-from nital.work.studies import Run, study_classes, study_superpixels
+from nital.work.runs import Run
+from nital.work.studies import study_classes, study_superpixels
 
 NAMES = ["a.png", "a[1].png", "a[red].png", "[bold]a[/bold].png", "a:smile:.png", "ä b.png"]
 
@@ -35,21 +37,21 @@ def run_of(k: int, m: float, n: int, seed: int, f: float) -> Run:
 def test_names_appear_as_they_are(
     name: str, result: Segmentation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console.print_segmentation(name, result, None)
+    tables.print_segmentation(name, result, None)
     assert capsys.readouterr().out.startswith(f"{name}: ")
 
 
 def test_paper_mode_tells_its_iterations(
     result: Segmentation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console.print_segmentation("a.png", replace(result, seconds={"training": 1.5}), None)
+    tables.print_segmentation("a.png", replace(result, seconds={"training": 1.5}), None)
     first = capsys.readouterr().out.splitlines()[0]
     assert first == f"a.png: {result.n_classes} classes, 3 iterations, 1.5 s on cpu"
 
 
 def test_fast_mode_has_no_iterations_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
-    found = segment(halves(), settings=Settings(n_classes=2))
-    console.print_segmentation("a.png", replace(found, seconds={"labels": 0.2}), None)
+    found = segment(halves(), settings=FastSettings(n_classes=2))
+    tables.print_segmentation("a.png", replace(found, seconds={"labels": 0.2}), None)
     assert capsys.readouterr().out.startswith("a.png: 2 classes, 0.2 s\n")
 
 
@@ -64,7 +66,7 @@ def test_messages_are_one_line_on_stderr(name: str, capsys: pytest.CaptureFixtur
 
 
 def test_the_table_of_classes(result: Segmentation, capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_segmentation("a.png", result, None)
+    tables.print_segmentation("a.png", result, None)
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines[2 : 2 + result.n_classes]]
     assert [row[0] for row in rows] == [str(row.label) for row in result.classes]
@@ -74,21 +76,21 @@ def test_the_table_of_classes(result: Segmentation, capsys: pytest.CaptureFixtur
 
 
 def test_excluded_area_is_told(result: Segmentation, capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_classes(result.classes, 0.125)
+    tables.print_classes(result.classes, 0.125)
     assert "excluded: 12.50 % of the image" in capsys.readouterr().out
 
 
 def test_agreement_names_the_classes(capsys: pytest.CaptureFixture[str]) -> None:
     labels = np.array([[1, 1, 2, 2, 3]])
-    console.print_agreement(compare(labels, np.array([[1, 1, 2, 2, 2]])), ("pearlite", "ferrite"))
+    tables.print_agreement(compare(labels, np.array([[1, 1, 2, 2, 2]])), ("pearlite", "ferrite"))
     text = capsys.readouterr().out
     assert "1 pearlite" in text
-    assert "class 3 (20.00 %) has no partner" in text
+    assert "class 3 (20.00 %) has no match" in text
     assert "pixel accuracy 0.800" in text
 
 
 def specimen_of(*shares: int, names: tuple[str, ...] = ("a", "b"), size: float = 0.5) -> Specimen:
-    """Fields of 10 x 10 pixels, with so many of the second phase, each called by it."""
+    """Fields of 10 x 10 pixels, named after the number of pixels of their second phase."""
     return measure_specimen(
         [
             measure_field(
@@ -104,7 +106,7 @@ def specimen_of(*shares: int, names: tuple[str, ...] = ("a", "b"), size: float =
 
 
 def test_the_tables_of_a_specimen(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_specimen(specimen_of(20, 24, 18, 22, 26))
+    tables.print_specimen(specimen_of(20, 24, 18, 22, 26))
     said = capsys.readouterr()
     lines = [" ".join(line.split()) for line in said.out.splitlines()]
     assert said.err == ""
@@ -117,7 +119,7 @@ def test_the_tables_of_a_specimen(capsys: pytest.CaptureFixture[str]) -> None:
 def test_phases_of_a_specimen_are_found_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = specimen_of(20, 40).fields
     turned = replace(second, phases=("b", "a"))
-    console.print_specimen(measure_specimen([first, turned]))
+    tables.print_specimen(measure_specimen([first, turned]))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[1:3] == ["20 80.00 % 20.00 %", "40 40.00 % 60.00 %"]
 
@@ -126,7 +128,7 @@ def test_phases_of_a_specimen_are_found_by_name(capsys: pytest.CaptureFixture[st
 def test_one_field_has_regions_and_no_interval(
     capsys: pytest.CaptureFixture[str], size: float, unit: str
 ) -> None:
-    console.print_specimen(specimen_of(20, size=size))
+    tables.print_specimen(specimen_of(20, size=size))
     text = capsys.readouterr().out
     assert "over 1 field (" in text
     assert "±" not in text
@@ -137,10 +139,10 @@ def test_one_field_has_regions_and_no_interval(
 
 
 def test_a_phase_that_is_not_there_has_empty_cells(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_specimen(specimen_of(20, 30, names=("a", "b", "none")))
+    tables.print_specimen(specimen_of(20, 30, names=("a", "b", "none")))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "none all pixels 0.00 % 0.00 % ± 0.00 %" in lines
-    console.print_specimen(specimen_of(20, names=("a", "b", "none")))
+    tables.print_specimen(specimen_of(20, names=("a", "b", "none")))
     assert capsys.readouterr().out.splitlines()[-1].split() == ["none", "0"]
 
 
@@ -149,15 +151,15 @@ def test_names_of_phases_and_fields_appear_as_they_are(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (field,) = specimen_of(20, names=("other", name)).fields
-    console.print_specimen(measure_specimen([replace(field, name=name)]))
+    tables.print_specimen(measure_specimen([replace(field, name=name)]))
     assert capsys.readouterr().out.count(name) == 5  # header, field, two counts, regions
 
 
 def test_studies(capsys: pytest.CaptureFixture[str]) -> None:
-    console.print_class_study(
+    tables.print_class_study(
         study_classes([run_of(k, 20, 9, seed, k + seed) for k in (2, 3) for seed in (0, 1)])
     )
-    console.print_superpixel_study(
+    tables.print_superpixel_study(
         study_superpixels([run_of(2, m, n, 0, m * n) for m in (5, 20) for n in (1000, 2000)])
     )
     text = capsys.readouterr().out
@@ -169,9 +171,9 @@ def test_a_study_says_where_maps_have_other_numbers_of_classes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     runs = [replace(run_of(k, 20, 9, 0, k), n_found=2) for k in (2, 3)]
-    console.print_class_study(study_classes(runs))
+    tables.print_class_study(study_classes(runs))
     assert capsys.readouterr().err == (
-        "note: asked for 3 classes, the label maps have 2.0 on average\n"
+        "note: 3 classes asked for, the label maps have 2.0 on average\n"
     )
 
 

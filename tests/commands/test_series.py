@@ -1,4 +1,4 @@
-"""The commands fit, predict and name: what is written, what is printed, and what is refused."""
+"""The commands fit, predict and name: files written, output, and errors."""
 
 import csv
 import functools
@@ -16,8 +16,8 @@ from PIL import Image
 from helpers.pictures import write
 from helpers.terminal import Nital, Outcome
 from nital import settings as settings_module
-from nital.fast import clustering, sampling
-from nital.image.files import read_labels
+from nital.fast import clustering
+from nital.image.labels import read_labels
 from nital.result.grouping import ClassName
 from nital.series.estimator import Segmenter
 from nital.series.model_files import read_model, write_model
@@ -27,13 +27,14 @@ MODEL = "model.nital"
 
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
     monkeypatch.setattr(clustering, "DRAWN", 1500)
     monkeypatch.setattr(clustering, "STARTS", 1)
 
 
 def stripes(*greys: int, seed: int = 0, side: int = 48) -> NDArray[np.uint8]:
-    """Broad areas side by side, each of one grey level, with noise."""
+    """Broad areas side by side, each with one grey level, plus noise."""
     level = np.repeat(greys, side // len(greys))
     noise = np.random.default_rng(seed).integers(-8, 9, (side, side))
     return (level + noise).astype(np.uint8)
@@ -49,7 +50,7 @@ PICTURES = {
 
 @functools.cache
 def fitted() -> bytes:
-    """The file of a model of all three."""
+    """The bytes of a model fitted to all three."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, MODEL)
         Segmenter(3, exposure="same").fit(list(PICTURES.values())).save(path)
@@ -67,7 +68,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def model(images: list[Path]) -> Iterator[Path]:
-    """A model of the three, in the working directory too."""
+    """A model fitted to the three, also in the working directory."""
     path = Path(MODEL)
     path.write_bytes(fitted())
     return path
@@ -107,7 +108,7 @@ def test_fit_as_json_is_the_summary_and_nothing_else(images: list[Path], nital: 
     assert set(told) == {"model", "settings", "exposure", "images", "classes", "n_fine_classes"}
     assert (told["model"], told["exposure"], told["n_fine_classes"]) == (MODEL, "each", 24)
     assert (told["settings"]["n_classes"], told["settings"]["seed"]) == (4, 2)
-    assert told["settings"] == found.settings.in_use
+    assert told["settings"] == found.settings.as_dict()
     assert [each["name"] for each in told["images"]] == ["a.png", "b.png", "c.png"]
     assert len(told["images"][0]["sha256"]) == 64
     assert [row["class"] for row in told["classes"]] == [1, 2, 3, 4]
@@ -135,14 +136,14 @@ def test_fit_gives_the_same_bytes_twice(images: list[Path], nital: Nital) -> Non
 def test_a_model_is_replaced_with_force_only(model: Path, images: list[Path], nital: Nital) -> None:
     before = model.read_bytes()
     call = ("fit", *images, "--exposure", "same", "--n-classes", 2)
-    assert_refused(nital(*call), "model.nital: is there already; use --force")
+    assert_refused(nital(*call), "model.nital: already exists; use --force")
     assert model.read_bytes() == before
     assert nital(*call, "--force").code == 0
     assert read_model(model).settings.n_classes == 2
 
 
 def test_a_model_in_the_way_is_told_before_the_work(model: Path, nital: Nital) -> None:
-    assert_refused(nital("fit", "none.png"), "model.nital: is there already")
+    assert_refused(nital("fit", "none.png"), "model.nital: already exists")
 
 
 @pytest.mark.parametrize("options", [(), ("--force",)])
@@ -318,8 +319,8 @@ def test_a_batch_of_bad_files_only(model: Path, nital: Nital) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("a.png", "--model", "none"), "none: no such file; name a model that `nital fit`"),
-        (("a.png", "--model", "a.png"), "a.png: damaged, or no model of nital"),
+        (("a.png", "--model", "none"), "none: no such file; name a model written by `nital fit`"),
+        (("a.png", "--model", "a.png"), "a.png: damaged, or not a nital model"),
         (("none.png", "--model", MODEL), "none.png: no such file"),
         (("a.png", "x/a.tif", "--model", MODEL), "the same folder as those of a.png"),
         (("a.png", "b.png", "--model", MODEL, "--reference", "r.png"), "belongs to one image"),
@@ -527,7 +528,7 @@ def test_fine_classes_of_a_model_are_put_together_to_phases(model: Path, nital: 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("1=",), "1=: not CLASS=NAME, as 1=pearlite"),
+        (("1=",), "1=: not CLASS=NAME, e.g. 1=pearlite"),
         (("x=y",), "x=y: not CLASS=NAME"),
         (("pearlite",), "pearlite: not CLASS=NAME"),
         (("9=name",), "class 9: there are classes 1 to 3"),
@@ -542,9 +543,9 @@ def test_fine_classes_of_a_model_are_put_together_to_phases(model: Path, nital: 
         (("--fine", "a=1-12"), "a single phase; name two or more"),
         (("--fine", "a=1-12", "b=13-23"), "fine classes 24: in no phase"),
         (("--fine", "a=1-12", "b=12-24"), "fine class 12: in a and in b"),
-        (("--fine", "a=1-25", "b=rest"), "use fine classes of 1 to 24"),
+        (("--fine", "a=1-25", "b=rest"), "use fine classes from 1 to 24"),
         (("--fine", "a=1-24", "b=rest"), "b: has no fine class"),
-        (("--fine", "a=x", "b=rest"), "'x' is no number and no range"),
+        (("--fine", "a=x", "b=rest"), "'x' is not a number or a range"),
     ],
 )
 def test_names_that_can_not_be_are_told_and_leave_the_model(

@@ -1,4 +1,4 @@
-"""The commands phases and export: what is printed and written, and what is refused."""
+"""The commands phases and export: output, files written, and errors."""
 
 import csv
 import json
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.terminal import Nital, Outcome
-from nital.fast import clustering, sampling
-from nital.image.files import read_labels
+from nital.fast import clustering
+from nital.fast.settings import FastSettings
+from nital.image.labels import read_labels
 from nital.measure.regions import tabulate_regions
 from nital.measure.stereology import count_points, over_fields
-from nital.output.results import SPECIMEN_FILES
-from nital.settings import Settings
-from nital.work.jobs import EXPORT_FILES, segment_file
+from nital.output.names import EXPORT_FILES, SPECIMEN_FILES
+from nital.work.jobs import segment_file
 
 SHARES = {"a": 0.25, "b": 0.5, "c": 0.375}
-"""Of the rows, how many are dark in each micrograph."""
+"""Number of dark rows in each micrograph."""
 
 KINDS = pytest.mark.parametrize("kind", EXPORT_FILES)
 
 
 def picture(share: float, seed: int = 0) -> NDArray[np.uint8]:
-    """Dark rows above bright ones, in which there is a dark island: grey, 8 bit, with noise."""
+    """Dark rows above bright ones that contain a dark island: grey, 8 bit, with noise."""
     level = np.where(np.arange(32) < 32 * share, 60, 180)[:, np.newaxis].repeat(24, axis=1)
     level[24:29, 4:12] = 60
     noise = np.random.default_rng(seed).integers(0, 20, level.shape)
@@ -49,7 +49,7 @@ def table(path: Path | str) -> list[dict[str, str]]:
 
 
 def files(folder: Path | str = ".") -> dict[str, bytes]:
-    """All files below a folder, hidden ones as well, and what is in them."""
+    """All files below a folder, including hidden ones, with their contents."""
     each = (path for path in Path(folder).rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in each}
 
@@ -64,20 +64,20 @@ def assert_refused(done: Outcome, says: str) -> None:
 
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three micrographs, and their results, of two classes, in `o`."""
+    """A folder with three micrographs, and their results with two classes in `o`."""
     folder = tmp_path_factory.mktemp("specimen")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for seed, (name, share) in enumerate(SHARES.items()):
             Image.fromarray(picture(share, seed)).save(f"{name}.png")
-            settings = Settings(n_classes=2)
+            settings = FastSettings(n_classes=2)
             segment_file(Path(f"{name}.png"), Path("o", name), settings, pixel_size=0.5)
     return folder
 
 
 @pytest.fixture
 def fields(segmented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The results, in a working directory that is a new one for each test."""
+    """The results, copied to a new working directory for each test."""
     shutil.copytree(segmented, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Path("o")
@@ -93,7 +93,7 @@ def field(fields: Path) -> Path:
 
 
 def expected(of_maps: Sequence[float]) -> list[str]:
-    """What the table says of the area fraction of a phase in these fields."""
+    """The table row for the area fraction of a phase in these fields."""
     found = over_fields(of_maps)
     assert found.std is not None
     assert found.ci95 is not None
@@ -191,7 +191,7 @@ def test_tables_are_replaced_with_force_only(fields: Path, nital: Nital) -> None
     before = files("s")
     again = nital("phases", fields, "--out", "s")
     assert (again.code, again.out) == (2, "")
-    assert "s/fields.csv: is there already; use --force" in again.err
+    assert "s/fields.csv: already exists; use --force" in again.err
     assert files("s") == before
     assert nital("phases", fields, "--out", "s", "--force").code == 0
     assert len(table("s/fields.csv")) == 6
@@ -245,13 +245,13 @@ def test_one_phase_alone_has_no_contacts(field: Path, nital: Nital) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("none",), "none: no folder; name a folder of results"),
-        (("a.png",), "a.png: no folder; name a folder of results"),
+        (("none",), "none: not a folder; name a folder of results"),
+        (("a.png",), "a.png: not a folder; name a folder of results"),
         (("empty",), "empty: no result of `nital segment`"),
         (("o", "empty"), "empty: no result of `nital segment`"),
         (("o", "copy"), "copy: the same micrograph as a; name each field once"),
         (("o", "other"), "other: has the phases x, y, but a class 1, class 2; label all"),
-        (("changed",), "changed/labels.tif: not the map that was written there"),
+        (("changed",), "changed/labels.tif: not the label map of this result"),
         (("o", "--points", "3"), "--points 3: not rows x columns"),
         (("o", "--points", "axb"), "--points axb: not rows x columns"),
         (("o", "--points", "3x4x5"), "--points 3x4x5: not rows x columns"),
@@ -295,7 +295,7 @@ def test_a_wrong_call_exits_with_2(
 
 
 def pixels_by_phase(rows: Sequence[dict[str, Any]], area: str, scale: float) -> dict[str, float]:
-    """The areas of regions added up, in pixels."""
+    """Total area of the regions, in pixels."""
     found: dict[str, float] = {}
     for row in rows:
         found[row["phase"]] = found.get(row["phase"], 0) + float(row[area]) / scale
@@ -303,7 +303,7 @@ def pixels_by_phase(rows: Sequence[dict[str, Any]], area: str, scale: float) -> 
 
 
 def shoelace(ring: list[tuple[int, int]]) -> float:
-    """Signed area of a closed ring; that of a hole is below 0."""
+    """Signed area of a closed ring; negative for a hole."""
     return sum((x * q - p * y) / 2 for (x, y), (p, q) in pairwise(ring))
 
 
@@ -407,7 +407,7 @@ def test_regions_are_replaced_with_force_only(field: Path, nital: Nital, kind: s
     path = field / EXPORT_FILES[kind]
     path.write_text("mine")
     before = files()
-    assert_refused(nital("export", field, "--to", kind), f"{path}: is there already; use --force")
+    assert_refused(nital("export", field, "--to", kind), f"{path}: already exists; use --force")
     assert files() == before
     assert nital("export", field, "--to", kind, "--force").code == 0
     assert path.read_bytes() != b"mine"
@@ -434,10 +434,10 @@ def test_kinds_between_commas(field: Path, nital: Nital, to: str) -> None:
         (("o/a", "--to", "csv,CSV"), "--to csv,CSV: 'CSV' is unknown"),
         (("o/a", "--to", ""), "'' is unknown"),
         (("o/a", "--to", "csv,"), "--to csv,: '' is unknown"),
-        (("none",), "none: no folder"),
-        (("a.png",), "a.png: no folder"),
+        (("none",), "none: not a folder"),
+        (("a.png",), "a.png: not a folder"),
         (("empty",), "empty: no result of `nital segment`"),
-        (("changed",), "changed/labels.tif: not the map that was written there"),
+        (("changed",), "changed/labels.tif: not the label map of this result"),
     ],
 )
 def test_an_export_that_can_not_be_is_told_and_leaves_nothing(
@@ -457,7 +457,8 @@ def test_an_export_that_can_not_be_is_told_and_leaves_nothing(
 def test_names_and_colours_of_a_model_are_in_all_that_is_measured(
     fields: Path, nital: Nital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
     monkeypatch.setattr(clustering, "STARTS", 1)
     nital("fit", "a.png", "b.png", "--n-classes", 2, "--exposure", "same", "--out", "m")
     nital("name", "m", "1=lath α", "2=film", "--colour", "lath α=#0a0b0c")

@@ -27,7 +27,7 @@ LEVELS = GreyLevels(0.0, 1.0, (0.5,), ())
 
 
 def bands_naively(values: Floats, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Pixel by pixel and thing by thing, length and width from the moments of the pixels."""
+    """Pixel by pixel and object by object, length and width from the moments of the pixels."""
     bands = np.zeros((N_BANDS, *values.shape), np.int64)
     for threshold in thresholds:
         things, n = ndimage.label(values >= threshold)
@@ -50,7 +50,7 @@ def test_bands_are_those_of_every_thing_by_itself(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = ndimage.gaussian_filter(rng.random((40, 50)), rng.choice([0.5, 1.5, 3]))
     values = ((values - values.min()) / np.ptp(values)).astype(np.float32)
-    thresholds = np.linspace(0.05, 0.97, 7)  # no moment lies on the limit
+    thresholds = np.linspace(0.05, 0.97, 7)  # no moment is exactly at the limit
     found = features._size_bands(values, thresholds)
     assert (found == bands_naively(values, thresholds)).all()
 

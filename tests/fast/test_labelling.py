@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nital.errors import InputError, Stopped
-from nital.fast import sampling
+from nital.fast import windows
 from nital.fast.clustering import find_centres, nearest
 from nital.fast.features import CHANNELS
 from nital.fast.labelling import SURROUNDINGS_WEIGHT, OnRows, find_clusters, find_fine_classes
-from nital.fast.sampling import DISTANCE, Sample, blocks, take_sample
+from nital.fast.sampling import Sample, take_sample
+from nital.fast.settings import MAX_CLASSES
+from nital.fast.space import DISTANCE
+from nital.fast.windows import blocks
 from nital.image.micrograph import Micrograph
 from nital.methods import segment
 from nital.result.criteria import measure_regions
-from nital.settings import MAX_CLASSES
 
 
 def micrograph(excluded: NDArray[np.bool_] | None = None) -> Micrograph:
@@ -81,8 +83,8 @@ def test_excluded_pixels_get_no_class() -> None:
 
 
 def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "TILE_SIDE", 32)
     image = micrograph()
     sample = take_sample(image, "fine")
     out, rows = np.zeros(image.shape, np.uint8), []
@@ -90,8 +92,8 @@ def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) ->
     (fine,) = find_fine_classes(image, sample, centres, out, lambda done, _: rows.append(done))
     assert fine.labels is out
     assert rows == [60, 60, 120, 120]
-    # Blocks with all of a small image around them have its features.
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 2048)
+    # Blocks whose margin holds all of a small image have its features.
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 2048)
     (whole,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
     assert (whole.labels == fine.labels).mean() > 0.999
 
@@ -157,11 +159,11 @@ def sampled() -> tuple[Sample, list[NDArray[np.float32]]]:
 def four_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 60 x 50 pixels, with the features of the whole."""
     sampled()
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
 
 
 def stop_after(n: int) -> OnRows:
-    """Stops the work after so many blocks."""
+    """Stop the work after this many blocks."""
     seen: list[int] = []
 
     def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
@@ -173,7 +175,7 @@ def stop_after(n: int) -> OnRows:
 
 
 def done_after(n: int) -> NDArray[np.bool_]:
-    """Where so many of the four blocks are."""
+    """The pixels of the first `n` of the four blocks."""
     done = np.zeros((120, 100), bool)
     for window in blocks(done.shape)[:n]:
         done[window] = True
@@ -205,7 +207,7 @@ def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
     measured = np.vstack([distances[top : top + 60].min(axis=-1)[::8] for top in (0, 60)])
     seen = np.vstack([done_after(n)[top : top + 60][::8] for top in (0, 60)])
     assert clusters.distance == pytest.approx(measured[seen].mean(), rel=1e-3)
-    # A pair within a block counts for each of the two that it is made of.
+    # A pair within a block counts for both of its pixels.
     within = n * 2 * (60 * (50 - DISTANCE) + 50 * (60 - DISTANCE))
     assert clusters.pairs.sum() == within
     assert clusters.pairs[0].sum() == clusters.pairs[:, 0].sum() == 0
@@ -258,7 +260,7 @@ def test_another_error_of_who_watches_is_not_kept(error: type[BaseException]) ->
 
 @pytest.mark.parametrize("fill", [3, 77])
 def test_what_is_not_reached_is_cleared(fill: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
     image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
     out = np.full((96, 96), fill, np.uint8)
 
@@ -281,7 +283,7 @@ def test_who_watches_can_not_alter_the_map() -> None:
 
 
 def test_stopped_at_the_end_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
     image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
 
     def stop_at_last(done: int, labels: NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""What tests of the page share: a real browser, a page that watches out, and a server."""
+"""What tests of the page share: a real browser, a page that is watched, and a server."""
 
 import os
 import shutil
@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import (
         Browser,
+        BrowserContext,
         ConsoleMessage,
         Page,
         Request,
@@ -54,14 +55,21 @@ def browser() -> "Iterator[Browser]":
         browser.close()
 
 
-@pytest.fixture
-def page(browser: "Browser") -> "Iterator[Page]":
-    """An empty page of a browser that remembers nothing; fails on what `watch` complains of."""
+@pytest.fixture(scope="module")
+def context(browser: "Browser") -> "Iterator[BrowserContext]":
+    """A browser that keeps what it has loaded: scripts are asked for once."""
     context = browser.new_context(viewport=SCREEN)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: "BrowserContext") -> "Iterator[Page]":
+    """An empty page; fails on complaints of `watch`."""
     page = context.new_page()
     complaints = watch(page)
     yield page
-    context.close()
+    page.close()
     assert not complaints
 
 
@@ -90,7 +98,7 @@ def watch(page: "Page") -> list[str]:
 def server(
     command: Sequence[str], url: str, **variables: str
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Runs a command whose server answers at a URL; tells what it said if it never does."""
+    """Runs a command whose server answers at a URL; shows its output if it never does."""
     # By these variables NiceGUI would take the server for a test of its own.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | variables
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)  # that of a script of the tests

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nital.result.classes import ClassTree
 from nital.result.criteria import measure_regions
-from nital.result.segmentation import FineClasses
+from nital.result.fine import FineClasses
 
 
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:

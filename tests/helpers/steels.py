@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.fast.sampling import Opener
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import Micrograph
 from nital.image.synthetic import synthesize
 from nital.series.fitting import fit_model
 from nital.series.model import Model
-from nital.settings import Settings
+from nital.series.sampling import Opener
 
 DARK, MID, BRIGHT = 0.2, 0.5, 0.8
 SIDE, STEEL_SIDE = 96, 128
@@ -45,7 +45,7 @@ def opened(images: Sequence[NDArray[Any]]) -> list[Opener]:
 
 
 def fitted(images: Sequence[NDArray[Any]], n_classes: int = 3, exposure: str = "same") -> Model:
-    return fit_model(opened(images), Settings(n_classes=n_classes), exposure=exposure)
+    return fit_model(opened(images), FastSettings(n_classes=n_classes), exposure=exposure)
 
 
 def labels_of(model: Model, image: NDArray[Any]) -> NDArray[np.unsignedinteger]:

@@ -1,4 +1,4 @@
-"""Files: every usual kind of image is read as what it shows, and bad ones are refused in words."""
+"""Files: every usual kind of image is read correctly, and bad ones are refused with a reason."""
 
 import hashlib
 import json
@@ -15,18 +15,12 @@ from PIL import Image
 
 from helpers.pictures import halves
 from nital.errors import InputError
-from nital.image.files import (
-    read_columns,
-    read_json,
-    read_labels,
-    read_micrograph,
-    write_json,
-    write_labels,
-    write_table,
-)
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels, write_labels
 from nital.output.render import class_colours
+from nital.storage.tables import read_columns, read_json, write_json, write_table
 
-# Real micrographs lie beside the project, where there are any.
+# Real micrographs, if any, are in a folder beside the project.
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TRUNCATED = DATA / "bad" / "truncated.png"
 GREY = halves()
@@ -35,19 +29,19 @@ LABELS = np.random.default_rng(2).integers(1, 4, (16, 20)).astype(np.uint8)
 
 
 def tiff(path: Path, array: NDArray[Any], **options: Any) -> Path:
-    """Write a TIFF, return its path."""
+    """Write a TIFF and return its path."""
     tifffile.imwrite(path, array, **options)
     return path
 
 
 def pillow(path: Path, image: Image.Image, **options: Any) -> Path:
-    """Write with Pillow, return the path."""
+    """Write with Pillow and return the path."""
     image.save(path, **options)
     return path
 
 
 def assert_shows(path: Path, expected: NDArray[Any], atol: float = 1e-6, **how: Any) -> None:
-    """The file is read as this image of values in [0, 1]."""
+    """Check that the file is read as this image, with values in [0, 1]."""
     pixels = read_micrograph(path, **how).pixels
     wanted = expected if expected.ndim == 3 else expected[..., np.newaxis]
     assert pixels.dtype == np.float32
@@ -295,7 +289,7 @@ def test_any_cut_is_noticed(tmp_path: Path, kind: str, caplog: pytest.LogCapture
     else:
         pillow(path, Image.fromarray(RGB), format="JPEG" if kind == "jpg" else kind.upper())
     whole = path.read_bytes()
-    # The last bytes of a PNG or GIF are its end mark: nothing of the image is lost with them.
+    # The last bytes of a PNG or GIF are its end marker: without them the image is complete.
     for length in [*range(1, 60), *range(60, len(whole) - 20, 17)]:
         path.write_bytes(whole[:length])
         with pytest.raises(InputError):
@@ -504,12 +498,12 @@ def test_columns_come_back_as_they_were_written(tmp_path: Path) -> None:
 )
 def test_columns_that_are_not_as_they_were_written(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.csv: not as it was written"):
+    with pytest.raises(InputError, match=r"a\.csv: can't be used"):
         read_columns(tmp_path / "a.csv", ("a", "b"))
 
 
 def test_columns_of_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.csv: not as it was written"):
+    with pytest.raises(InputError, match=r"a\.csv: can't be used"):
         read_columns(tmp_path / "a.csv", ("a", "b"))
 
 

@@ -1,4 +1,4 @@
-"""Large images: read where they lie as if read whole, written as pyramids of labels."""
+"""Large images: reading by windows gives what reading as a whole does; pyramids of labels."""
 
 import logging
 from pathlib import Path
@@ -11,8 +11,9 @@ import zarr
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.image.files import read_labels, read_micrograph
-from nital.image.large import open_micrograph, write_label_pyramid
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels, write_label_pyramid
+from nital.image.large import open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.output.render import class_colours
 
@@ -37,7 +38,7 @@ def opened(path: Path, **how: Any) -> LargeMicrograph:
 
 
 def assert_the_same(found: LargeMicrograph, whole: Micrograph) -> None:
-    """Every window is that of the micrograph, and so is all else that is known."""
+    """Check that every window, and all other data, are those of the micrograph."""
     assert found.shape == whole.shape
     for name in ("full_scale", "pixel_size", "name", "sha256"):
         assert getattr(found, name) == getattr(whole, name)
@@ -180,7 +181,7 @@ def test_pages_are_counted_from_1(tmp_path: Path, page: int) -> None:
 
 
 def test_what_is_stored_as_it_is_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(zarr, "open_array")  # what reads the others
+    monkeypatch.delattr(zarr, "open_array")  # which reads the others
     path = tiff(tmp_path, GREY)
     assert_the_same(opened(path), read_micrograph(path))
 
@@ -198,7 +199,7 @@ CUT = ["plain", "16 bit", "planar", "strips, lzw", "tiles, deflate"]
 
 
 def cut_file(folder: Path, kind: str) -> tuple[Path, bytes, int]:
-    """A file, its bytes, and where those of the image start."""
+    """A file, its bytes, and the offset of those of the image."""
     path = tiff(folder, TIFFS[kind][0], **TIFFS[kind][1])
     with tifffile.TiffFile(path) as file:
         start = min(file.pages[0].aspage().dataoffsets)

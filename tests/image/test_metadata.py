@@ -1,4 +1,4 @@
-"""Metadata: the pixel size from every place of a TIFF, and the info bar that is no micrograph."""
+"""Metadata: the pixel size from every source in a TIFF, and cropping the info bar."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from helpers.pictures import halves
 from nital.errors import InputError
-from nital.image.files import read_labels, read_micrograph
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
 from nital.image.metadata import Metadata, PixelSize
 from nital.image.micrograph import LargeMicrograph, Micrograph
 
-# Read as a whole, and opened where it lies: the same is found.
+# Reading as a whole and opening for reading by windows: both find the same.
 pytestmark = pytest.mark.usefixtures("everything_is_large")
 Read = Callable[..., Micrograph | LargeMicrograph]
 READERS = pytest.mark.parametrize("read", [read_micrograph, open_micrograph])
@@ -66,7 +67,7 @@ DatabarHeight=59
 
 
 def zeiss(size: str) -> dict[str, Any]:
-    """Options of a TIFF that SmartSEM writes."""
+    """Options of a TIFF as written by SmartSEM."""
     text = ZEISS.format(size=size).replace("\n", "\r\n").encode("cp1252")
     return {"extratags": [(34118, "s", 0, text, True)]}
 
@@ -80,13 +81,13 @@ def fei(
     rows: object = SCANNED,
     cols: object = COLS,
 ) -> dict[str, Any]:
-    """Options of a TIFF that FEI or Thermo Fisher write."""
+    """Options of a TIFF as written by FEI or Thermo Fisher."""
     text = FEI.format(x=x, y=y, section=section, rows=rows, cols=cols).replace("\n", "\r\n")
     return {"extratags": [(tag, "s", 0, text, True)]}
 
 
 def resolution(x: float, y: float, unit: str) -> dict[str, Any]:
-    """Options of a TIFF with pixels in an inch or centimetre."""
+    """Options of a TIFF with a resolution per inch or centimetre."""
     return {"resolution": (x, y), "resolutionunit": unit}
 
 
@@ -103,7 +104,7 @@ def ome(size: float) -> dict[str, Any]:
 
 
 def tiff(folder: Path, options: dict[str, Any], image: NDArray[Any] = IMAGE) -> Path:
-    """Write a TIFF, return its path."""
+    """Write a TIFF and return its path."""
     tifffile.imwrite(folder / "a.tif", image, **options)
     return folder / "a.tif"
 
@@ -210,7 +211,7 @@ def test_sources_that_disagree_are_told(
     tmp_path: Path, read: Read, options: dict[str, Any], vendor: str, other: str
 ) -> None:
     path = tiff(tmp_path, options)
-    said = rf"a\.tif: .*0\.1 µm by {vendor}.*, but .* µm by {other}.*--pixel-size"
+    said = rf"a\.tif: .*0\.1 µm in {vendor}.*, but .* µm in {other}.*--pixel-size"
     with pytest.raises(InputError, match=said):
         read(path)
     assert read(path, pixel_size=7.0).pixel_size == 7
@@ -249,7 +250,7 @@ def test_label_maps_need_no_pixel_size(tmp_path: Path) -> None:
 
 
 def assert_cropped(path: Path, image: NDArray[Any], n: int, **how: Any) -> None:
-    """Both readers give the part of the image above `n` rows."""
+    """Check that both readers give the part of the image above `n` rows."""
     rows, cols = image.shape[0] - n, image.shape[1]
     whole, large = read_micrograph(path, **how), open_micrograph(path, **how)
     assert whole.cropped_bottom == large.cropped_bottom == n

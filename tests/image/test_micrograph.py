@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.image.micrograph import LargeMicrograph, Micrograph, parse_length
+from nital.image.lengths import parse_length
+from nital.image.micrograph import LargeMicrograph, Micrograph
 
 
 def ramp(dtype: str, top: float, channels: int | None = None) -> NDArray[np.generic]:
@@ -151,7 +152,7 @@ def scan(array: NDArray[Any], **how: Any) -> LargeMicrograph:
 
 
 def tall(dtype: str, top: float, channels: int | None) -> NDArray[Any]:
-    """More rows than are read at once, the brightest last, some of them transparent."""
+    """More rows than are read at once, the brightest last, some transparent."""
     shape = (600, 7) if channels is None else (600, 7, channels)
     image = np.random.default_rng(0).random(shape)
     image[-1, -1] = 1
@@ -205,7 +206,7 @@ def test_the_brightest_value_of_transparent_pixels_counts_the_same() -> None:
 
 
 def fetches_of(array: NDArray[Any]) -> list[tuple[slice, slice]]:
-    """What is read when an image is opened."""
+    """The windows that are read when an image is opened."""
     fetched: list[tuple[slice, slice]] = []
 
     def fetch(rows: slice, cols: slice) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""OME-Zarr: what others write is read, and what is written comes back."""
+"""OME-Zarr: reading images written by other programs, and a round trip of label maps."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import zarr
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.image.files import read_labels, read_micrograph
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.ome_zarr import METADATA, open_ome_zarr, write_ome_zarr_labels
@@ -42,7 +43,7 @@ def ome_zarr(
     unit: str | None = None,
     scale: list[float] | None = None,
 ) -> Path:
-    """An image as other programs write it: OME-Zarr 0.5 on Zarr 3, or 0.4 on Zarr 2."""
+    """An image as written by other programs: OME-Zarr 0.5 on Zarr 3, or 0.4 on Zarr 2."""
     group = zarr.open_group(path, mode="w", zarr_format=version)  # type: ignore[arg-type]
     chunks = (1,) * (array.ndim - 2) + (32, 32)
     made = group.create_array("s0", shape=array.shape, dtype=array.dtype, chunks=chunks)

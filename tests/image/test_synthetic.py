@@ -1,4 +1,4 @@
-"""Synthetic micrographs: reproducible, of the wanted make-up, and the truth is the truth."""
+"""Synthetic micrographs: reproducible, with the wanted area fractions and an exact ground truth."""
 
 import math
 
@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from nital.errors import SettingError
 from nital.image import synthetic
-from nital.image.synthetic import CONSTITUENTS, LAYOUTS, SyntheticMicrograph, synthesize
+from nital.image.constituents import CONSTITUENTS
+from nital.image.synthetic import LAYOUTS, SyntheticMicrograph, synthesize
 
 ALL = dict.fromkeys(CONSTITUENTS, 1.0)
 MIXES = [
@@ -135,7 +136,7 @@ def test_grain_size_is_the_mean_grain_diameter(monkeypatch):
         sizes.append(np.bincount(grain))
         return 0 * edge
 
-    monkeypatch.setitem(synthetic._NATURE, "ferrite", (0.7, 1.0, paint))
+    monkeypatch.setitem(synthetic.NATURE, "ferrite", (0.7, 1.0, paint))
     synthesize((600, 600), {"ferrite": 1}, grain_size=30)
     area = math.pi / 4 * 30**2
     # Grains that the frame cuts are counted whole: about half of those along the four sides.
@@ -177,18 +178,18 @@ def test_the_microscope_moves_no_boundary():
 
 @pytest.fixture
 def flat(monkeypatch):
-    """Every constituent one grey and nothing else."""
-    for name, (mean, slowness, _) in synthetic._NATURE.items():
+    """Paint every constituent in one uniform grey."""
+    for name, (mean, slowness, _) in synthetic.NATURE.items():
         paint = lambda y, x, edge, grain, rng: np.zeros_like(edge)  # noqa: E731
-        monkeypatch.setitem(synthetic._NATURE, name, (mean, slowness, paint))
-    monkeypatch.setitem(synthetic._NATURE, "bainite", (0.9, *synthetic._NATURE["bainite"][1:]))
+        monkeypatch.setitem(synthetic.NATURE, name, (mean, slowness, paint))
+    monkeypatch.setitem(synthetic.NATURE, "bainite", (0.9, *synthetic.NATURE["bainite"][1:]))
 
 
 def test_truth_is_exactly_what_was_painted(flat, monkeypatch):
     monkeypatch.setattr(synthetic, "_BLUR", 0)
     micrograph = small(shading=0, noise=0)
     for name in CONSTITUENTS:
-        painted = np.float32(synthetic._NATURE[name][0])
+        painted = np.float32(synthetic.NATURE[name][0])
         np.testing.assert_array_equal(micrograph.image == painted, mask(micrograph, name))
 
 
@@ -228,7 +229,7 @@ def test_side_plates_are_coarser_than_bainite():
     def kept_by_blur(name):
         y, x = np.indices((128, 128), dtype=float).reshape(2, -1)
         far, one_grain = np.full(y.shape, 99.0), np.zeros(y.shape, dtype=np.intp)
-        paint = synthetic._NATURE[name][2]
+        paint = synthetic.NATURE[name][2]
         grey = paint(y, x, far, one_grain, np.random.default_rng(0)).reshape(128, 128)
         return ndimage.gaussian_filter(grey, 1.5).var() / grey.var()
 

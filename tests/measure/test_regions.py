@@ -124,7 +124,7 @@ def test_table_agrees_with_regionprops(labels: NDArray[np.uint8]) -> None:
             axis**2 / 16 + 1 / 12 for axis in (region.axis_major_length, region.axis_minor_length)
         )
         assert found["aspect_ratio"][i] == pytest.approx(math.sqrt(major / minor))
-        if major > 1.001 * minor:  # theirs is from the rows' axis, ours from the columns'
+        if major > 1.001 * minor:  # there from the rows' axis, here from the columns'
             turn = found["orientation_deg"][i] - (math.degrees(region.orientation) - 90)
             assert turn - 180 * round(turn / 180) == pytest.approx(0, abs=1e-6)
         pixels = region.coords
@@ -155,7 +155,7 @@ def test_summary_agrees_with_the_table_and_with_runs(labels: NDArray[np.uint8]) 
 def naive_intercept(labels: NDArray[np.uint8], label: int, pixel_size: float) -> object:
     length, count = 0.0, 0.0
     for line in labels:
-        runs = [(0, 0.0)]  # what is beyond the frame is as excluded area
+        runs = [(0, 0.0)]  # outside the frame counts as excluded area
         runs += [(int(value), pixel_size * len(list(run))) for value, run in groupby(line)]
         runs += [(0, 0.0)]
         for before, run, after in zip(runs, runs[1:], runs[2:], strict=False):

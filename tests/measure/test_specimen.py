@@ -1,4 +1,4 @@
-"""The specimen: fields measured by hand, phases matched by name, and notes for who reads on."""
+"""The specimen: fields measured by hand, phases matched by name, and notes for the reader."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ SHARES = (20, 24, 18, 22, 26)
 
 
 def share_of(n: int) -> NDArray[np.uint8]:
-    """10 x 10 pixels, of which the first n are 2 and the others 1."""
+    """10 x 10 pixels: the first n are 2, the others 1."""
     return np.where(np.arange(100) < n, 2, 1).astype(np.uint8).reshape(10, 10)
 
 
@@ -208,7 +208,7 @@ def test_one_pixel_size_has_no_note(size: float | None) -> None:
 
 def test_fields_of_two_models_get_a_note() -> None:
     fields = [field_of(20, origin="a"), field_of(24, origin="b")]
-    assert "with other models" in specimen_of(*fields).notes[0]
+    assert "with different models" in specimen_of(*fields).notes[0]
     assert specimen_of(*(replace(field, origin="a") for field in fields)).notes == ()
 
 

@@ -1,4 +1,4 @@
-"""Exports: outlines that give the map back, and files that other programs read rightly."""
+"""Exports: outlines reproduce the label map; other programs read the files correctly."""
 
 import json
 import zipfile
@@ -18,7 +18,8 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from nital.errors import InputError
-from nital.output.exports import ROI_SIDE, trace_regions, write_geojson, write_parquet, write_rois
+from nital.measure.outlines import trace_regions
+from nital.output.exports import ROI_SIDE, write_geojson, write_parquet, write_rois
 from nital.output.render import class_colours
 
 MAPS = hnp.arrays(
@@ -35,7 +36,7 @@ def shoelace(ring: NDArray[np.number]) -> float:
 
 
 def inside(shape: tuple[int, ...], rings: Any) -> NDArray[np.bool_]:
-    """Pixels with their middle inside an odd number of rings, each (n, 2) of (x, y)."""
+    """Pixels whose centre is inside an odd number of rings, each (n, 2) of (x, y)."""
     mask = np.zeros(shape, bool)
     for ring in rings:
         mask ^= polygon2mask(shape, np.asarray(ring)[:, ::-1] - 0.5)
@@ -79,13 +80,13 @@ def test_rings_are_simple(labels: NDArray[np.uint8]) -> None:
         for ring in region.rings:
             steps = np.roll(ring, -1, axis=0) - ring
             assert ((steps == 0).sum(axis=1) == 1).all()
-            assert ((steps == 0) == np.roll(steps != 0, 1, axis=0)).all()  # each corner turns
+            assert ((steps == 0) == np.roll(steps != 0, 1, axis=0)).all()  # a turn at every corner
             corners = unit_corners(ring)
             assert len(set(corners)) == len(corners)
 
 
 def unit_corners(ring: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """All corners of pixels that a ring comes by."""
+    """All pixel corners on a ring."""
     corners = []
     for (x, y), (to_x, to_y) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
         n = abs(to_x - x) + abs(to_y - y)
@@ -262,5 +263,5 @@ def test_parquet_keeps_values_and_types(tmp_path: Path) -> None:
     [{"a": [1, 2], "b": [1]}, {"a": [1, "x"]}, {"a": ["x", 1]}, {"a": np.zeros((2, 2))}],
 )
 def test_what_is_no_table(tmp_path: Path, columns: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"columns a.*: no table .*give all of them"):
+    with pytest.raises(InputError, match=r"columns a.*: not a table .*give all of them"):
         write_parquet(tmp_path / "a.parquet", columns)

@@ -1,4 +1,4 @@
-"""Folders of results: their phases as they were written, and what is no result or was changed."""
+"""Folders of results: phases are read as written; changed or foreign folders are refused."""
 
 import json
 import shutil
@@ -16,28 +16,31 @@ from PIL import Image
 from helpers.pictures import fine_classes
 from helpers.terminal import PAPER, Nital
 from nital.errors import InputError
-from nital.image.files import read_json, write_json
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import Micrograph
 from nital.measure.specimen import measure_field
 from nital.output import results
 from nital.output.folders import PhaseFolder, find_results, measure_folders, name_of
+from nital.output.names import RESULT_FILES
 from nital.output.render import class_colours
-from nital.output.results import RESULT_FILES, summarise, write_phases, write_result
+from nital.output.results import write_phases, write_result
+from nital.output.summary import summarise
 from nital.result.classes import ClassRow, tabulate_classes
 from nital.result.criteria import criteria_of, measure_regions
+from nital.result.likeness import Likeness
 from nital.result.phases import name_phases
-from nital.result.segmentation import Likeness, Segmentation
-from nital.settings import Settings
+from nital.result.segmentation import Segmentation
+from nital.storage.tables import read_json, write_json
 from nital.storage.writing import staged
 
 MAP = np.repeat([[1, 1, 2, 3]], 3, axis=1).repeat(15, axis=0).astype(np.uint8)
-"""(15, 12): a half is class 1, a quarter each class 2 and class 3."""
+"""(15, 12): half is class 1, a quarter each class 2 and class 3."""
 
 Names = Mapping[int, str]
 
 
 def micrograph_of(labels: NDArray[np.integer], size: float | None = None) -> Micrograph:
-    """Brighter classes are of higher numbers; class 0 is excluded."""
+    """Brighter classes have higher numbers; class 0 is excluded."""
     grey = (20 * labels.astype(int) + 10).astype(np.uint8)
     digest = f"digest {labels.tobytes()!r}"
     found = Micrograph.from_array(grey, excluded=labels == 0, pixel_size=size, name="a.png")
@@ -68,7 +71,7 @@ def write(
         labels=labels.astype(np.uint8),
         classes=tuple(map(named, tabulate_classes(statistics, absent=True))),
         criteria=criteria_of(statistics),
-        settings=Settings(n_classes=n_classes),
+        settings=FastSettings(n_classes=n_classes),
         seconds={},
         likeness=Likeness(1, 0, 1, 0) if model else None,
     )
@@ -80,7 +83,7 @@ def write(
 
 
 def merge(folder: Path, phases: Mapping[str, Sequence[int]]) -> None:
-    """What `nital fine --merge` adds to a folder; the fine classes are those of the map."""
+    """Add the files of `nital fine --merge`; the fine classes are those of the map."""
     micrograph = micrograph_of(MAP)
     write_phases(folder, micrograph, name_phases(fine_classes(micrograph.pixels, MAP), phases))
 
@@ -252,7 +255,7 @@ def test_a_folder_without_a_result(name: str) -> None:
 
 
 def swapped(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Classes 1 and 2 the other way round."""
+    """Classes 1 and 2 exchanged."""
     return np.where((labels == 1) | (labels == 2), 3 - labels, labels).astype(np.uint8)
 
 
@@ -275,14 +278,14 @@ def test_a_label_map_that_was_changed(change: str) -> None:
     labels = CHANGES[change]
     dtype = {"below 0": np.int16, "numbers of 16 bit": np.uint16}.get(change, np.uint8)
     tifffile.imwrite(folder / "labels.tif", labels.astype(dtype))
-    with pytest.raises(InputError, match=r"^a/labels\.tif: not the map that was written there"):
+    with pytest.raises(InputError, match=r"^a/labels\.tif: not the label map of this result"):
         PhaseFolder.read(folder)
 
 
 def test_a_label_map_of_another_result() -> None:
     other = write("b", MAP[::-1] % 3 + 1)
     shutil.copy(other / "labels.tif", write("a") / "labels.tif")
-    with pytest.raises(InputError, match=r"^a/labels\.tif: not the map"):
+    with pytest.raises(InputError, match=r"^a/labels\.tif: not the label map"):
         PhaseFolder.read(Path("a"))
 
 
@@ -308,7 +311,7 @@ def test_a_map_of_phases_that_was_changed() -> None:
     folder = write("a")
     merge(folder, {"dark": [1], "bright": [2, 3]})
     tifffile.imwrite(folder / "phases.tif", swapped(np.minimum(MAP, 2)).T)
-    with pytest.raises(InputError, match=r"^a/phases\.tif: not the map that was written there"):
+    with pytest.raises(InputError, match=r"^a/phases\.tif: not the label map of this result"):
         PhaseFolder.read(folder)
 
 
@@ -414,7 +417,7 @@ def test_a_hidden_folder_that_is_named_is_searched() -> None:
 def test_what_is_no_folder_is_refused() -> None:
     make("a")
     for path in ("none", "a/labels.tif"):
-        with pytest.raises(InputError, match=f"^{path}: no folder"):
+        with pytest.raises(InputError, match=f"^{path}: not a folder"):
             find("a", path)
 
 

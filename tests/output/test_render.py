@@ -1,4 +1,4 @@
-"""Pictures: colours that differ, overlays that keep the excluded, figures that can be drawn."""
+"""Pictures: distinct colours, overlays that leave excluded pixels alone, figures."""
 
 import itertools
 from pathlib import Path
@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nital.output.render import (
-    class_colours,
-    colours_of,
+from nital.output.figures import (
     comparison_figure,
     contact_sheet,
     contour_figure,
     criteria_figure,
-    overlay,
-    percent,
     save_figure,
     superpixel_figure,
 )
+from nital.output.numbers import percent
+from nital.output.render import class_colours, colours_of, overlay
 from nital.result.classes import ClassRow
 
 

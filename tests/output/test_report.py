@@ -16,18 +16,19 @@ from PIL import Image
 
 from helpers.pictures import halves
 from helpers.terminal import PAPER, Nital, Outcome
-from nital.output import report
 from nital.output.folders import PhaseFolder, measure_folders
-from nital.output.render import percent
-from nital.output.report import quantity
-from nital.result.segmentation import Likeness
+from nital.output.numbers import percent, quantity
+from nital.output.report import charts as charts_module
+from nital.output.report import document as report
+from nital.output.report import pages as pages_module
+from nital.result.likeness import Likeness
 
 VOID = {"meta", "img", "br"}
 TRICKY = '<b>&"'
 
 
 class Page(HTMLParser):
-    """A page, taken apart; every tag has to be closed in its turn."""
+    """A parsed page; tags must be closed in the right order."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """What a reader sees, on one line."""
+        """The visible text, on one line."""
         return " ".join(" ".join(self.words).split())
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -198,7 +199,7 @@ def test_a_report_is_headed_by_what_people_call_the_field(one: Path, nital: Nita
         f"The micrograph Probe 3 {TRICKY} as it was segmented",
         f"The micrograph Probe 3 {TRICKY}, tinted with the colours of its phases",
     }
-    assert "file a.png" in page.text  # where it came from is still there
+    assert "file a.png" in page.text  # the file is still named
 
 
 def test_notes_are_shown(one: Path, nital: Nital) -> None:
@@ -210,10 +211,10 @@ def test_notes_are_shown(one: Path, nital: Nital) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda: Path("a.png").unlink(), "there is no a.png"),
+        (lambda: Path("a.png").unlink(), "a.png: no such file"),
         (
             lambda: Image.fromarray(halves()[::-1]).save("a.png"),
-            "a.png is not what was segmented, its SHA-256 or its size is another",
+            "a.png: not the segmented micrograph, its SHA-256 or size differs",
         ),
         (lambda: Path("a.png").write_bytes(b"no image"), "a.png: not an image of a known kind"),
     ],
@@ -225,7 +226,7 @@ def test_without_the_original_the_overlay_is_shown(
     spoil()
     assert nital("report", one).code == 0
     page = Page("o/a/report.html")
-    assert f"The original was not found: {says}" in page.text
+    assert f"The original can't be shown: {says}" in page.text
     assert len(page.pictures) == 1
     assert "Original" not in page.text
 
@@ -255,13 +256,13 @@ def test_repeats_and_a_reference_are_told(image: Path, nital: Nital) -> None:
     text = Page("o/a/report.html").text
     summary = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))
     agreement = percent(summary["mean_agreement"])
-    assert f"2 repeats with other seeds agree on {agreement} of the area." in text
+    assert f"2 repeats with different seeds agree on {agreement} of the area." in text
     first, found = summary["classes"][0], summary["agreement"]
     shares = f"{percent(first['area_fraction'])}, s = {percent(first['spread'])}"
     assert f"class 1 {shares}" in text
     assert f"Mean IoU {found['mean_iou']:.3f}, pixel accuracy {found['accuracy']:.3f}" in text
     assert f"mean F of 2 classes {quantity(summary['n_classes_by_F'][0]['F'], 4)} ± " in text
-    assert "the tint fades where repeats do not agree" in text
+    assert "the tint fades where repeats disagree" in text
 
 
 @pytest.mark.parametrize(("shift", "word"), [(0.1, "like"), (0.9, "unlike")])
@@ -278,8 +279,8 @@ def test_a_model_is_told(one: Path, nital: Nital, shift: float, word: str) -> No
     change("o/a", of_model)
     nital("report", one)
     text = Page("o/a/report.html").text
-    assert f"The micrograph is {word} those that the model was fitted to" in text
-    assert f"file steel.nital SHA-256 {'f00d' * 16} exposure brought in line" in text
+    assert f"The micrograph is {word} those the model was fitted to" in text
+    assert f"file steel.nital SHA-256 {'f00d' * 16} exposure normalised" in text
 
 
 def test_phases_that_were_put_together_have_their_own_overlay(one: Path, nital: Nital) -> None:
@@ -288,8 +289,8 @@ def test_phases_that_were_put_together_have_their_own_overlay(one: Path, nital: 
     page = Page("o/a/report.html")
     described = json.loads((one / "phases.json").read_text(encoding="utf-8"))
     assert f"F = {quantity(described['criteria']['F'], 4)}" in page.text
-    assert "a region is a phase" in page.text
-    assert "Fine classes put together by hand dark 1 other 2" in page.text
+    assert "A region is a phase" in page.text
+    assert "Fine classes assigned by hand dark 1 other 2" in page.text
     with Image.open(one / "phases.png") as drawn:
         assert np.abs(np.asarray(page.pictures[1], float) - np.asarray(drawn)).mean() < 8
 
@@ -336,7 +337,7 @@ def test_every_field_has_a_thumbnail_and_a_section(fields: list[Path], nital: Ni
         assert f"field-{number}" in ids
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         assert page.text.count(summary["sha256"]) == 1
-    assert page.text.count("mode fast") == 1  # what all have in common is told once
+    assert page.text.count("mode fast") == 1  # common settings are listed once
 
 
 def test_fields_are_listed_as_people_call_them(fields: list[Path], nital: Nital) -> None:
@@ -348,10 +349,10 @@ def test_fields_are_listed_as_people_call_them(fields: list[Path], nital: Nital)
 
 
 def test_the_charts_show_fields_and_interval(fields: list[Path], nital: Nital) -> None:
-    pages = [report._read_page(folder, 300) for folder in fields]
+    pages = [pages_module.read_page(folder, 300) for folder in fields]
     specimen = measure_folders(fields)
-    charts = list(report._charts(pages, specimen))
-    bottom, top = report.CHART_SIZE["bottom"], report.CHART_SIZE["top"]
+    charts = list(charts_module.charts(pages, specimen))
+    bottom, top = charts_module.CHART_SIZE["bottom"], charts_module.CHART_SIZE["top"]
     assert [chart.phase for chart in charts] == ["class 1", "class 2"]
     for i, chart in enumerate(charts):
         heights = [bar.height for bar in chart.bars]
@@ -370,18 +371,22 @@ def test_notes_and_colours_that_differ_between_fields(fields: list[Path], nital:
     nital("report", "o")
     text = Page("report.html").text
     assert "odd (field 2 )" in text
-    assert "The phases have other colours in other fields" in text
+    assert "The colours of the phases differ between fields" in text
 
 
 def test_the_more_fields_the_smaller_their_pictures() -> None:
-    sides = [report._side(n) for n in (1, 2, 50, 200, 10_000)]
+    sides = [pages_module.picture_side(n) for n in (1, 2, 50, 200, 10_000)]
     assert sides == sorted(sides, reverse=True)
-    assert (sides[0], sides[1], sides[-1]) == (1000, report.MOST_SIDE, report.LEAST_SIDE)
+    assert (sides[0], sides[1], sides[-1]) == (
+        1000,
+        pages_module.MOST_SIDE,
+        pages_module.LEAST_SIDE,
+    )
 
 
 def test_the_same_results_and_date_give_the_same_report(fields: list[Path]) -> None:
     date = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    pages = [report._read_page(folder, 300) for folder in fields]
+    pages = [pages_module.read_page(folder, 300) for folder in fields]
     specimen = measure_folders(fields)
     texts = [report.render_report(pages, specimen, date=date) for _ in range(2)]
     assert texts[0] == texts[1]
@@ -402,7 +407,7 @@ def test_the_same_results_and_date_give_the_same_report(fields: list[Path]) -> N
     ],
 )
 def test_a_scale_bar_is_round_and_true(n_cols: int, pixel_size: float, text: str) -> None:
-    bar = report._scale_bar(n_cols, pixel_size)
+    bar = pages_module._scale_bar(n_cols, pixel_size)
     assert bar is not None
     assert bar.text == text
     number, unit = bar.text.split()
@@ -415,7 +420,7 @@ def test_without_a_pixel_size_there_is_no_scale_bar(fields: list[Path], nital: N
     nital("report", "o/a")
     page = Page("o/a/report.html")
     assert not re.search(r'class="(bar|length)"', page.html)
-    assert "not known: lengths are in pixels (px)" in page.text
+    assert "unknown: lengths are in pixels (px)" in page.text
     assert "area, px²" in page.text
 
 
@@ -424,7 +429,7 @@ def test_without_a_pixel_size_there_is_no_scale_bar(fields: list[Path], nital: N
 
 def test_a_report_is_replaced_with_force_only(one: Path, nital: Nital) -> None:
     Path("r.html").write_text("old")
-    assert_refused(nital("report", one, "--out", "r.html"), "r.html: is there already; use --force")
+    assert_refused(nital("report", one, "--out", "r.html"), "r.html: already exists; use --force")
     assert Path("r.html").read_text() == "old"
     assert nital("report", one, "--out", "r.html", "--force").code == 0
     assert Page("r.html").all("h1")

@@ -1,4 +1,4 @@
-"""Results: the files of a result say the same as the result, and as each other."""
+"""Results: the files agree with the result and with each other."""
 
 import csv
 import json
@@ -13,39 +13,36 @@ from PIL import Image
 
 from helpers.pictures import fine_classes, halves
 from nital.errors import OutputError, Stopped
-from nital.fast import sampling
+from nital.fast import windows
 from nital.fast.labelling import CENTRE_COLUMNS
-from nital.image.files import read_labels, read_micrograph
+from nital.fast.settings import FastSettings
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
 from nital.measure.specimen import Specimen, measure_field, measure_specimen
 from nital.methods import segment
 from nital.output import results
+from nital.output.names import PHASE_FILES, RESULT_FILES, SPECIMEN_FILES
 from nital.output.render import class_colours
-from nital.output.results import (
-    PHASE_FILES,
-    RESULT_FILES,
-    SPECIMEN_FILES,
-    class_study_summary,
-    class_summary,
-    specimen_summary,
-    summarise,
-    superpixel_study_summary,
-    versions,
-    write_class_study,
-    write_phases,
-    write_result,
-    write_specimen,
-    write_superpixel_study,
-    write_synthetic,
-)
+from nital.output.results import write_phases, write_result, write_synthetic
+from nital.output.specimens import specimen_summary, write_specimen
+from nital.output.summary import class_summary, summarise
+from nital.paper.settings import PAPER
 from nital.result.agreement import compare
 from nital.result.classes import ClassRow
 from nital.result.phases import name_phases
 from nital.result.segmentation import Segmentation
-from nital.settings import PAPER, Settings
-from nital.work.studies import Run, study_classes, study_superpixels
+from nital.storage.versions import versions
+from nital.work.runs import Run
+from nital.work.studies import study_classes, study_superpixels
+from nital.work.study_folder import (
+    class_study_summary,
+    superpixel_study_summary,
+    write_class_study,
+    write_superpixel_study,
+)
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu")
 KEYS = {
@@ -101,18 +98,18 @@ def test_the_summary_has_all_its_keys_and_is_json(
     assert set(summary["criteria"]) == {"F", "F_prime", "Q"}
     assert all({"class", "area_fraction", "mean_grey"} <= set(row) for row in summary["classes"])
     assert summary["page"] == 2
-    assert summary["sha256"] is None  # it came from no file
+    assert summary["sha256"] is None  # not from a file
     assert summary["seed"] == summary["settings"]["seed"] == 0
     assert summary["iterations"] == 3
     assert summary["stop_reason"] == "max_iterations"
     assert summary["n_classes"] == len(summary["classes"]) == result.n_classes
     assert summary["excluded_fraction"] == pytest.approx(2 / 16)
     assert summary["settings"]["n_superpixels"] is not None
-    assert summary["n_superpixels"] == result.n_superpixels
+    assert summary["n_superpixels"] == result.details.summary()["n_superpixels"]
 
 
 def test_the_summary_of_fast_mode_knows_no_training(micrograph: Micrograph) -> None:
-    found = segment(micrograph, settings=Settings(n_classes=2, seed=5))
+    found = segment(micrograph, settings=FastSettings(n_classes=2, seed=5))
     summary = summarise(found, micrograph, source=Path("a.png"))
     assert set(summary) == KEYS
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
@@ -130,12 +127,12 @@ def test_the_summary_says_what_people_call_the_field(
 def test_the_summary_says_what_was_stopped(
     micrograph: Micrograph, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 10)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 10)
 
     def stop(*_: object) -> None:
         raise Stopped
 
-    settings = QUICK if mode == "paper" else Settings(n_classes=2)
+    settings = QUICK if mode == "paper" else FastSettings(n_classes=2)
     found = segment(micrograph, settings=settings, on_step=stop, on_rows=stop)
     told = summarise(found, micrograph, source=Path("a.png"))
     assert set(told) == KEYS | {"stopped"} | (OF_PAPER if mode == "paper" else set())
@@ -152,9 +149,9 @@ def test_the_summary_holds_the_settings_in_use_and_no_others(
     assert "scale" not in summary["settings"]
     assert summary["settings"]["device"] == "cpu"
     assert summary["settings"]["mode"] == "paper"
-    found = segment(micrograph, settings=Settings(n_classes=2, seed=5))
+    found = segment(micrograph, settings=FastSettings(n_classes=2, seed=5))
     used = summarise(found, micrograph, source=Path("a.png"))["settings"]
-    assert used == found.settings.in_use
+    assert used == found.settings.as_dict()
     assert (used["mode"], used["scale"], used["seed"]) == ("fast", "fine", 5)
     assert not {"n_superpixels", "n_layers", "device", "threads"} & set(used)
 
@@ -361,7 +358,10 @@ def test_a_synthetic_micrograph(tmp_path: Path) -> None:
 
 
 def specimen_of(*shares: int, names: tuple[str, ...] = ("ferrite", "Perlit, α")) -> Specimen:
-    """Fields of 10 x 10 pixels, with so many of the second phase; only the first has a size."""
+    """Fields of 10 x 10 pixels with these numbers of pixels of the second phase.
+
+    Only the first has a pixel size.
+    """
     return measure_specimen(
         [
             measure_field(
@@ -466,7 +466,7 @@ def test_contacts_of_one_phase_are_a_table_without_a_line(tmp_path: Path) -> Non
 
 def test_the_tables_of_a_specimen_are_replaced_with_force_only(tmp_path: Path) -> None:
     write_specimen(tmp_path, specimen_of(20))
-    with pytest.raises(OutputError, match=r"fields\.csv: is there already; use --force"):
+    with pytest.raises(OutputError, match=r"fields\.csv: already exists; use --force"):
         write_specimen(tmp_path, specimen_of(20, 24))
     assert len(read_table(tmp_path / "fields.csv")) == 2
     write_specimen(tmp_path, specimen_of(20, 24), force=True)

@@ -1,4 +1,4 @@
-"""The device: which one is taken, and that what is set for a while is put back."""
+"""The device: which one is selected, and that temporary settings are restored."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Paper mode: the strongest response of every pixel, and training with the settings that it got."""
+"""Paper mode: the strongest response of every pixel, and training with the given settings."""
 
 from dataclasses import replace
 
@@ -11,11 +11,12 @@ from torch import nn
 from nital.errors import SettingError, Stopped
 from nital.image.micrograph import Micrograph
 from nital.paper import labelling as paper
+from nital.paper.course import Step, Training
 from nital.paper.device import using_threads
 from nital.paper.labelling import predict, train_and_label
 from nital.paper.network import Network
-from nital.paper.training import Step, Training, train
-from nital.settings import PAPER
+from nital.paper.settings import PAPER
+from nital.paper.training import train
 
 SMALL = replace(
     PAPER, n_filters=6, n_responses=5, max_iterations=4, device="cpu", threads=1, n_superpixels=9
@@ -90,7 +91,7 @@ def superpixels() -> NDArray[np.int64]:
 
 
 def by_hand(seed: int) -> tuple[Training, NDArray[np.int64]]:
-    """A network of the size in `SMALL`, trained and asked, on as many threads."""
+    """A network of the size in `SMALL`, trained and applied on as many threads."""
     network = Network(n_filters=6, n_layers=2, n_responses=5, seed=seed)
     with using_threads(1):
         training = train(

@@ -64,8 +64,8 @@ def test_batch_normalisation_uses_the_batch_in_either_mode() -> None:
 # --- bands of a whole image ---------------------------------------------------------------------
 
 
-def lively(n_layers: int) -> Network:
-    """A network whose batch normalisation has gains and shifts of its own, as after training."""
+def with_gains_and_shifts(n_layers: int) -> Network:
+    """A network with non-trivial gains and shifts of batch normalisation, as after training."""
     network = Network(n_filters=6, n_layers=n_layers, n_responses=5, seed=n_layers)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_bands_give_what_the_whole_gives(
     shape: tuple[int, int, int, int], band_pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BAND_PIXELS", band_pixels)
-    network = lively(2).double()
+    network = with_gains_and_shifts(2).double()
     image = torch.rand(shape, generator=torch.Generator().manual_seed(3)).double()
     weights = [*network.parameters()]
     of_image = image.clone().requires_grad_()
@@ -102,7 +102,7 @@ def test_gradients_of_bands_in_single_precision(
     n_layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BAND_PIXELS", 40)
-    network = lively(n_layers)
+    network = with_gains_and_shifts(n_layers)
     image = torch.rand(1, 9, 13, 3, generator=torch.Generator().manual_seed(3)).permute(0, 3, 1, 2)
     target = torch.arange(9 * 13).view(1, 9, 13) % 5
     found, expected = (

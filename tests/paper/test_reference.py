@@ -48,7 +48,7 @@ def naive_batch_norm(values: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
 
 
 def naive_labels(responses: Tensor) -> list[list[int]]:
-    """The strongest response of each pixel; of equals the first."""
+    """The strongest response of each pixel; the first in a tie."""
     return [[pixel.index(max(pixel)) for pixel in row] for row in responses.tolist()]
 
 
@@ -134,4 +134,4 @@ def test_same_labels_as_the_naive_transcription(
     naive, counts = naive_train(image, superpixels, excluded, weights, 12, n_classes)
     assert labels == naive
     assert [step.n_classes for step in training.steps] == counts
-    assert len({label for row in naive for label in row}) > 1  # not won by a trivial map
+    assert len({label for row in naive for label in row}) > 1  # the map is not trivial

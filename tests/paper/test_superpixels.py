@@ -16,7 +16,7 @@ FROZEN = Path(__file__).with_name("superpixels.npy")
 
 
 def pattern() -> NDArray[np.float32]:
-    """48 x 64, bright discs on a dark ground, with a colour cast; made of whole numbers only."""
+    """48 x 64, bright discs on a dark background, with a colour cast; whole numbers only."""
     rows, cols = np.mgrid[:48, :64]
     discs = ((rows % 16 - 8) ** 2 + (cols % 16 - 8) ** 2 < 30).astype(np.float32)
     texture = ((rows * 7 + cols * 13) % 11).astype(np.float32)
@@ -25,7 +25,7 @@ def pattern() -> NDArray[np.float32]:
 
 
 def test_the_frozen_map() -> None:
-    """Another scikit-image that divides images otherwise would change every result."""
+    """A scikit-image that divides images differently would change every result."""
     assert (find_superpixels(pattern(), n_superpixels=60, compactness=20) == np.load(FROZEN)).all()
 
 

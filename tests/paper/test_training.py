@@ -1,4 +1,4 @@
-"""The loop: its refinement against a plain one, what stops it, exclusion, how often it reads."""
+"""The loop: its refinement against a plain one, stopping, exclusion, frequency of reading."""
 
 import ctypes
 import sys
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nital.errors import SettingError, Stopped
+from nital.paper.course import Step, Training
 from nital.paper.network import Network
-from nital.paper.training import Step, Training, freed_memory_kept, majority, to_tensor, train
+from nital.paper.training import keeping_freed_memory, majority, to_tensor, train
 
 CPU = torch.device("cpu")
 N_RESPONSES = 5
@@ -24,7 +25,7 @@ ROWS = np.arange(64).reshape(8, 8) // 8
 """Superpixels: each row is one."""
 
 HALVES = ROWS // 4
-"""Two large superpixels: the majority rule makes fewer and fewer classes of them."""
+"""Two large superpixels: the majority rule gradually reduces their classes."""
 
 
 def small_network(seed: int = 0) -> Network:
@@ -60,7 +61,7 @@ def course(
     stop_at: int | None = None,
     watch: Callable[[Step], None] = lambda _: None,
 ) -> tuple[Training, list[Tensor], list[Step]]:
-    """A training, the weights after it, and the steps that were told."""
+    """A training, the weights after it, and the steps reported to `on_step`."""
     network, told = small_network(seed), list[Step]()
 
     def on_step(step: Step) -> None:
@@ -216,7 +217,7 @@ def test_excluded_pixels_neither_vote_nor_count() -> None:
         responses = small_network()(to_tensor(some_pixels(), CPU))[0].permute(1, 2, 0)
     strongest = responses.argmax(dim=2).numpy()
     excluded = strongest == 0
-    excluded[2] = True  # nothing is left of a superpixel
+    excluded[2] = True  # all of a superpixel
     assert 0 < excluded.sum() < 40
     training, _, _ = course(HALVES, excluded, max_iterations=1)
     (step,) = training.steps
@@ -311,7 +312,7 @@ def test_a_loss_that_diverges_past_the_stop_is_not_told() -> None:
 
 
 class Library:
-    """A C library that takes note of what it is asked."""
+    """A C library that records its calls."""
 
     def __init__(self) -> None:
         self.options: dict[int, int] = {}
@@ -336,12 +337,12 @@ def test_freed_memory_is_kept_for_a_while_and_given_back_even_after_an_error(
     library = Library()
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    with freed_memory_kept():
+    with keeping_freed_memory():
         assert library.options == {-3: 2**31 - 1, -1: -1}
         assert library.trimmed == 0
     assert library.options == {-3: 2**25, -1: 2**26}
     assert library.trimmed == 1
-    with pytest.raises(ValueError, match="stop"), freed_memory_kept():
+    with pytest.raises(ValueError, match="stop"), keeping_freed_memory():
         fail()
     assert library.options == {-3: 2**25, -1: 2**26}
     assert library.trimmed == 2
@@ -395,7 +396,7 @@ def test_the_labels_are_drawn_as_they_are_counted(read_every: int) -> None:
     training, _, _ = course(
         excluded=excluded, n_classes=1, max_iterations=8, read_every=read_every, watch=draw
     )
-    assert {step.draw for step in training.steps} == {None}  # it would hold on to the responses
+    assert {step.draw for step in training.steps} == {None}  # it would keep the responses in memory
     newest = drawn[read_every - 1 :: read_every]
     assert newest
     for n_classes, labels in newest:

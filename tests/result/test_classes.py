@@ -1,4 +1,4 @@
-"""Classes: joined by what is close, numbered from the darkest to the brightest, and their table."""
+"""Classes: joined by distance, numbered from the darkest to the brightest, and their table."""
 
 from itertools import combinations, pairwise
 
@@ -104,7 +104,7 @@ def fine_classes(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def joined_naively(
     centres: NDArray[np.float64], areas: NDArray[np.float64], k: int
 ) -> set[frozenset[int]]:
-    """Every pair is tried, from the members, again and again."""
+    """Join by trying every pair, computed anew from the members."""
     groups = [[int(i)] for i in np.flatnonzero(areas)]
 
     def cost(pair: tuple[list[int], list[int]]) -> float:
@@ -144,7 +144,7 @@ def test_fewer_classes_are_more_of_them_joined(seed: int, k: int) -> None:
 
 
 def joined(k: int, *classes: tuple[float, float], **how: float) -> list[int]:
-    """Groups of classes of these areas and centres."""
+    """Join classes with these areas and centres."""
     areas, centres = np.array(classes, float).T
     return join_classes(centres[:, np.newaxis], areas, k, **how).tolist()
 
@@ -171,7 +171,7 @@ def test_what_is_tiny_can_be_said() -> None:
     assert joined(2, (5000, 1.0), (4, 9.0), least=0) == [1, 2]
     assert joined(2, (75, 0.0), (25, 9.0), least=0.25) == [1, 2]
     assert joined(2, (75, 0.0), (25, 9.0), least=0.26) == [1, 1]
-    # The 15 of 100 go to the nearer of the others, although three may be left.
+    # The class of 15 out of 100 is joined to the nearer one, although three may be left.
     assert joined(3, (60, 0.0), (25, 1.0), (15, 9.0), least=0.25) == [1, 2, 2]
 
 
@@ -195,7 +195,7 @@ def test_numbers_rise_from_dark_to_bright_and_equal_ones_keep_their_order() -> N
 
 
 def some_statistics(seed: int) -> tuple[NDArray[np.float64], RegionStatistics]:
-    """Centres, and statistics of classes all of which are in use."""
+    """Centres and statistics of classes that are all in use."""
     centres, _ = fine_classes(seed)
     rng = np.random.default_rng(seed)
     areas = rng.integers(50, 1000, N_FINE).astype(float)
@@ -264,7 +264,7 @@ def test_a_class_is_divided_where_the_next_cut_divides_it(seed: int, k: int) -> 
 
 
 def tree_of(*classes: tuple[float, float]) -> ClassTree:
-    """Of classes of these areas and centres."""
+    """A tree of classes with these areas and centres."""
     areas, centres = np.array(classes, float).T
     grey = np.repeat(centres[:, np.newaxis], 3, axis=1)
     return ClassTree(centres[:, np.newaxis], RegionStatistics(areas, grey, 0 * areas))

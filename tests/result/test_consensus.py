@@ -1,4 +1,4 @@
-"""Consensus: aligned maps vote."""
+"""Consensus: the majority vote of aligned maps."""
 
 import numpy as np
 import pytest

@@ -69,7 +69,7 @@ def test_a_uniform_image_gives_zero(grey: float) -> None:
     image = np.full((4, 5, 3), grey)
     found = evaluate(image, np.ones((4, 5), np.uint8))
     assert (found.F, found.F_prime) == (0, 0)
-    # Q's second term depends on areas alone: (R(A) / A)^2 = 1 / 20^2 is all that is left.
+    # Q's second term depends on areas alone: only (R(A) / A)^2 = 1 / 20^2 remains.
     assert found.Q == pytest.approx(1 / 20**2 / (1000 * 20), rel=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_unknown_regions() -> None:
 
 
 def assert_same(found: RegionStatistics, expected: RegionStatistics) -> None:
-    """Equal, but for the mean colour of numbers without a pixel."""
+    """Check equality, except for the mean colour of numbers without pixels."""
     assert (found.areas == expected.areas).all()
     np.testing.assert_allclose(found.errors, expected.errors, rtol=1e-9, atol=1e-6)
     used = expected.areas > 0
@@ -239,7 +239,7 @@ def test_one_colour_has_no_error_at_all_however_it_is_put_together(
 
 
 def test_small_differences_on_a_bright_ground_keep_their_digits() -> None:
-    # Sums of squares, subtracted, would leave nothing of a difference of 1e-7 in 250.
+    # Subtracting sums of squares would lose a difference of 1e-7 in 250.
     image = np.full((4, 50, 3), 250 / 255)
     image[:, ::2] += 1e-7 / 255
     labels = np.ones((4, 50), int)

@@ -1,4 +1,4 @@
-"""Grouping: whatever is decided, fine classes are in one class each, and names stay."""
+"""Grouping: after any decision each fine class is in one class, and names are kept."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,13 +21,13 @@ from helpers.steels import (
     three_greys,
 )
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import sampling
+from nital.fast import windows
 from nital.image.micrograph import Micrograph
+from nital.paper.settings import PaperSettings
 from nital.result.criteria import RegionStatistics, measure_regions
+from nital.result.fine import FineClasses
 from nital.result.grouping import ClassName, Grouping
-from nital.result.segmentation import FineClasses
 from nital.series.model import Model
-from nital.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 
@@ -64,8 +64,8 @@ def test_one_name_has_one_colour() -> None:
 
 @pytest.mark.parametrize("name", ["class 1", "class 12", " class 3 "])
 def test_no_name_is_that_of_a_class_without_one(name: str) -> None:
-    """Where phases are put together by name, two would become one."""
-    with pytest.raises(InputError, match="so are classes without a name called"):
+    """When phases are joined by name, two would become one."""
+    with pytest.raises(InputError, match="reserved for classes without a name"):
         ClassName(name)
     assert ClassName("class A").name == "class A"
 
@@ -79,7 +79,7 @@ def test_a_name_is_a_text(name: Any) -> None:
 @pytest.mark.parametrize("name", ["ferrite", None])
 @pytest.mark.parametrize("colour", ["red", "#12345", "#1234567", "0072b2", "#00zzb2", "", 7])
 def test_a_colour_is_a_number(colour: Any, name: str | None) -> None:
-    with pytest.raises(InputError, match="not #RRGGBB, as #0072b2"):
+    with pytest.raises(InputError, match="not #RRGGBB, such as #0072b2"):
         ClassName(name, colour)
 
 
@@ -90,7 +90,7 @@ def test_a_colour_is_no_excuse_for_a_name_that_is_none(name: Any) -> None:
 
 
 def test_classes_may_have_colours_and_no_names() -> None:
-    """And, having no name in common, need no colour in common."""
+    """And, without a common name, they need no common colour."""
     model = three_greys().named({1: ClassName(None, "#000001"), 2: ClassName(None, "#0072B2")})
     for rows in (model.classes, model.segment(Micrograph.from_array(field(MID, BRIGHT))).classes):
         found = [(row.label, row.name, row.colour) for row in rows]
@@ -105,7 +105,7 @@ def test_classes_may_have_colours_and_no_names() -> None:
 
 
 def groupings(n: int) -> st.SearchStrategy[dict[str, list[int]]]:
-    """Every one of n fine classes in one of 2 to 4 phases, none of them empty."""
+    """Assignments of n fine classes to 2 to 4 phases, none of them empty."""
 
     def phases(names: list[str]) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -160,7 +160,7 @@ def test_phases_that_can_not_be(phases: dict[str, Sequence[int]], said: str) -> 
 # --- decided by a person ------------------------------------------------------------------------
 
 Parts = dict[frozenset[int], ClassName | None]
-"""The fine classes of each class, and what it is called."""
+"""The fine classes of each class, and its name."""
 
 N_FINE = 24
 FINE = st.integers(1, N_FINE)
@@ -188,7 +188,7 @@ def parts_of(model: Model) -> Parts:
 
 
 def decided(parts: Parts, model: Model, decision: tuple[Any, ...]) -> Parts:
-    """What a decision makes of the parts; `model` has them, and tells their numbers."""
+    """The parts after a decision; `model` has the parts before it, and their numbers."""
     kind, *arguments = decision
     own = [frozenset(model.members(number)) for number in range(1, len(parts) + 1)]
     if kind == "at":
@@ -220,7 +220,7 @@ def decided(parts: Parts, model: Model, decision: tuple[Any, ...]) -> Parts:
 
 
 def fitting(model: Model, decision: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The decision with numbers of classes that there are."""
+    """The decision with numbers of existing classes."""
     k = len(model.classes)
     kind, *arguments = decision
     if kind == "at":
@@ -232,7 +232,7 @@ def fitting(model: Model, decision: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def has_its_own(model: Model, fine: int) -> bool:
-    """Whether the class of a fine class has no other."""
+    """Whether a fine class is alone in its class."""
     return model.members(int(model.class_of[fine - 1])) == (fine,)
 
 
@@ -254,7 +254,7 @@ def test_whatever_is_decided_is_a_model_with_these_classes(
         decision = fitting(model, each)
         kind, *arguments = decision
         if kind == "split" and len(model.members(arguments[0])) == 1:
-            with pytest.raises(InputError, match="a single fine class; it can't be divided"):
+            with pytest.raises(InputError, match="a single fine class; it can't be split"):
                 carried_out(model, decision)
             continue
         if kind == "moved" and arguments[1] is None and has_its_own(model, arguments[0]):
@@ -275,7 +275,7 @@ def test_whatever_is_decided_is_a_model_with_these_classes(
         assert sum(row.area_fraction for row in changed.classes) == pytest.approx(1)
         model = changed
     kept = replace(model, class_of=first.class_of, settings=first.settings, names=first.names)
-    assert is_same(kept, first)  # and nothing else is another
+    assert is_same(kept, first)  # and nothing else changes
     assert not first.names
 
 
@@ -305,7 +305,7 @@ def test_a_class_that_is_split_and_joined_again_is_the_same(k: int) -> None:
 
 
 def number_of(model: Model, members: Sequence[int]) -> int:
-    """The class that is made of these fine classes."""
+    """The class that consists of these fine classes."""
     (found,) = {int(model.class_of[fine - 1]) for fine in members}
     assert model.members(found) == tuple(members)
     return found
@@ -375,8 +375,8 @@ def test_a_cut_that_can_not_be(k: int, said: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda model: model.moved(0, 1), "fine class 0: there is none"),
-        (lambda model: model.moved(99, 1), "fine class 99: there is none"),
+        (lambda model: model.moved(0, 1), "fine class 0: does not exist"),
+        (lambda model: model.moved(99, 1), "fine class 99: does not exist"),
         (lambda model: model.moved(1, 99), "class 99: there are classes 1 to"),
         (lambda model: model.joined(1, 99), "class 99: there are classes 1 to"),
         (lambda model: model.joined(99, 1), "class 99: there are classes 1 to"),
@@ -394,7 +394,7 @@ def test_a_fine_class_that_is_alone_already_keeps_its_name() -> None:
 
 
 def test_stopped_before_any_pixel_has_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
     upper = np.arange(STEEL_SIDE)[:, np.newaxis] < np.full(STEEL_SIDE, STEEL_SIDE // 2)
     micrograph = Micrograph.from_array(steel(0), excluded=upper)
 
@@ -409,7 +409,7 @@ def test_two_classes_are_not_joined_and_a_fine_class_is_not_split() -> None:
     with pytest.raises(InputError, match="a single class would be left"):
         of_steel().joined(2, 1)
     model = of_steel().moved(3, None)
-    with pytest.raises(InputError, match=r"class \d+: a single fine class; it can't be divided"):
+    with pytest.raises(InputError, match=r"class \d+: a single fine class; it can't be split"):
         model.split(number_of(model, [3]))
 
 
@@ -446,13 +446,13 @@ def test_classes_are_numbered_anew_whatever_they_were(numbers: list[int], order:
 
 
 def measured(*greys: int) -> RegionStatistics:
-    """Classes of these grey levels, of 100, 200, ... pixels."""
+    """Classes with these grey levels and 100, 200, ... pixels."""
     means = np.repeat(np.array(greys, float)[:, np.newaxis], 3, axis=1)
     return RegionStatistics(100.0 * np.arange(1, len(greys) + 1), means, np.ones(len(greys)))
 
 
 def test_classes_that_were_found_are_their_own_fine_classes() -> None:
-    paper = Settings(mode="paper", n_classes=3)
+    paper = PaperSettings(n_classes=3)
     found = Grouping.of_classes(paper, measured(20, 30, 200))
     assert found.class_of.tolist() == [1, 2, 3]
     assert [row.n_pixels for row in found.classes] == [100, 200, 300]
@@ -460,10 +460,10 @@ def test_classes_that_were_found_are_their_own_fine_classes() -> None:
 
 
 def test_classes_that_were_found_are_joined_by_their_colours() -> None:
-    found = Grouping.of_classes(Settings(mode="paper", n_classes=4), measured(20, 30, 200, 210))
+    found = Grouping.of_classes(PaperSettings(n_classes=4), measured(20, 30, 200, 210))
     two = found.at(2)
     assert [two.members(number) for number in (1, 2)] == [(1, 2), (3, 4)]
-    assert two.settings == Settings(mode="paper", n_classes=2)
+    assert two.settings == PaperSettings(n_classes=2)
     joined = found.joined(1, 4)
     assert sorted(joined.members(int(joined.class_of[0]))) == [1, 4]
     assert joined.split(int(joined.class_of[0])).class_of.tolist() == found.class_of.tolist()
@@ -473,7 +473,7 @@ def test_a_label_map_is_joined_without_a_model() -> None:
     labels = np.repeat(np.arange(4, dtype=np.uint8)[np.newaxis], 6, axis=0)
     micrograph = Micrograph.from_array(labels * np.uint8(60), excluded=labels == 0)
     statistics = measure_regions(micrograph.pixels, labels)
-    found = Grouping.of_classes(Settings(mode="paper", n_classes=3), statistics)
+    found = Grouping.of_classes(PaperSettings(n_classes=3), statistics)
     fine = FineClasses(labels, statistics, found.tree, stopped=True)
     result = found.joined(1, 2).named({2: ClassName("bright")}).join(micrograph, fine, None)
     assert (result.labels == np.array([0, 1, 1, 2])[labels]).all()

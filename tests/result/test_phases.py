@@ -1,4 +1,4 @@
-"""Phases: fine classes that a person named; every one in one phase, areas by hand."""
+"""Phases: each fine class is in one named phase; areas by hand."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from helpers.pictures import fine_classes
 from nital.errors import InputError
 from nital.result.criteria import evaluate
+from nital.result.fine import FineClasses
 from nital.result.phases import name_phases
-from nital.result.segmentation import FineClasses
 
 
 def some_fine_classes() -> tuple[FineClasses, np.ndarray]:

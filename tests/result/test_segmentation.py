@@ -1,4 +1,4 @@
-"""The result: one tree of classes, cut at any number without finding them again."""
+"""The result: one tree of classes, cut at any number without clustering again."""
 
 import math
 from dataclasses import replace
@@ -11,13 +11,15 @@ from helpers.pictures import fine_classes
 from nital.errors import InputError, SettingError
 from nital.fast.features import CHANNELS
 from nital.fast.sampling import Sample
+from nital.fast.settings import FAST, MAX_CLASSES, FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
 from nital.methods import prepare, segment
+from nital.paper.settings import PAPER
 from nital.result.classes import ClassTree
 from nital.result.criteria import evaluate, measure_regions
-from nital.result.segmentation import FineClasses, Segmentation, curve_of, lowest
-from nital.settings import FAST, MAX_CLASSES, PAPER, Settings
+from nital.result.fine import FineClasses, curve_of, lowest
+from nital.result.segmentation import Segmentation
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_a_number_out_of_range(result: Segmentation, k: int) -> None:
 
 
 def tree_of(seed: int) -> ClassTree:
-    """Of twelve classes of equal area, each of one grey level by chance."""
+    """A tree of twelve classes of equal area, each with one random grey level."""
     rng = np.random.default_rng(seed)
     return ClassTree(
         rng.random((12, 2)), measure_regions(rng.random((1, 12), np.float32), np.arange(1, 13))
@@ -174,7 +176,7 @@ def upper_half(*, stopped: bool) -> tuple[FineClasses, NDArray[np.float32]]:
 def test_what_was_stopped_says_of_how_much_its_figures_are(
     n_classes: int | str, repeats: int
 ) -> None:
-    settings = Settings(n_classes=n_classes, repeats=repeats)
+    settings = FastSettings(n_classes=n_classes, repeats=repeats)
     for stopped in (True, False):
         fine, pixels = upper_half(stopped=stopped)
         found = Segmentation.of_fine([fine] * repeats, pixels, settings, {})
@@ -190,7 +192,7 @@ def test_what_was_stopped_says_of_how_much_its_figures_are(
 
 def test_another_number_of_classes_of_what_was_stopped_was_stopped_too() -> None:
     fine, pixels = upper_half(stopped=True)
-    found = Segmentation.of_fine([fine], pixels, Settings(n_classes=3), {})
+    found = Segmentation.of_fine([fine], pixels, FastSettings(n_classes=3), {})
     other = found.at(2)
     assert (other.n_classes, other.stopped, other.notes) == (2, True, found.notes)
     assert ((other.labels == 0) == (fine.labels == 0)).all()

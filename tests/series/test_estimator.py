@@ -1,4 +1,4 @@
-"""The estimator: the manners of scikit-learn, and arrays, micrographs and paths alike."""
+"""The estimator: scikit-learn's conventions; arrays, micrographs and paths as input."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from helpers.steels import is_same
 from nital.errors import InputError, NotFittedError, OutputError, SettingError
-from nital.fast import clustering, sampling
+from nital.fast import clustering
+from nital.fast.settings import FastSettings
 from nital.image.large import open_micrograph
 from nital.image.micrograph import Micrograph
 from nital.series.estimator import Image, Segmenter, opener
 from nital.series.fitting import fit_model
 from nital.series.model_files import read_model
-from nital.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
     monkeypatch.setattr(clustering, "DRAWN", 1500)
     monkeypatch.setattr(clustering, "STARTS", 1)
 
@@ -43,7 +44,8 @@ IMAGES = [image(0), image(1)]
 @pytest.fixture(scope="module")
 def fitted() -> Segmenter:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+        patch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
+        patch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
         patch.setattr(clustering, "DRAWN", 1500)
         patch.setattr(clustering, "STARTS", 1)
         return Segmenter(2, seed=3, exposure="same").fit(IMAGES)
@@ -51,7 +53,7 @@ def fitted() -> Segmenter:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """The images on the disk."""
+    """The images as files."""
     found = [tmp_path / "a.tif", tmp_path / "b.tif"]
     for path, each in zip(found, IMAGES, strict=True):
         tifffile.imwrite(path, each)
@@ -62,7 +64,7 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 def test_init_only_stores_its_arguments() -> None:
-    """Even what no fit would take: scikit-learn sets and clones before it fits."""
+    """Even invalid values: scikit-learn sets and clones before it fits."""
     segmenter = Segmenter("many", seed=-1, scale="huge", exposure="dark")  # type: ignore[arg-type]
     assert vars(segmenter) == {
         "n_classes": "many",
@@ -85,7 +87,7 @@ def test_parameters_are_changed_by_name() -> None:
 
 
 def test_a_parameter_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingError, match="mode 'paper': no parameter of Segmenter; use n"):
+    with pytest.raises(SettingError, match="mode 'paper': not a parameter of Segmenter; use n"):
         Segmenter().set_params(mode="paper")
 
 
@@ -136,7 +138,7 @@ def test_fit_returns_the_segmenter() -> None:
 
 def test_fit_gives_the_model_of_its_parameters(fitted: Segmenter) -> None:
     openers = [partial(Micrograph.from_array, each) for each in IMAGES]
-    expected = fit_model(openers, Settings(n_classes=2, seed=3), exposure="same")
+    expected = fit_model(openers, FastSettings(n_classes=2, seed=3), exposure="same")
     assert is_same(fitted.model_, expected)
 
 
@@ -224,7 +226,7 @@ def test_files_are_kept_by_name_and_content(paths: list[Path]) -> None:
 )
 @pytest.mark.parametrize("call", ["fit", "fit_predict"])
 def test_a_single_image_in_place_of_a_list_is_refused(single: Any, call: str) -> None:
-    with pytest.raises(InputError, match="a single micrograph; put it into a list"):
+    with pytest.raises(InputError, match="a single micrograph; pass it in a list"):
         getattr(Segmenter(2), call)(single)
 
 
@@ -278,5 +280,5 @@ def test_a_file_is_replaced_with_force_only(fitted: Segmenter, tmp_path: Path) -
 
 def test_a_damaged_file_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(b"no model")
-    with pytest.raises(InputError, match="damaged, or no model of nital"):
+    with pytest.raises(InputError, match="damaged, or not a nital model"):
         Segmenter.load(tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Fitting: the same classes whatever else happens, at one exposure or many, and watched."""
+"""Fitting: reproducible classes, one exposure or many, progress and stopping."""
 
 import itertools
 import weakref
@@ -31,7 +31,10 @@ from helpers.steels import (
 from nital import settings as settings_module
 from nital.errors import InputError, SettingError, Stopped
 from nital.fast import clustering, sampling
+from nital.fast import windows as windows_module
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.paper.settings import PaperSettings
 from nital.result.classes import ClassTree
 from nital.series import fitting
 from nital.series.fitting import FitStep, fit_model
@@ -58,7 +61,7 @@ def test_no_micrograph_is_an_error() -> None:
         fitted([])
 
 
-@pytest.mark.parametrize("settings", [Settings(mode="paper"), Settings(repeats=2)])
+@pytest.mark.parametrize("settings", [PaperSettings(), FastSettings(repeats=2)])
 def test_settings_that_no_model_has_are_refused(settings: Settings) -> None:
     with pytest.raises(SettingError, match="a model needs fast mode"):
         fit_model(opened([field(DARK, MID)]), settings)
@@ -70,14 +73,14 @@ def test_an_image_that_is_excluded_altogether_is_an_error(
     monkeypatch: pytest.MonkeyPatch, exposure: str, block: int
 ) -> None:
     model = of_steel(exposure)
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
+    monkeypatch.setattr(windows_module, "BLOCK_SIDE", block)
     values = np.zeros((40, 50, 2), np.uint8)
     values[..., 0] = np.arange(50)
     large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], (40, 50), name="glass.tif")
     with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
         model.segment(large)
     with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
-        fit_model([lambda: large], Settings(n_classes=2), exposure=exposure)
+        fit_model([lambda: large], FastSettings(n_classes=2), exposure=exposure)
 
 
 # --- always the same ----------------------------------------------------------------------------
@@ -86,7 +89,8 @@ def test_an_image_that_is_excluded_altogether_is_an_error(
 def test_the_seed_decides_and_nothing_else() -> None:
     images = opened([steel(0), steel(1)])
     first, again, other = (
-        fit_model(images, Settings(n_classes=2, seed=seed), exposure="same") for seed in (3, 3, 4)
+        fit_model(images, FastSettings(n_classes=2, seed=seed), exposure="same")
+        for seed in (3, 3, 4)
     )
     assert is_same(first, again)
     assert not is_same(first, other)
@@ -100,7 +104,7 @@ def spawned() -> ProcessPoolExecutor:
     "make", [lambda: ThreadPoolExecutor(2), spawned], ids=["thread", "process"]
 )
 def test_an_executor_gives_the_same_model(make: Callable[[], Any]) -> None:
-    images, settings = opened([steel(0), steel(1), steel(2) * 0.5]), Settings(n_classes=2)
+    images, settings = opened([steel(0), steel(1), steel(2) * 0.5]), FastSettings(n_classes=2)
     with make() as executor:
         together = fit_model(images, settings, exposure="each", run_all=executor.map)
     assert is_same(together, fit_model(images, settings, exposure="each"))
@@ -117,7 +121,9 @@ def test_each_image_is_opened_a_few_times_and_not_kept(exposure: str) -> None:
         return found
 
     model = fit_model(
-        [partial(open_image, seed) for seed in range(4)], Settings(n_classes=2), exposure=exposure
+        [partial(open_image, seed) for seed in range(4)],
+        FastSettings(n_classes=2),
+        exposure=exposure,
     )
     assert len(alive) == 4 * 3 * (2 if exposure == "auto" else 1)
     assert all(each() is None for each in alive)
@@ -132,7 +138,7 @@ def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> No
         calls.append(seed)
         return Micrograph.from_array(field(DARK, MID, seed=seed))
 
-    fit_model([partial(open_image, seed) for seed in range(6)], Settings(n_classes=2))
+    fit_model([partial(open_image, seed) for seed in range(6)], FastSettings(n_classes=2))
     assert len(calls) == 2 * (2 * 6 + 3)
     assert calls[12:15] == [0, 2, 5]
 
@@ -162,11 +168,13 @@ def test_auto_is_the_number_with_the_lowest_mean_f_over_seeds(
 ) -> None:
     monkeypatch.setattr(settings_module, "AUTO_REPEATS", 3)
     images = opened([cloudy(3)])
-    found = [fit_model(images, Settings(n_classes=2, seed=i), exposure="same") for i in range(3)]
+    found = [
+        fit_model(images, FastSettings(n_classes=2, seed=i), exposure="same") for i in range(3)
+    ]
     f = np.array([[f_of(each.tree, k) for k in range(2, 11)] for each in found])
     expected = 2 + int(f.mean(axis=0).argmin())
-    assert 2 + int(f[0].argmin()) != expected  # a seed alone would tell another number
-    model = fit_model(images, Settings(n_classes="auto", seed=0), exposure="same")
+    assert 2 + int(f[0].argmin()) != expected  # a single seed would give another number
+    model = fit_model(images, FastSettings(n_classes="auto", seed=0), exposure="same")
     assert is_same(model, found[0].at(expected))
     assert (model.settings.n_classes, model.settings.repeats) == (expected, 1)
 
@@ -182,10 +190,10 @@ def test_auto_takes_ten_seeds_unless_a_single_one_is_asked_for(
 
     monkeypatch.setattr(fitting, "find_centres", watched)
     images = opened([field(DARK, MID, BRIGHT)])
-    fit_model(images, Settings(n_classes="auto", seed=5), exposure="same")
+    fit_model(images, FastSettings(n_classes="auto", seed=5), exposure="same")
     assert seeds == list(range(5, 15))
     seeds.clear()
-    fit_model(images, Settings(n_classes="auto", seed=5, repeats=1), exposure="same")
+    fit_model(images, FastSettings(n_classes="auto", seed=5, repeats=1), exposure="same")
     assert seeds == [5]
 
 
@@ -220,7 +228,7 @@ def test_auto_brings_a_series_of_many_exposures_in_line() -> None:
 
 
 def test_auto_leaves_a_series_of_one_exposure_alone() -> None:
-    """Areas that differ make means and contrasts differ as exposures would."""
+    """Different area fractions change mean and contrast, as different exposures would."""
     widths = ((14, 6, 76), (26, 14, 56), (40, 20, 36), (54, 26, 16))
     images = [field(DARK, MID, BRIGHT, seed=i, widths=each) for i, each in enumerate(widths)]
     assert fitted(images, 3, "auto").exposure == "same"
@@ -242,8 +250,11 @@ def test_an_unknown_exposure_is_refused() -> None:
 
 @pytest.mark.parametrize("exposure", ["same", "each"])
 @pytest.mark.parametrize("n_classes", [2, "auto"])
-def test_a_fit_is_the_same_when_it_is_watched(exposure: str, n_classes: int | str) -> None:
-    wanted, images = Settings(n_classes=n_classes, seed=3), opened([steel(0), steel(1)])
+def test_a_fit_is_the_same_when_it_is_watched(
+    exposure: str, n_classes: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "AUTO_REPEATS", 2)
+    wanted, images = FastSettings(n_classes=n_classes, seed=3), opened([steel(0), steel(1)])
     drawn: list[NDArray[np.uint8]] = []
     watched = fit_model(images, wanted, exposure=exposure, on_step=drawer(drawn))
     assert is_same(watched, fit_model(images, wanted, exposure=exposure))
@@ -251,7 +262,7 @@ def test_a_fit_is_the_same_when_it_is_watched(exposure: str, n_classes: int | st
 
 
 def drawer(drawn: list[NDArray[np.uint8]]) -> Callable[[FitStep], None]:
-    """Draws at every step that can be drawn."""
+    """Draws at every step that offers it."""
 
     def draw(step: FitStep) -> None:
         if step.draw is not None:
@@ -263,7 +274,7 @@ def drawer(drawn: list[NDArray[np.uint8]]) -> Callable[[FitStep], None]:
 def test_each_step_tells_how_far_a_fit_is() -> None:
     steps: list[FitStep] = []
     images = opened([steel(0), steel(1), steel(2)])
-    fit_model(images, Settings(n_classes=2), exposure="auto", on_step=steps.append)
+    fit_model(images, FastSettings(n_classes=2), exposure="auto", on_step=steps.append)
     found = ["sampling"] * 3 + ["clustering"] + ["comparing"] * 3
     stages = [step.stage for step in steps]
     assert [stage for stage, _ in itertools.groupby(stages)] == [*dict.fromkeys(found)] * 2
@@ -282,13 +293,13 @@ def test_each_step_tells_how_far_a_fit_is() -> None:
 
 @pytest.mark.parametrize("side", [200, 40])
 def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
-    monkeypatch.setattr(sampling, "PREVIEW_SIDE", side)
+    monkeypatch.setattr("nital.series.sampling.PREVIEW_SIDE", side)
     excluded = np.zeros((SIDE, SIDE), bool)
     excluded[:20] = True
     values = field(DARK, MID, BRIGHT)
     drawn: list[NDArray[np.uint8]] = []
     opener = partial(Micrograph.from_array, values, excluded=excluded)
-    model = fit_model([opener], Settings(n_classes=3), on_step=drawer(drawn))
+    model = fit_model([opener], FastSettings(n_classes=3), on_step=drawer(drawn))
     labels = model.segment(opener()).labels
     every = 1 if side == 200 else 3
     for each in drawn:
@@ -302,13 +313,13 @@ def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, 
 def test_of_a_large_micrograph_is_drawn_what_is_learned_from(
     monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
-    monkeypatch.setattr(sampling, "PREVIEW_SIDE", side)
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 50)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 25)
-    monkeypatch.setattr(sampling, "N_TILES", 5)
+    monkeypatch.setattr("nital.series.sampling.PREVIEW_SIDE", side)
+    monkeypatch.setattr(windows_module, "BLOCK_SIDE", 50)
+    monkeypatch.setattr(windows_module, "TILE_SIDE", 25)
+    monkeypatch.setattr(windows_module, "N_TILES", 5)
     drawn: list[NDArray[np.uint8]] = []
     images = opened([steel(0), steel(1)])
-    model = fit_model(images, Settings(n_classes=2), exposure="same", on_step=drawer(drawn))
+    model = fit_model(images, FastSettings(n_classes=2), exposure="same", on_step=drawer(drawn))
     labels = model.segment(images[0]()).labels
     learned = np.zeros(labels.shape, bool)
     for window in sampling.sampled_windows(images[0]()):
@@ -325,15 +336,15 @@ def test_a_fit_that_is_stopped_ends(stage: str) -> None:
             raise Stopped("stopped")
 
     with pytest.raises(Stopped):
-        fit_model(opened([steel(0)]), Settings(n_classes=2), on_step=stop)
+        fit_model(opened([steel(0)]), FastSettings(n_classes=2), on_step=stop)
 
 
 def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 16)
-    monkeypatch.setattr(sampling, "N_TILES", 4)
+    monkeypatch.setattr(windows_module, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows_module, "TILE_SIDE", 16)
+    monkeypatch.setattr(windows_module, "N_TILES", 4)
     windows = []
     find_clusters = fitting.find_clusters
 
@@ -342,7 +353,7 @@ def test_the_comparison_of_a_large_micrograph_reads_its_tiles_only(
         return find_clusters(*given, **named)
 
     monkeypatch.setattr(fitting, "find_clusters", watched)
-    fit_model(opened([steel(0)]), Settings(n_classes=2), exposure="same")
+    fit_model(opened([steel(0)]), FastSettings(n_classes=2), exposure="same")
     ((*tiles,),) = windows
     assert len(tiles) == 4
     assert {(rows.stop - rows.start, cols.stop - cols.start) for rows, cols in tiles} == {(16, 16)}
@@ -352,4 +363,4 @@ def test_what_is_nearly_constant_has_nothing_to_tell_apart() -> None:
     image = np.full((100, 100), 128, np.uint8)
     image[5, 5] = 129
     with pytest.raises(InputError, match="a single class: there is nothing to tell apart"):
-        fit_model(opened([image]), Settings(n_classes=3))
+        fit_model(opened([image]), FastSettings(n_classes=3))

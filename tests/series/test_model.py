@@ -1,4 +1,4 @@
-"""The model: a class is the same constituent in every micrograph, and what is unlike is told."""
+"""The model: a class is the same constituent everywhere; unlike micrographs are reported."""
 
 from dataclasses import replace
 from functools import partial
@@ -27,14 +27,14 @@ from helpers.steels import (
 )
 from nital.errors import Stopped
 from nital.fast import labelling as fast
-from nital.fast import sampling
+from nital.fast import windows
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.criteria import evaluate
 from nital.result.grouping import ClassName
-from nital.result.segmentation import FAR, LEAST_SHIFT, Likeness
+from nital.result.likeness import FAR, LEAST_SHIFT, Likeness
 from nital.series.fitting import fit_model
 from nital.series.model import Model
-from nital.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 
@@ -60,7 +60,7 @@ def test_a_class_is_the_same_texture_in_every_micrograph() -> None:
     noise = np.random.default_rng(0).normal(0, 0.015, (SIDE, SIDE))
     pairs = (("lamellae", "spots"), ("plain", "lamellae"), ("spots", "plain"))
     images = [np.hstack([textures[name] for name in pair]) + noise for pair in pairs]
-    model = fit_model(opened(images), Settings(n_classes=3, scale="medium"), exposure="same")
+    model = fit_model(opened(images), FastSettings(n_classes=3, scale="medium"), exposure="same")
     found: dict[str, set[int]] = {}
     for pair, image in zip(pairs, images, strict=True):
         labels = labels_of(model, image)
@@ -111,7 +111,7 @@ def test_excluded_pixels_are_in_no_class() -> None:
     images = [steel(seed) for seed in range(2)]
     openers = [partial(Micrograph.from_array, image, excluded=excluded) for image in images]
     for exposure in ("same", "each"):
-        model = fit_model(openers, Settings(n_classes=2), exposure=exposure)
+        model = fit_model(openers, FastSettings(n_classes=2), exposure=exposure)
         labels = model.segment(openers[0]()).labels
         assert ((labels == 0) == excluded).all()
 
@@ -125,7 +125,7 @@ def test_what_excluded_pixels_show_has_no_say(exposure: str) -> None:
     for shown in (0.0, 1.0):
         pixels = [np.where(excluded, shown, image) for image in images]
         openers = [partial(Micrograph.from_array, each, excluded=excluded) for each in pixels]
-        models.append(fit_model(openers, Settings(n_classes=2), exposure=exposure))
+        models.append(fit_model(openers, FastSettings(n_classes=2), exposure=exposure))
     assert (models[0].class_of == models[1].class_of).all()
     assert models[0].centres == pytest.approx(models[1].centres)
 
@@ -171,7 +171,7 @@ def test_a_prediction_that_is_stopped_keeps_what_is_labelled(
     monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     model, values = of_steel(), (255 * steel(5)).round().astype(np.uint8)
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
     image: Micrograph | LargeMicrograph = Micrograph.from_array(values)
     if way == "large":
         image = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
@@ -267,7 +267,7 @@ def test_the_note_tells_both_figures_and_what_to_do() -> None:
     assert found.likeness is not None
     (note,) = found.notes
     assert f"{found.likeness.novelty:.1f} times as far" in note
-    assert f"{100 * found.likeness.shift:.0f} % of the area elsewhere" in note
+    assert f"{100 * found.likeness.shift:.0f} % of the area in other clusters" in note
     assert "check exposure and magnification, or fit a model" in note
 
 
@@ -393,7 +393,7 @@ def test_the_silhouette_of_several_blocks_and_of_a_large_micrograph(
     large = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], values.shape)
     whole = silhouette(model, image)
     assert (silhouette(model, large) == whole).all()
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
     for source in (image, large):
         assert np.abs(silhouette(model, source).astype(int) - whole).mean() < 0.5
 
@@ -402,7 +402,7 @@ def test_the_silhouette_of_several_blocks_and_of_a_large_micrograph(
 def test_what_was_done_when_the_process_was_killed_is_recovered(
     n_blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 64)  # four blocks
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)  # four blocks
     model, micrograph = of_steel(), Micrograph.from_array(steel(1))
     left, calls = np.zeros(micrograph.shape, np.uint8), 0
 
@@ -410,11 +410,11 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
         nonlocal calls
         calls += 1
         if calls == n_blocks:
-            left[:] = labels  # as they lay on the disk
+            left[:] = labels  # as left on disk
             raise Stopped("stopped")
 
     stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
-    left[100:, 100:] = 1  # a block that was under way
+    left[100:, 100:] = 1  # an unfinished block
     found, likeness = model.recover_fine_classes(micrograph, left, n_blocks, np.empty_like(left))
     assert np.array_equal(found.labels, stopped.labels)
     assert found.statistics.areas == pytest.approx(stopped.statistics.areas)

@@ -1,4 +1,4 @@
-"""Model files: what is read is what was written, and what is damaged is told, whatever it is."""
+"""Model files: models are read back unchanged, and any damage is reported."""
 
 import errno
 import json
@@ -19,27 +19,27 @@ from safetensors.numpy import save
 from helpers.steels import is_same
 from nital.errors import InputError, OutputError
 from nital.fast.features import CHANNELS, GreyLevels
-from nital.fast.sampling import Exposure, FeatureSpace
+from nital.fast.settings import FastSettings
+from nital.fast.space import Exposure, FeatureSpace
 from nital.image.micrograph import Micrograph
 from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
 from nital.result.grouping import ClassName
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
-from nital.settings import Settings
 
 VERSIONS = {"nital": "0.1.0", "numpy": "2.4"}
 N_CLUSTERS, N_FINE = 7, 4
 
 
 def some_model(exposure: Exposure | None = None) -> Model:
-    """Of numbers by chance: seven clusters, four fine classes, three classes."""
+    """A model of random numbers: seven clusters, four fine classes, three classes."""
     rng = np.random.default_rng(0)
     n = len(CHANNELS)
     levels = GreyLevels(0.1, 0.7, (0.2, 1 / 3), (0.3,))
     statistics = RegionStatistics(rng.random(N_FINE), rng.random((N_FINE, 3)), rng.random(N_FINE))
     return Model(
-        settings=Settings(n_classes=3, seed=8, scale="medium", repeats=1),
+        settings=FastSettings(n_classes=3, seed=8, scale="medium", repeats=1),
         space=FeatureSpace(levels, rng.random(n, np.float32), "medium", exposure),
         centres=rng.random((N_CLUSTERS, n), np.float32),
         shares=rng.dirichlet(np.ones(N_CLUSTERS)),
@@ -55,14 +55,14 @@ def some_model(exposure: Exposure | None = None) -> Model:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A model on the disk."""
+    """The file of a model."""
     found = tmp_path / "steel.nital"
     write_model(found, some_model(), versions=VERSIONS)
     return found
 
 
 def parts(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What the header says, and the arrays."""
+    """The header and the arrays."""
     with safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return json.loads(file.metadata()["nital"]), arrays
@@ -73,7 +73,7 @@ def alter(
     header: Callable[[dict[str, Any]], object] = lambda described: None,
     arrays: Callable[[dict[str, NDArray[Any]]], object] = lambda arrays: None,
 ) -> None:
-    """Change what a model says."""
+    """Change the contents of a model file."""
     described, found = parts(path)
     header(described)
     arrays(found)
@@ -81,7 +81,7 @@ def alter(
 
 
 def assert_refused(path: Path, said: str | None = None) -> None:
-    """The path, what is wrong and what to do, in one error of one kind."""
+    """An InputError names the path, the problem and the remedy."""
     with pytest.raises(InputError, match=said) as told:
         read_model(path)
     assert str(told.value).startswith(f"{path}: ")
@@ -89,7 +89,7 @@ def assert_refused(path: Path, said: str | None = None) -> None:
 
 
 def assert_read_or_refused(path: Path) -> None:
-    """A change that can't be seen is none to tell; what is told is an InputError."""
+    """Reading succeeds, if the change can't be detected, or raises an InputError."""
     try:
         read_model(path)
         told = f"{path}: "
@@ -191,7 +191,7 @@ def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
 def test_a_file_that_is_there_is_replaced_with_force_only(path: Path) -> None:
     before = path.read_bytes()
     other = some_model().named({2: ClassName("bainite")})
-    with pytest.raises(OutputError, match=r"steel\.nital: is there already; use --force"):
+    with pytest.raises(OutputError, match=r"steel\.nital: already exists; use --force"):
         write_model(path, other, versions=VERSIONS)
     assert path.read_bytes() == before
     write_model(path, other, versions=VERSIONS, force=True)
@@ -253,7 +253,7 @@ def test_bytes_by_chance_are_told(tmp_path: Path, data: bytes) -> None:
 def test_a_byte_changed_anywhere_never_ends_in_another_error(
     path: Path, data: st.DataObject
 ) -> None:
-    """In numbers it can't be seen; everywhere else it is told."""
+    """A change within numbers can't be detected; any other is reported."""
     write_model(path, some_model(), versions=VERSIONS, force=True)
     whole = bytearray(path.read_bytes())
     whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
@@ -262,7 +262,7 @@ def test_a_byte_changed_anywhere_never_ends_in_another_error(
 
 
 def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "none", "no such file; name a model that `nital fit` has written")
+    assert_refused(tmp_path / "none", "no such file; name a model written by `nital fit`")
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_a_path_that_can_not_be_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", [None, {}, {"other": "1"}, {"nital": ""}, {"nital": "{}"}])
 def test_another_safetensors_file_is_no_model(path: Path, said: dict[str, str] | None) -> None:
     path.write_bytes(save({"weight": np.zeros(3, np.float32)}, said))
-    assert_refused(path, "no model of nital")
+    assert_refused(path, "not a nital model")
 
 
 @pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
@@ -284,19 +284,19 @@ def test_another_safetensors_file_is_no_model(path: Path, said: dict[str, str] |
 def test_kinds_of_numbers_that_numpy_does_not_know_are_told(
     path: Path, kind: str, of_nital: bool
 ) -> None:
-    """Networks are often kept as such."""
+    """Networks are often stored in these types."""
     header: dict[str, Any] = {"a": {"dtype": kind, "shape": [0], "data_offsets": [0, 0]}}
     if of_nital:
         header["__metadata__"] = {"nital": json.dumps(parts(path)[0])}
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text)
-    assert_refused(path, "damaged, or no model of nital" if of_nital else "no model of nital")
+    assert_refused(path, "damaged, or not a nital model" if of_nital else "not a nital model")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "nul", '"nital model"', "[]", "7"])
 def test_a_header_that_is_not_one_is_told(path: Path, text: str) -> None:
     path.write_bytes(save(parts(path)[1], {"nital": text}))
-    assert_refused(path, "no model of nital")
+    assert_refused(path, "not a nital model")
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_newer_format_is_told_with_what_made_it(path: Path, versions: Any, sai
 
 def test_features_of_another_nital_are_told(path: Path) -> None:
     alter(path, lambda described: described["channels"].append("new"))
-    assert_refused(path, "in a format .* that this nital does not read; use that version")
+    assert_refused(path, "in a format .* that this nital can't read; use that version")
 
 
 HEADER = sorted(
@@ -351,7 +351,7 @@ ARRAYS = (
 
 
 def changes() -> Iterator[tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]]:
-    """What can be wrong with an array of any kind."""
+    """Changes that make an array of any type invalid."""
     yield "too short", lambda array: array[:-1].copy()
     yield "empty", lambda array: array[:0].copy()
     yield "a dimension more", lambda array: array[..., np.newaxis]
@@ -363,7 +363,7 @@ def changes() -> Iterator[tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]]:
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_missing_array_is_told(path: Path, name: str) -> None:
     alter(path, arrays=lambda arrays: arrays.pop(name))
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -372,14 +372,14 @@ def test_an_array_of_another_shape_or_kind_is_told(
     path: Path, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> None:
     alter(path, arrays=lambda arrays: arrays.update({name: change(arrays[name])}))
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")
 
 
 @pytest.mark.parametrize("name", [each for each in ARRAYS if not each.endswith("_of")])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_an_array_that_is_not_finite_is_told(path: Path, name: str, value: float) -> None:
     alter(path, arrays=lambda arrays: np.put(arrays[name], -1, value))
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")
 
 
 @pytest.mark.parametrize(
@@ -424,13 +424,13 @@ def test_a_figure_that_is_no_finite_number_is_told(path: Path, value: Any) -> No
     ):
         path.write_bytes(whole)
         alter(path, change)
-        assert_refused(path, "damaged, or changed by hand")
+        assert_refused(path, "damaged, or edited by hand")
 
 
 @pytest.mark.parametrize("spread", [0, -1.0])
 def test_a_spread_by_which_nothing_can_be_divided_is_told(path: Path, spread: float) -> None:
     alter(path, lambda described: described.update(spread=spread))
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")
 
 
 def test_as_many_cuts_as_part_the_groups_of_grey(path: Path) -> None:
@@ -460,7 +460,7 @@ def test_settings_that_no_model_has_are_told(path: Path, change: dict[str, Any])
             del described["settings"]["scale"]
 
     alter(path, changed)
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")
 
 
 @pytest.mark.parametrize(
@@ -488,4 +488,4 @@ def test_settings_that_no_model_has_are_told(path: Path, change: dict[str, Any])
 )
 def test_names_that_can_not_be_are_told(path: Path, names: Any) -> None:
     alter(path, lambda described: described.update(names=names))
-    assert_refused(path, "damaged, or changed by hand")
+    assert_refused(path, "damaged, or edited by hand")

@@ -1,4 +1,4 @@
-"""Storage: results are there whole or not at all, and a journal loses no finished run."""
+"""Storage: results appear whole or not at all, and a journal loses no finished run."""
 
 import errno
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nital.errors import InputError, OutputError
-from nital.storage.writing import Journal, staged, write_whole, writing
+from nital.storage.journal import Journal
+from nital.storage.writing import staged, write_whole, writing
 
 OWNED = ("a.txt", "b.txt")
 FIELDS = ("key", "value")
@@ -20,7 +21,7 @@ def put(
     force: bool = False,
     then: BaseException | None = None,
 ) -> None:
-    """Write files of a result, `then` fail."""
+    """Write the files of a result, `then` fail."""
     with staged(folder, OWNED, force=force) as aside:
         for name in names:
             (aside / name).write_text(text)
@@ -29,7 +30,7 @@ def put(
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """All files below a folder, hidden ones as well."""
+    """All files below a folder, including hidden ones."""
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in folder.rglob("*")
@@ -61,7 +62,7 @@ def test_nothing_stays_of_a_result_that_failed(tmp_path: Path, mistake: BaseExce
 
 def test_an_existing_result_is_not_overwritten(tmp_path: Path) -> None:
     put(tmp_path / "result", "a.txt", text="old")
-    with pytest.raises(OutputError, match=r"a\.txt: is there already; use --force"):
+    with pytest.raises(OutputError, match=r"a\.txt: already exists; use --force"):
         put(tmp_path / "result", "a.txt")
     assert tree(tmp_path) == {"result/a.txt": "old"}
 
@@ -188,7 +189,7 @@ def test_files_are_written_where_only_the_folder_takes_them(tmp_path: Path) -> N
     with staged(tmp_path / "result", OWNED, force=False) as aside:
         (aside / "a.txt").write_text("new")
         seen.append(aside.parent)
-    assert seen == [tmp_path / "result"]  # the parent may be read-only, or another disk
+    assert seen == [tmp_path / "result"]  # the parent may be read-only, or on another disk
     assert tree(tmp_path) == {"result/a.txt": "new"}
 
 
@@ -217,7 +218,7 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def study(folder: Path, force: bool = False, **identity: Any) -> Journal:
-    """The journal of a study with one thing in common."""
+    """The journal of a study, identified by one value."""
     return Journal.of_study(folder, FIELDS, identity or {"seed": 1}, force=force)
 
 

@@ -1,4 +1,4 @@
-"""The batch: what is done stays done, what is missing or has changed is done, nothing is mixed."""
+"""The batch: finished work is kept, missing or changed work is done, batches are never mixed."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ import pytest
 
 from helpers.pictures import write
 from nital.errors import InputError, OutputError
-from nital.image.files import read_json
+from nital.storage.tables import read_json
 from nital.work import batch
 from nital.work.batch import Batch, Outcome, find_images, fit_batch, plan_tasks
 from nital.work.jobs import KnownModel
@@ -26,7 +26,7 @@ HOW: dict[str, Any] = {"page": None, "pixel_size": None, "crop_bottom": None}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three micrographs, two of them of one name, and a file that is none."""
+    """Three micrographs, two with the same name, and a file that is not a micrograph."""
     for seed, name in enumerate(("a.tif", "ü b/a.tif", "ü b/c d.tif")):
         write(tmp_path / "in" / name, seed)
     (tmp_path / "in" / "notes.txt").write_text("x")
@@ -141,7 +141,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
     with pytest.raises(OutputError, match=r"holds another study .pixel_size None there, 0\.5 now"):
         Batch(tasks, out, fitted(folder, out), HOW | {"pixel_size": 0.5})
     with pytest.raises(
-        OutputError, match=r"model\.nital: has n_classes 2, not 3; go on with it by --model "
+        OutputError, match=r"model\.nital: has n_classes 2, not 3; use it with --model "
     ):
         fit_batch(images, out, n_classes=3, seed=0, scale="fine", exposure="same")
     found = Batch(tasks, out, other, HOW, force=True).finish()
@@ -167,7 +167,7 @@ def test_executors_give_the_same_result(folder: Path, tmp_path: Path) -> None:
 
 
 class Dying(Executor):
-    """Its worker is killed at the second task."""
+    """Kills its worker at the second task."""
 
     def submit(self, work: Any, /, *given: Any, **more: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -236,7 +236,7 @@ def test_a_full_disk_is_a_failure_and_leaves_no_half_result(
 
 
 def test_folders_without_micrographs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         find_images(tmp_path / "none", tmp_path / "out")
     (tmp_path / "in").mkdir()
     with pytest.raises(InputError, match="no micrograph"):

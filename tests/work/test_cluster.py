@@ -1,4 +1,4 @@
-"""The cluster: killed workers cost time and nothing else; what can't be is refused at once."""
+"""The cluster: killed workers cost only time; invalid options are refused at once."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ import pytest
 from helpers.pictures import write
 from helpers.terminal import Nital
 from nital.errors import InputError, SettingError
-from nital.image.files import read_json
-from nital.storage.writing import Journal
+from nital.storage.journal import Journal
+from nital.storage.tables import read_json
 from nital.work import batch
 from nital.work.batch import Batch, Outcome, find_images, plan_tasks
 from nital.work.cluster import ClusterExecutor, executor_of
@@ -26,7 +26,7 @@ from nital.work.jobs import KnownModel
 
 N_IMAGES = 12
 LOST = "5.tif"
-"""The micrograph that a worker dies of."""
+"""The micrograph that kills its worker."""
 
 MISSING = "dask is not installed: pip install 'nital[dask]'"
 
@@ -37,7 +37,7 @@ HOW: dict[str, Any] = {"page": None, "pixel_size": None, "crop_bottom": None}
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster on this machine: a scheduler, and two workers with their nannies."""
+    """Address of a cluster on this machine: a scheduler, and two workers with their nannies."""
     pytest.importorskip("distributed", reason=MISSING)
     if not hasattr(os, "killpg"):
         pytest.skip("this system has no process groups")
@@ -60,7 +60,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def start(folder: Path, *what: str) -> subprocess.Popen[bytes]:
-    """A process of dask in a process group of its own; a second death of one worker is final."""
+    """A dask process in its own process group; a task that kills a second worker has failed."""
     settings = {"WORKER_SATURATION": "1.0", "ALLOWED_FAILURES": "1"}
     of_dask = {f"DASK_DISTRIBUTED__SCHEDULER__{key}": value for key, value in settings.items()}
     command = [sys.executable, "-m", "dask", *what]
@@ -94,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What this process makes of them: a model, and labels."""
+    """The model and labels computed in this process."""
     out = tmp_path_factory.mktemp("alone") / "out"
     images = find_images(folder, out)
     how = {"n_classes": 2, "seed": 0, "scale": "fine", "exposure": "same"}
@@ -153,7 +153,7 @@ def test_what_a_killed_worker_had_is_done_by_another(
         outcome = real(given, **how)
         if given[0].name == LOST and not flag.exists():
             flag.touch()
-            os.killpg(0, signal.SIGKILL)  # with its nanny, as where a machine is gone
+            os.killpg(0, signal.SIGKILL)  # with its nanny, as if the machine were lost
         return outcome
 
     monkeypatch.setattr(batch, "label_one", killed_once)

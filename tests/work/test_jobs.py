@@ -1,9 +1,9 @@
-"""Jobs: files in, folders out; a study loses no finished run and does none twice."""
+"""Jobs: files in, folders out; a study loses no finished run and repeats none."""
 
 import csv
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,44 +17,52 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from helpers.benches import make_samples_small
 from helpers.pictures import halves
 from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
-from nital.fast import clustering, sampling
-from nital.image.files import read_labels, read_micrograph
+from nital.fast import clustering, windows
+from nital.fast.settings import FAST, FastSettings
+from nital.image.files import read_micrograph
+from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
 from nital.image.ome_zarr import write_ome_zarr_labels
-from nital.output.folders import PhaseFolder
+from nital.output.exports import export_regions
+from nital.output.folders import PhaseFolder, open_result
+from nital.output.names import EXPORT_FILES
 from nital.output.render import class_colours
+from nital.paper.settings import PAPER
 from nital.series.estimator import opener
 from nital.series.fitting import fit_model
-from nital.settings import FAST, PAPER, Settings
+from nital.settings import Settings
 from nital.work import jobs
-from nital.work.jobs import (
-    EXPORT_FILES,
-    KnownModel,
-    Study,
-    draw_superpixels,
-    export_regions,
-    open_result,
-    segment_file,
-)
-from nital.work.studies import Run
+from nital.work.jobs import KnownModel, segment_file
+from nital.work.runs import Run
+from nital.work.study_folder import Study, draw_superpixels
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_samples() -> Iterator[None]:
+    """Enough for small images, and quickly clustered; for fixtures of the module as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_samples_small(patch)
+        yield
+
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu", threads=1)
 BOTH = pytest.mark.parametrize("settings", [QUICK, FAST], ids=["paper", "fast"])
 
 
 def study(image: Path, folder: Path = Path("s"), *, page: int | None = None, **how: Any) -> Study:
-    """A study of 2 and 3 classes, each twice, in paper mode, unless told otherwise."""
+    """A study of 2 and 3 classes, two repeats, by default in paper mode."""
     micrograph = read_micrograph(image, page=page)
     settings: Settings = how.pop("settings", QUICK)
-    wanted: dict[str, Any] = {
-        "n_classes": [2, 3],
-        "compactness": [20.0],
-        "n_superpixels": [12 if settings.mode == "paper" else None],
-        "repeats": 2,
-    }
-    return Study("classes", micrograph, folder, settings, **(wanted | how))
+    varied: dict[str, Any] = {"n_classes": [2, 3]}
+    if settings.mode == "paper":
+        varied |= {"compactness": [20.0], "n_superpixels": [12]}
+    more = {name: how.pop(name) for name in ("repeats", "force") if name in how}
+    return Study(
+        "classes", micrograph, folder, settings, varied=varied | how, **({"repeats": 2} | more)
+    )
 
 
 def keys(folder: Path = Path("s")) -> list[tuple[str, ...]]:
@@ -65,7 +73,7 @@ def keys(folder: Path = Path("s")) -> list[tuple[str, ...]]:
 
 
 def timeless(runs: Sequence[Run]) -> list[Run]:
-    """Runs without how long they took."""
+    """Runs without their durations."""
     return [replace(run, seconds=0) for run in runs]
 
 
@@ -124,7 +132,7 @@ def test_fine_classes_of_an_older_result_do_not_stay_behind(image: Path) -> None
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work itself must not be reached."""
+    """Fails if the computation is reached."""
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the work has started")
@@ -210,8 +218,8 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
     n_blocks: int,
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 300 // n_blocks)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 300 // n_blocks)
+    monkeypatch.setattr(windows, "TILE_SIDE", 32)
     tifffile.imwrite("g.tif", grains(), **options)
     small = segment_file(Path("g.tif"), Path("small"), FAST, pixel_size=0.5)
     request.getfixturevalue("everything_is_large")
@@ -240,7 +248,7 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
 
 
 def stop(*_: object) -> None:
-    """Whoever watches ends the work at once."""
+    """Stops the work at once."""
     raise Stopped
 
 
@@ -248,8 +256,9 @@ def stop(*_: object) -> None:
 def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A micrograph of two blocks, one above the other, and clusters of few pixels."""
     tifffile.imwrite("g.tif", grains((90, 60)))
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 60)
-    monkeypatch.setattr(sampling, "SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 60)
+    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
+    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
     monkeypatch.setattr(clustering, "DRAWN", 1000)
     monkeypatch.setattr(clustering, "STARTS", 1)
     return Path("g.tif")
@@ -259,7 +268,7 @@ def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_stopped_becomes_a_folder_that_says_so(
     image: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 7)  # one block and nothing else would be done
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 7)  # several blocks, so that some stay unlabelled
     done = segment_file(image, Path("o"), settings, on_step=stop, on_rows=stop)
     assert done.summary["stopped"] is True
     stored = json.loads(Path("o/summary.json").read_text(encoding="utf-8"))
@@ -292,7 +301,7 @@ def test_what_is_not_labelled_when_it_is_stopped_is_excluded(
 
 
 def test_what_is_stopped_with_a_model_is_told_as_well(image: Path, two_blocks: Path) -> None:
-    model = fit_model([opener(two_blocks)], Settings(n_classes=2), exposure="same")
+    model = fit_model([opener(two_blocks)], FastSettings(n_classes=2), exposure="same")
     known = KnownModel(model, Path("m.nital"), "0" * 64, 1)
     done = segment_file(two_blocks, Path("o"), model.settings, model=known, on_rows=stop)
     assert done.summary["stopped"] is True
@@ -300,7 +309,7 @@ def test_what_is_stopped_with_a_model_is_told_as_well(image: Path, two_blocks: P
 
 
 def timeless_summary(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary without how long it took."""
+    """A summary without its duration."""
     return {key: value for key, value in summary.items() if key != "seconds"}
 
 
@@ -370,27 +379,27 @@ def test_what_is_stopped_while_labelling_leaves_no_file(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("settings", "said"),
     [
-        ({"mode": "paper"}, "mode 'paper': needs the whole of g.tif"),
-        ({"regions": "components"}, "regions 'components': needs the whole of g.tif"),
+        (PAPER, "mode 'paper': needs the whole of g.tif"),
+        (FastSettings(regions="components"), "regions 'components': needs the whole of g.tif"),
     ],
 )
 @pytest.mark.usefixtures("everything_is_large", "no_work")
 def test_settings_not_for_a_large_file_are_refused_at_once(
-    image: Path, change: dict[str, Any], said: str
+    image: Path, settings: Settings, said: str
 ) -> None:
     tifffile.imwrite("g.tif", grains())
     before = sorted(Path().rglob("*"))
     with pytest.raises(NitalError, match=said):
-        segment_file(Path("g.tif"), Path("o"), replace(FAST, **change))
+        segment_file(Path("g.tif"), Path("o"), settings)
     assert sorted(Path().rglob("*")) == before
 
 
 @pytest.mark.usefixtures("everything_is_large", "no_work")
 def test_a_large_file_is_not_compared(image: Path) -> None:
     tifffile.imwrite("g.tif", grains())
-    with pytest.raises(InputError, match=r"^a\.png: g\.tif is too large to be compared"):
+    with pytest.raises(InputError, match=r"^a\.png: g\.tif is too large to compare"):
         segment_file(Path("g.tif"), Path("o"), FAST, reference=image)
     assert not Path("o").exists()
 
@@ -444,7 +453,7 @@ def test_a_result_that_was_altered(image: Path, name: str) -> None:
         altered = read_labels(path).astype(np.uint8)
         altered = np.where(altered == 2, 1, altered) if name == "fine.tif" else altered[:-1]
         tifffile.imwrite(path, altered)
-    said = r"r: fine\.tif, fine\.csv and labels\.tif are not as they were written"
+    said = r"r: fine\.tif, fine\.csv or labels\.tif was changed"
     with pytest.raises(InputError, match=said):
         open_result(Path("r"))
 
@@ -454,7 +463,7 @@ def test_a_table_of_an_older_version_is_refused(image: Path) -> None:
     table = Path("r/fine.csv")
     lines = [line.split(",")[:7] for line in table.read_text().splitlines()]
     table.write_text("".join(",".join(line) + "\n" for line in lines))
-    with pytest.raises(InputError, match=r"fine\.csv: not as it was written.*segment"):
+    with pytest.raises(InputError, match=r"fine\.csv: can't be used.*segment"):
         open_result(Path("r"))
 
 
@@ -463,11 +472,11 @@ def test_a_table_of_an_older_version_is_refused(image: Path) -> None:
 RINGS = np.array(
     [[1, 1, 1, 1, 0], [1, 2, 2, 1, 0], [1, 2, 2, 1, 0], [1, 1, 1, 1, 0], [3, 3, 1, 2, 0]], np.uint16
 )
-"""Class 1 around class 2, of each once more a piece, and excluded pixels."""
+"""Class 1 around class 2, another region of each, and excluded pixels."""
 
 
 def labelled(folder: Path, size: float | None = None) -> PhaseFolder:
-    """The phases of a folder; there is no more in it."""
+    """The phases of a folder that holds nothing else."""
     folder.mkdir(exist_ok=True)
     summary = {"pixel_size_um": size, "sha256": None}
     colours = np.array([[10, 11, 12], [20, 21, 22], [30, 31, 32]], np.uint8)
@@ -528,7 +537,7 @@ def test_rois_have_the_names_and_colours_of_the_phases(tmp_path: Path) -> None:
 def test_regions_that_are_there_are_replaced_with_force_only(tmp_path: Path, kind: str) -> None:
     field, path = labelled(tmp_path), tmp_path / EXPORT_FILES[kind]
     path.write_text("mine")
-    with pytest.raises(OutputError, match="is there already; use --force"):
+    with pytest.raises(OutputError, match="already exists; use --force"):
         export_regions(field, list(EXPORT_FILES))
     assert names_in(tmp_path) == {path.name}
     assert path.read_text() == "mine"
@@ -632,7 +641,7 @@ def test_another_image_is_refused(image: Path) -> None:
 def test_another_page_is_refused(image: Path) -> None:
     tifffile.imwrite("s.tif", np.stack([halves(), halves().T.reshape(16, 20)]))
     study(Path("s.tif"), page=1).finish()
-    # Either the other page is refused, or its runs are done: never those of page 1 for page 2.
+    # Either page 2 is refused, or its runs are done: never are those of page 1 used for it.
     try:
         missing = study(Path("s.tif"), page=2).missing
     except OutputError:

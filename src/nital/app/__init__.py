@@ -1,20 +1,13 @@
-"""The local page: `nital app`.
+"""The local page: `nital app`. Each folder imports from those above it only.
 
-    worker       a process that computes, with a queue and a stop
-    tiles        pictures and maps of any size, as tiles
-    fields       the micrographs of a session, and where their files are
-    live         what is told and shown of work under way
-    tasks        work that makes classes; keeping, work that is done with them
-    bench        a session on the disk: micrographs, model, decisions
-    assignment   fine classes dealt to phases by keys
-    sessions     benches, their work, and who waits for it
+    work/       off the event loop: a process that computes, and what it does
+        worker, tiles, fields, live, tasks, keeping
+    state/      sessions: their micrographs, models and decisions, on the disk
+        field, decisions, bench_file, bench, assignment, workers, session, desk
+    page/       what is seen in the browser, on one tab
+        viewer, uploader, view, messages, progress, picture, panels/, page
+    server/     the addresses, what is let in, and the start
+        guard, uploads, downloads, routes, server
 
-    guard        only requests of its own pages
-    uploads      files from a browser; uploader, where they are dropped
-    viewer       the picture, drawn in the browser (viewer.js)
-    panel        one of the five steps: open_, segment_, decide_, measure_ and keep_panel
-    page         all of these, for one tab
-    server       the addresses, and the start
-
-The upper half knows no web server, the lower one computes nothing.
+No module of work or state knows a web server; none of page computes anything.
 """

@@ -1,29 +1,32 @@
-"""The command that opens the local page: app."""
+"""The command app, which opens the local page."""
 
 import importlib.util
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
+from nital.commands import options as opt
 from nital.errors import SettingError
 
 
 def app(
+    *,
     port: Annotated[
         int | None,
-        typer.Option(help="Where it listens on this machine.", show_default="7330, or a free one"),
+        opt.WHOLE,
+        Parameter(help="Port to listen on. Default: 7330, or a free one."),
     ] = None,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Don't open the browser; print the address only.")
+        bool, opt.flag("Only print the address; don't open the browser.")
     ] = False,
     folder: Annotated[
-        Path | None, typer.Option(help="Micrographs to choose from on the page.")
+        Path | None, Parameter(help="Folder of micrographs to choose from on the page.")
     ] = None,
 ) -> None:
-    """Open the bench: a page in the browser, on this machine alone, to see, name and measure.
+    """Open the bench: a local page in the browser to segment, name and measure.
 
-    It needs the extra nital[app]. Sessions are kept on the disk; it runs until Ctrl-C.
+    Needs the extra nital[app]. Sessions are stored on disk; runs until Ctrl-C.
     """
     if importlib.util.find_spec("nicegui") is None:
         raise SettingError("nital app: NiceGUI is not installed; pip install 'nital[app]'")

@@ -1,46 +1,46 @@
-"""The commands that share classes between micrographs: fit, predict, name."""
+"""The commands for classes shared between micrographs: fit, name."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
-from nital.commands import arguments as arg
+from nital.commands import options as opt
+from nital.commands.parsing import parse_colours, parse_names, parse_phases
 from nital.errors import SettingError
-from nital.settings import FAST
+from nital.fast.settings import FastSettings
 
-ModelFile = Annotated[Path, typer.Argument(help="A model that `nital fit` wrote.", metavar="MODEL")]
+ModelFile = Annotated[Path, Parameter(name="MODEL", help="A model written by `nital fit`.")]
 
 
 def fit(
-    images: Annotated[list[Path], typer.Argument(help="Micrographs.", metavar="IMAGE...")],
-    n_classes: arg.NClasses = str(FAST.n_classes),
-    seed: arg.Seed = FAST.seed,
-    scale: arg.Scale = FAST.scale,
-    exposure: arg.Exposure = "auto",
-    out: Annotated[Path, typer.Option(help="The file of the model.")] = Path("model.nital"),
-    workers: arg.Workers = 1,
-    scheduler: arg.Scheduler = None,
-    page: arg.Page = None,
-    crop_bottom: arg.CropBottom = None,
-    as_json: arg.Json = False,
-    force: arg.Force = False,
+    *images: opt.Images,
+    given: opt.FitSettings = opt.FIT_SETTINGS,
+    exposure: opt.Exposure = "auto",
+    out: Annotated[Path, Parameter(help="File for the model.")] = Path("model.nital"),
+    workers: opt.Workers = 1,
+    scheduler: opt.Scheduler = None,
+    page: opt.Page = None,
+    crop_bottom: opt.CropBottom = None,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
 ) -> None:
-    """Find classes that many micrographs share, and keep them in a model."""
-    from nital.commands import console
+    """Fit classes shared by many micrographs, and store them in a model."""
+    from nital.commands import console, tables
     from nital.work.cluster import executor_of
     from nital.work.jobs import fit_files
 
-    if scheduler is not None:  # its workers may stand elsewhere
-        images = [image.absolute() for image in images]
+    settings = FastSettings(**given.values)
+    if scheduler is not None:  # workers have other working directories
+        images = tuple(image.absolute() for image in images)
     with executor_of(workers, scheduler) as executor:
         model = fit_files(
             images,
             out,
-            n_classes=arg.parse_n_classes(n_classes),
-            seed=seed,
-            scale=scale,
+            n_classes=settings.n_classes,
+            seed=settings.seed,
+            scale=settings.scale,
             exposure=exposure,
             page=page,
             crop_bottom=crop_bottom,
@@ -48,64 +48,61 @@ def fit(
             executor=executor,
         )
     if as_json:
-        typer.echo(json.dumps(_summary(out, model)))
+        print(json.dumps(_summary(out, model)))
         return
-    console.print_model(model)
+    tables.print_model(model)
     console.out.print(f"written: {out}", markup=False)
 
 
 def name(
     model: ModelFile,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Names of classes, as 1=pearlite 2=ferrite; with --fine, fine classes of phases,"
-            " as pearlite=1-4,9 ferrite=rest. Without any: show the classes.",
-            metavar="NAME...",
-            show_default=False,
+    /,
+    *names: Annotated[
+        str,
+        Parameter(
+            name="NAME",
+            help="Names of classes, e.g. 1=pearlite 2=ferrite; with --fine, fine classes of"
+            " phases, e.g. pearlite=1-4,9 ferrite=rest. Without any: show the classes.",
         ),
-    ] = None,
+    ],
     colour: Annotated[
-        list[str] | None, typer.Option(help="Colour of a name, as pearlite=#0072b2.")
-    ] = None,
-    fine: Annotated[
-        bool, typer.Option("--fine", help="Put the model's fine classes together to phases.")
-    ] = False,
-    as_json: arg.Json = False,
+        tuple[str, ...],
+        Parameter(show_default=False, help="Colour of a name, e.g. pearlite=#0072b2."),
+    ] = (),
+    fine: Annotated[bool, opt.flag("Assign the model's fine classes to phases.")] = False,
+    as_json: opt.Json = False,
 ) -> None:
-    """Name the classes of a model; names and colours follow into every result."""
-    from nital.commands import console
+    """Name the classes of a model; every result has these names and colours."""
+    from nital.commands import tables
     from nital.series.model_files import read_model
     from nital.work.jobs import name_classes
 
     if fine and not names:
-        raise SettingError("--fine: names no phase; use PHASE=NUMBERS, as pearlite=1-4,9")
+        raise SettingError("--fine: names no phase; use PHASE=NUMBERS, e.g. pearlite=1-4,9")
     if names or colour:
         known = read_model(model)
-        phases = (
-            arg.parse_phases(" ".join(names or []), len(known.class_of), "--fine") if fine else None
-        )
+        phases = parse_phases(" ".join(names), len(known.class_of), "--fine") if fine else None
         found = name_classes(
             model,
-            {} if fine else arg.parse_names(names or []),
-            colours=arg.parse_colours(colour or []),
+            {} if fine else parse_names(names),
+            colours=parse_colours(colour),
             phases=phases,
         )
     else:
         found = read_model(model)
     if as_json:
-        typer.echo(json.dumps(_summary(model, found)))
+        print(json.dumps(_summary(model, found)))
         return
-    console.print_model(found)
+    tables.print_model(found)
 
 
 def _summary(path: Path, model: Any) -> dict[str, Any]:
-    """A model, ready for JSON."""
-    from nital.output.results import class_summary
+    """Return a model, ready for JSON."""
+    from nital.output.summary import class_summary
 
     return {
         "model": str(path),
-        "settings": model.settings.in_use,
+        "settings": model.settings.as_dict(),
         "exposure": model.exposure,
         "images": [{"name": name, "sha256": sha256} for name, sha256 in model.images],
         "classes": class_summary(model.classes),

@@ -4,89 +4,95 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
-from nital.commands import arguments as arg
+from nital.commands import options as opt
+from nital.commands.parsing import parse_kinds, parse_size
 
 Results = Annotated[
-    list[Path],
-    typer.Argument(help="Folders of results, or folders that hold some.", metavar="RESULT..."),
+    Path,
+    Parameter(name="RESULT", help="Folders of results, or folders that hold any.", required=True),
 ]
 
 
 def phases(
-    results: Results,
-    points: Annotated[str, typer.Option(help="Rows x columns of the points counted.")] = "10x10",
+    *results: Results,
+    points: Annotated[
+        str, opt.TEXT, Parameter(help="Rows x columns of the point-count grid.")
+    ] = "10x10",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for fields.csv, phases.csv, contacts.csv.", show_default="none"),
+        Parameter(help="Folder for fields.csv, phases.csv, contacts.csv. Default: none."),
     ] = None,
-    as_json: arg.Json = False,
-    force: arg.Force = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
 ) -> None:
     """Measure the phases of a specimen: area fractions with confidence intervals, regions.
 
-    Every result is a field: a micrograph of its own, not a tile of another.
+    Each result is one field: a separate micrograph, not a tile of another.
     """
-    from nital.commands import console
+    from nital.commands import console, tables
     from nital.output.folders import find_results, measure_folders
-    from nital.output.results import SPECIMEN_FILES, specimen_summary, write_specimen
+    from nital.output.names import SPECIMEN_FILES
+    from nital.output.specimens import specimen_summary, write_specimen
 
-    specimen = measure_folders(find_results(results), arg.parse_size(points, "--points"))
+    specimen = measure_folders(find_results(results), parse_size(points, "--points"))
     for note in specimen.notes:
         console.say_note(note)
     if out is not None:
         write_specimen(out, specimen, force=force)
     if as_json:
-        typer.echo(json.dumps(specimen_summary(specimen)))
+        print(json.dumps(specimen_summary(specimen)))
         return
-    console.print_specimen(specimen)
+    tables.print_specimen(specimen)
     if out is not None:
-        console.print_files(out, list(SPECIMEN_FILES))
+        tables.print_files(out, list(SPECIMEN_FILES))
 
 
 def report(
-    results: Results,
+    *results: Results,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="The file.",
-            show_default="report.html in the folder of the result; of several, in this one",
+        Parameter(
+            help="File for the report. Default: report.html, in the folder of a single result or"
+            " in the current folder."
         ),
     ] = None,
-    force: arg.Force = False,
+    force: opt.Force = False,
 ) -> None:
-    """Write a page to print and sign: of one result, or of the fields of a specimen.
+    """Write a report to print and sign, on one result or on the fields of a specimen.
 
-    One HTML file, with its pictures inside; it opens offline.
+    One HTML file with embedded pictures; it opens offline.
     """
-    from nital.commands import console
+    from nital.commands import console, tables
     from nital.output.folders import find_results
-    from nital.output.report import write_report
-    from nital.output.results import REPORT_FILE
+    from nital.output.names import REPORT_FILE
+    from nital.output.report.document import write_report
 
     found = find_results(results)
     if out is None:
         out = (found[0] if len(found) == 1 else Path()) / REPORT_FILE
     for note in write_report(found, out, force=force).notes:
         console.say_note(note)
-    console.print_files(out.parent, [out.name])
+    tables.print_files(out.parent, [out.name])
 
 
 def export(
-    results: Results,
+    *results: Results,
     to: Annotated[
-        str, typer.Option(help="Between commas: csv, parquet, rois (ImageJ), geojson (QuPath).")
+        str,
+        opt.TEXT,
+        Parameter(help="Comma-separated: csv, parquet, rois (ImageJ), geojson (QuPath)."),
     ] = "csv,rois,geojson",
-    force: arg.Force = False,
+    force: opt.Force = False,
 ) -> None:
-    """Write the regions of each result for other programs, into its folder."""
-    from nital.commands import console
+    """Write the regions of each result into its folder, for other programs."""
+    from nital.commands import tables
+    from nital.output.exports import export_regions
     from nital.output.folders import PhaseFolder, find_results
-    from nital.output.results import EXPORT_FILES
-    from nital.work.jobs import export_regions
+    from nital.output.names import EXPORT_FILES
 
-    kinds = arg.parse_kinds(to, tuple(EXPORT_FILES))
+    kinds = parse_kinds(to, tuple(EXPORT_FILES))
     for folder in find_results(results):
         export_regions(PhaseFolder.read(folder), kinds, force=force)
-        console.print_files(folder, [EXPORT_FILES[kind] for kind in kinds])
+        tables.print_files(folder, [EXPORT_FILES[kind] for kind in kinds])

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_CLUSTERS = 48
-"""Twice as many as fine classes are kept: what is rare gets a cluster before it gets a class."""
+"""Twice the largest number of fine classes, so that rare constituents get a cluster too."""
 
 DRAWN = 20_000
-"""So many of the sampled pixels are clustered; which, depends on the seed."""
+"""Number of sampled pixels that are clustered; the seed selects them."""
 
 STARTS = 3
 MAX_ROUNDS = 40
@@ -21,21 +21,21 @@ OnRound = Callable[[int, Floats], None]
 
 
 def find_centres(values: Floats, seed: int, on_round: OnRound | None = None) -> Floats:
-    """Centres by k-means (Lloyd 1982): the best of several starts by k-means++ (2007).
+    """Find centres by k-means (Lloyd 1982): the best of several starts by k-means++ (2007).
 
     Parameters
     ----------
     values : (n, channels), float32
     seed : int
     on_round : callable, optional
-        Called after each round with the number of rounds that are over, of `STARTS` times
-        `MAX_ROUNDS` at most, and the centres of this start as they are. A start that ends early
-        leaves rounds out.
+        Called after each round with the number of rounds done, out of at most `STARTS` times
+        `MAX_ROUNDS`, and the current centres of this start. A start that converges early skips
+        rounds.
 
     Returns
     -------
     (k, channels), float32
-        `N_CLUSTERS`; fewer where there are not as many different values.
+        `N_CLUSTERS` centres; fewer if there are fewer different values.
     """
     rng = np.random.default_rng(seed)
     if len(values) > DRAWN:
@@ -43,11 +43,11 @@ def find_centres(values: Floats, seed: int, on_round: OnRound | None = None) -> 
     tries = []
     for start in range(STARTS):
 
-        def tell(n_rounds: int, centres: Floats, start: int = start) -> None:
+        def report(n_rounds: int, centres: Floats, start: int = start) -> None:
             if on_round is not None:
                 on_round(start * MAX_ROUNDS + n_rounds, centres)
 
-        tries.append(_lloyd(values, _spread_out(values, rng), tell))
+        tries.append(_lloyd(values, _first_centres(values, rng), report))
     centres, _ = min(tries, key=lambda found: found[1])
     return centres
 
@@ -73,14 +73,14 @@ def squared_distances(values: Floats, centres: Floats) -> Floats:
 
 
 def _closeness(values: Floats, centres: Floats) -> Floats:
-    """(n, k): rises as the distance falls; half of its square below half the value's own."""
+    """(n, k): rises as the distance falls; half of (the value's squared norm - distance^2)."""
     closeness: Floats = values @ centres.T
     closeness -= 0.5 * (centres**2).sum(axis=1)
     return closeness
 
 
-def _spread_out(values: Floats, rng: np.random.Generator) -> Floats:
-    """First centres (Arthur and Vassilvitskii 2007): each far from those before, by chance."""
+def _first_centres(values: Floats, rng: np.random.Generator) -> Floats:
+    """Draw the first centres (Arthur and Vassilvitskii 2007), each likely far from those before."""
     centres: Floats = values[[rng.integers(len(values))]]
     distance = ((values - centres[0]) ** 2).sum(axis=1)
     while len(centres) < N_CLUSTERS and distance.any():
@@ -92,9 +92,9 @@ def _spread_out(values: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _lloyd(
-    values: Floats, centres: Floats, tell: Callable[[int, Floats], None]
+    values: Floats, centres: Floats, report: Callable[[int, Floats], None]
 ) -> tuple[Floats, float]:
-    """Move centres to the means of what is nearest to them; also the squared error that is left."""
+    """Move centres to the means of their nearest values; also return the squared error left."""
     before: NDArray[np.intp] | None = None
     for n_rounds in range(1, MAX_ROUNDS + 1):
         closest = _closeness(values, centres).argmax(axis=1)
@@ -102,9 +102,9 @@ def _lloyd(
             break
         before = closest
         size = np.bincount(closest, minlength=len(centres))
-        used = size > 0  # one that nothing is nearest to goes
+        used = size > 0  # empty clusters are dropped
         sums = [np.bincount(closest, column, len(centres))[used] for column in values.T]
         centres = (np.stack(sums, axis=1) / size[used, np.newaxis]).astype(np.float32)
-        tell(n_rounds, centres)
+        report(n_rounds, centres)
     closest = _closeness(values, centres).argmax(axis=1)
     return centres, float(((values - centres[closest]) ** 2).sum(dtype=np.float64))

@@ -1,10 +1,11 @@
-"""Features: what fast mode sees at a pixel; its surroundings taken apart by the size of things.
+"""Features: the grey level of a pixel, decomposed by the size of the objects around it.
 
-The grey level is taken apart into bands, by the size and the length of the bright or dark thing to
-which it belongs at each level: threshold decomposition, and what area openings of Vincent (1992)
-take away from step to step. Pixels of one grey level so differ where they belong to small and to
-large things. To these come what is left, the local contrast, and the mode of the histogram.
-Averaged over a neighbourhood the bands are its granulometry, which tells textures apart.
+The grey level is decomposed into bands, by the size and the length of the bright or dark object to
+which the pixel belongs at each level: threshold decomposition, with the differences of successive
+area openings (Vincent 1992). Pixels of the same grey level thus differ if they belong to small and
+to large objects. Further features are the remainder, the local contrast, and the mode of the
+histogram. Averaged over a neighbourhood, the bands are its granulometry, which distinguishes
+textures.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,34 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nital.settings import SCALES
+from nital.fast.settings import SCALES
 
 SMOOTHING = 1.0
-"""Standard deviation in pixels of the Gaussian that takes the noise away first."""
+"""Standard deviation in pixels of the Gaussian that first removes noise."""
 
 N_LEVELS = 32
 TAILS = 0.5
-"""Per cent of the grey levels that lie below the lowest level, and above the highest."""
+"""Percentage of the grey levels below the lowest level, and above the highest."""
 
 AREAS = (32, 200, 1000)
-"""In pixels: a band holds things smaller than its area, and not smaller than the one before."""
+"""In pixels: a band holds objects smaller than its area, but not smaller than the previous one."""
 
 LONG = 5.0
-"""A thing so many times longer than wide, and not smaller than the first area, counts as long."""
+"""An object this many times longer than wide, and not smaller than the first area, is long."""
 
 CONTRAST_WINDOW = 12.0
 """Standard deviation in pixels of the window in which local contrast is measured."""
 
 MODE_WEIGHT = 2.0
-"""What the mode counts for, where the smoothed grey level would count 1."""
+"""Weight of the mode, relative to that of the smoothed grey level."""
 
 N_BINS = 256
 SEPARABLE = 0.7
-"""A group of grey levels is parted in two where this share of its variance lies between the two
-(Otsu 1979). For a single bell curve it is 0.64, for two well apart nearly 1."""
+"""A group of grey levels is split in two if this fraction of its variance lies between the two
+(Otsu 1979). It is 0.64 for a single normal distribution, and nearly 1 for two far apart."""
 
 VALLEY_WIDTH = 0.03
-"""Standard deviation, as a share of the range of grey, by which the histogram is smoothed."""
+"""Standard deviation, as a fraction of the grey range, by which the histogram is smoothed."""
 
 BLUR = dict(zip(SCALES, (0.0, 4.0, 16.0), strict=True))
 """Standard deviation in pixels of the neighbourhood over which each scale averages."""
@@ -56,28 +57,28 @@ CHANNELS = (
     "contrast_of_4",
     "mode",
 )
-"""Names of the channels, in their order."""
+"""Names of the channels, in order."""
 
 _N_BANDS = len(AREAS) + 1
 
 
 @dataclass(frozen=True)
 class GreyLevels:
-    """What is known of the grey levels of a micrograph before its features are found."""
+    """Grey levels of a micrograph, as needed to find its features."""
 
     low: float
     high: float
     """Range of the smoothed grey level, without its tails."""
 
     modes: tuple[float, ...]
-    """Means of the groups that the grey levels fall into, rising; of a single one mostly."""
+    """Means of the groups of grey levels, in rising order; usually a single one."""
 
     cuts: tuple[float, ...]
-    """What parts them."""
+    """Grey levels that separate the groups."""
 
     @classmethod
     def of(cls, smoothed: NDArray[np.float32]) -> "GreyLevels":
-        """Find them in smoothed grey levels, (n,)."""
+        """Determine them from smoothed grey levels, (n,)."""
         low, high = (float(each) for each in np.percentile(smoothed, (TAILS, 100 - TAILS)))
         if low == high:  # nearly all pixels are equal
             low, high = float(smoothed.min()), float(smoothed.max())
@@ -90,14 +91,14 @@ class GreyLevels:
 
 
 def _cuts(counts: NDArray[np.float64], levels: NDArray[np.float64], depth: int = 2) -> list[int]:
-    """Where a histogram is parted: in two, and each part once more, where they are separable.
+    """Split a histogram in two, and each part once more, if they are separable.
 
-    At the lowest point between the means of the two parts; where there is no valley between them,
-    where Otsu's threshold lies.
+    It is split at the lowest point between the means of the two parts or, if there is no valley
+    between them, at Otsu's threshold.
     """
     if depth == 0 or np.count_nonzero(counts) < 2:
         return []
-    place, ends, separability = _part(counts, levels)
+    place, ends, separability = _otsu(counts, levels)
     if separability < SEPARABLE:
         return []
     first, last = np.searchsorted(levels, ends)
@@ -109,11 +110,14 @@ def _cuts(counts: NDArray[np.float64], levels: NDArray[np.float64], depth: int =
     return [*lower, place, *(place + each for each in upper)]
 
 
-def _part(
+def _otsu(
     counts: NDArray[np.float64], levels: NDArray[np.float64]
 ) -> tuple[int, tuple[float, float], float]:
-    """Otsu's threshold (1979): the first level above it, the means of both parts, and the share of
-    the variance that lies between them."""
+    """Otsu's threshold (1979).
+
+    Returns the first level above it, the means of both parts, and the fraction of the variance that
+    lies between them.
+    """
     share = counts / counts.sum()
     below, means = np.cumsum(share)[:-1], np.cumsum(share * levels)
     total, means = means[-1], means[:-1]
@@ -129,31 +133,32 @@ def _histogram(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Counts in `N_BINS` between these levels, and the edges of the bins."""
     if high - low < 2 * N_BINS * np.spacing(np.float32(max(abs(low), abs(high)))):
-        return np.histogram(grey.astype(float), N_BINS, (low, high))  # finer than float32 can tell
+        return np.histogram(grey.astype(float), N_BINS, (low, high))  # finer than float32 resolves
     return np.histogram(grey, N_BINS, (low, high))
 
 
 def dark_and_bright(smoothed: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean of the darker and of the brighter grey levels, (n,), parted by Otsu's threshold.
+    """Means of the darker and of the brighter grey levels, (n,), split at Otsu's threshold.
 
-    Where two constituents differ in grey, neither depends on how much there is of each; where none
-    do, they lie about a standard deviation apart around the mean. Of equal levels, they are equal.
+    If two constituents differ in grey level, neither mean depends on their area fractions; if none
+    do, the two lie about a standard deviation apart around the mean. For equal levels, they are
+    equal.
     """
     low, high = float(smoothed.min()), float(smoothed.max())
     if low == high:
         return low, high
     counts, edges = _histogram(smoothed, low, high)
-    return _part(counts.astype(float), (edges[:-1] + edges[1:]) / 2)[1]
+    return _otsu(counts.astype(float), (edges[:-1] + edges[1:]) / 2)[1]
 
 
 def smooth(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The grey level without its noise."""
+    """Smooth the grey level to remove noise."""
     smoothed: NDArray[np.float32] = ndimage.gaussian_filter(grey, SMOOTHING)
     return smoothed
 
 
 def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> NDArray[np.float32]:
-    """The features of every pixel of an image, or of a window with enough around it.
+    """Find the features of every pixel of an image, or of a window with a sufficient margin.
 
     Parameters
     ----------
@@ -161,7 +166,7 @@ def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> 
     levels : GreyLevels
         Of the whole micrograph, so that windows agree.
     scale : {"fine", "medium", "coarse"}
-        How wide a neighbourhood the features are averaged over (`BLUR`).
+        Width of the neighbourhood that the features are averaged over (`BLUR`).
 
     Returns
     -------
@@ -174,7 +179,7 @@ def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> 
     rest[:] = smoothed
     thresholds = np.linspace(levels.low, levels.high, N_LEVELS + 1)
     step = (levels.high - levels.low) / N_LEVELS
-    with ThreadPoolExecutor() as pool:  # what they call leaves the interpreter to the others
+    with ThreadPoolExecutor() as pool:  # the functions called release the GIL
         contrast = pool.submit(_contrast, grey, smoothed)
         bright = pool.submit(_size_bands, smoothed, thresholds[1:])
         dark = pool.submit(_size_bands, -smoothed, -thresholds[-2::-1])
@@ -191,7 +196,7 @@ def find_features(grey: NDArray[np.float32], levels: GreyLevels, scale: str) -> 
 
 
 def _contrast(grey: NDArray[np.float32], smoothed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Root mean square of what two blurs take away, in a window around: (rows, cols, 2)."""
+    """Root mean square of the detail removed by two blurs, in a window: (rows, cols, 2)."""
     contrast = np.empty((*grey.shape, 2), np.float32)
     for place, (image, sigma) in enumerate(((grey, 2), (smoothed, 4))):
         detail = image - ndimage.gaussian_filter(grey, sigma)
@@ -201,18 +206,18 @@ def _contrast(grey: NDArray[np.float32], smoothed: NDArray[np.float32]) -> NDArr
 
 
 def reach(scale: str) -> int:
-    """How far around a window the image has to be known, in pixels.
+    """Margin of the image needed around a window, in pixels.
 
-    The blurs end there. A thing that goes on beyond is measured as far as it is seen.
+    The blurs end there. An object that extends beyond is measured as far as it is visible.
     """
     return 128 + round(4 * BLUR[scale])
 
 
 def _size_bands(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.int8]:
-    """In how many levels a pixel belongs to a thing of each band: (bands, rows, cols).
+    """Number of levels at which a pixel belongs to an object of each band: (bands, rows, cols).
 
-    A thing is a connected component of the pixels that reach a level; it is measured by its runs,
-    the pieces of rows that it consists of, of which there are far fewer than pixels.
+    An object is a connected component of the pixels that reach a level. It is measured by its runs,
+    the pieces of rows that it consists of, which are far fewer than its pixels.
     """
     n_rows, n_cols = values.shape
     changes = np.zeros((_N_BANDS, n_rows, n_cols + 1), np.int8)
@@ -240,8 +245,8 @@ def _bands_of(
 ) -> NDArray[np.int64]:
     """The band of components 0 to n, from their runs; `_N_BANDS` for those too large for any.
 
-    How long they are for their width follows from the larger of the two principal moments: of a
-    rectangle, its length over its width.
+    Length over width follows from the larger of the two principal moments; it is exact for
+    rectangles.
     """
     length = (stop - start).astype(float)
     col = (start + stop - 1) / 2
@@ -250,7 +255,7 @@ def _bands_of(
     mean_row = np.bincount(component, length * row, n + 1) / size
     mean_col = np.bincount(component, length * col, n + 1) / size
     down, along = row - mean_row[component], col - mean_col[component]
-    # A pixel is a square, so its own moment is 1/12; that of a run in its row, length^2 / 12.
+    # The moment of a pixel, which is a square, is 1/12; that of a run along its row, length^2 / 12.
     of_rows = np.bincount(component, length * (down**2 + 1 / 12), n + 1) / size
     of_cols = np.bincount(component, length * (along**2 + length**2 / 12), n + 1) / size
     mixed = np.bincount(component, length * down * along, n + 1) / size

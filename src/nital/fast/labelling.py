@@ -1,8 +1,8 @@
-"""Fast mode: clusters of a sample's features, then the fine classes of every pixel.
+"""Fast mode: assign the clusters of a sample, and then fine classes, to every pixel.
 
-What comes out are fine classes, the same for every number of classes that is asked for. They are
-joined by their own features and by those of what lies around them: a bright rim with matrix on one
-side and a particle on the other is not what a bright spot in the matrix is.
+The fine classes are the same for every number of classes asked for. They are joined by their own
+features and by those of their surroundings: a bright rim between the matrix and a particle is not
+the same as a bright spot in the matrix.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 from nital.errors import Stopped
 from nital.fast.clustering import nearest, squared_distances
 from nital.fast.features import CHANNELS
-from nital.fast.sampling import DISTANCE, FeatureSpace, Window, blocks
+from nital.fast.settings import MAX_CLASSES
+from nital.fast.space import DISTANCE, FeatureSpace
+from nital.fast.windows import Window, blocks
 from nital.image.micrograph import Source
 from nital.result.agreement import table_of
 from nital.result.classes import ClassTree, number_classes
 from nital.result.criteria import RegionStatistics, measure_regions
-from nital.result.segmentation import FineClasses, renumber
-from nital.settings import MAX_CLASSES
+from nital.result.fine import FineClasses, renumber
 
 SURROUNDINGS_WEIGHT = 0.5
-"""What the features of the surroundings count for, where a class's own count 1."""
+"""Weight of the features of the surroundings, relative to a class's own."""
 
 CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
 """Names of the columns of `ClassTree.centres`."""
 
 _EVERY = 8
-"""Distances are measured in every so many rows."""
+"""Step between the rows in which distances are measured."""
 
 _SOME_ROWS = 256
-"""And in so many where the rest of the work is lost."""
+"""Number of rows in which they are measured if the rest of the work is lost."""
 
 Floats = NDArray[np.float32]
 OnRows = Callable[[int, NDArray[np.uint8]], None]
@@ -49,13 +50,13 @@ class ClusterMap:
     """Of clusters 1..k."""
 
     pairs: NDArray[np.int64]
-    """(k + 1, k + 1): how often one lies around another; row and column 0 are what is excluded."""
+    """(k + 1, k + 1): how often one cluster lies around another; row and column 0: excluded."""
 
     distance: float
     """Mean squared distance of a pixel from its centre, in some of the rows."""
 
     stopped: bool = False
-    """Whether `on_rows` ended it: the rest of the labels are 0."""
+    """Whether `on_rows` stopped it: the rest of the labels are 0."""
 
 
 def find_clusters(
@@ -66,24 +67,24 @@ def find_clusters(
     on_rows: OnRows | None = None,
     windows: Sequence[Window] | None = None,
 ) -> list[ClusterMap]:
-    """The nearest centre of every pixel, for each set of them; the features are found once.
+    """Find the nearest centre of every pixel, for each set of centres; features are found once.
 
     Parameters
     ----------
     centres : sequence of (k, channels)
-        As from `find_centres`, one for each repeat.
+        From `find_centres`, one set for each repeat.
     out : (rows, cols), uint8, optional
-        Where the labels go, of a single one.
+        Array to write the labels to, for a single set.
     on_rows : callable, optional
-        Called with the number of rows that are done, and the first map as far as it is. `Stopped`,
-        raised by it, ends the work: what is not labelled by then is 0.
+        Called with the number of rows done and the first map so far. It can raise `Stopped` to end
+        the work: pixels not labelled by then are 0.
     windows : sequence of windows, optional
-        Only these are labelled. None: all `blocks`.
+        Windows to label. None: all `blocks`.
 
     Raises
     ------
     Stopped
-        If it was ended before any pixel had a cluster.
+        If it is stopped before any pixel has a cluster.
     """
     labels = [np.zeros(source.shape, np.uint8) if out is None else out for _ in centres]
     measured = [
@@ -130,14 +131,14 @@ def recover_clusters(
     labels: NDArray[np.uint8],
     n_blocks: int,
 ) -> ClusterMap:
-    """What `find_clusters` had found when its process was killed.
+    """Recover what `find_clusters` had found when its process was killed.
 
     Parameters
     ----------
     labels : (rows, cols)
-        Its `out`, as it was left; what is not done becomes 0.
+        Its `out`, as it was left; what is not done is set to 0.
     n_blocks : int
-        How often `on_rows` had been called: so many blocks are done, one or more.
+        How often `on_rows` was called, which is the number of blocks done, one or more.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def find_fine_classes(
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
 ) -> list[FineClasses]:
-    """Fine classes of an image for each clustering. Parameters: as for `find_clusters`."""
+    """Find fine classes for each clustering. Parameters are those of `find_clusters`."""
     found = []
     for own, clusters in zip(
         centres, find_clusters(source, space, centres, out, on_rows), strict=True
@@ -186,11 +187,11 @@ def _count_pairs(labels: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
 
 
 def _with_surroundings(centres: Floats, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(k, 2 channels): the centres of clusters, and the mean of those that lie around each.
+    """(k, 2 channels): the centres of clusters, and the mean centre of their surroundings.
 
-    Where an image is too small for any to lie there, a cluster is taken to lie among its own.
+    If the image is too small to have surroundings, a cluster is taken to be surrounded by itself.
     """
-    around = pairs[1:, 1:].astype(float)  # without what is excluded
+    around = pairs[1:, 1:].astype(float)  # without excluded pixels
     around[~around.any(axis=1)] = np.eye(len(around))[~around.any(axis=1)]
     around /= around.sum(axis=1, keepdims=True)
     return np.hstack([centres, SURROUNDINGS_WEIGHT * (around @ centres)])
@@ -207,15 +208,15 @@ def join_clusters(
     clusters : RegionStatistics
         Of clusters 1..k.
     pairs : (k + 1, k + 1)
-        How often each lies around each other; row and column 0 are what is excluded.
+        How often each cluster lies around each other; row and column 0: excluded.
 
     Returns
     -------
-    The fine class of each cluster, (k,), 1 to n, 0 for those without a pixel; and their tree.
+    The fine class of each cluster, (k,), 1 to n, 0 for empty ones; and their tree.
     """
     seen = _with_surroundings(centres, pairs)
     number = number_classes(seen, clusters, MAX_CLASSES)
-    index = np.maximum(number, 1) - 1  # those without a pixel add nothing to 1
+    index = np.maximum(number, 1) - 1  # empty clusters add nothing to 1
     statistics = clusters.joined(index + 1)
     sums = [np.bincount(index, clusters.areas * column) for column in seen.T]
     return number, ClassTree(np.stack(sums, axis=1) / statistics.areas[:, np.newaxis], statistics)

@@ -1,1 +1,1 @@
-"""Images: between files and a micrograph, with its pixel size and what is left out."""
+"""Images: reading micrographs with their pixel size and excluded area, and label maps."""

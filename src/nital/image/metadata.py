@@ -1,4 +1,4 @@
-"""Metadata: what the TIFF of a microscope says of its image, the pixel size and the info bar."""
+"""Metadata: the pixel size and the info bar, as recorded in the TIFF of a microscope."""
 
 import math
 from collections.abc import Iterator
@@ -8,17 +8,16 @@ from pathlib import Path
 import tifffile
 
 from nital.errors import InputError
-from nital.image.micrograph import LEAST_LENGTH, MICROMETRES, MOST_LENGTH
+from nital.image.lengths import LEAST_LENGTH, MICROMETRES, MOST_LENGTH
 
 AGREEMENT = 0.01
-"""Pixel sizes that differ by this share or less are the same."""
+"""Relative difference up to which pixel sizes count as the same."""
 
 FINEST_PRINT = 2.5
-"""A TIFF resolution with pixels of this many µm or more (10 160 dots per inch or less, as 72 or
-300) says how to print or scan an image, not what it shows, and is not used."""
+"""A TIFF resolution with pixels of this many µm or more (10 160 dots per inch or less, such as 72
+or 300) is that of a print or a scan, not of the specimen, and is not used."""
 
-# Besides the usual names: lengths that only metadata are written in; ImageJ's words, and its
-# escape for µ.
+# Besides the usual names: units found only in metadata, ImageJ's words, and its escape for µ.
 _UNITS = MICROMETRES | {"pm": 1e-6, "m": 1e6, "micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0}
 
 
@@ -33,16 +32,16 @@ class PixelSize:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says of its image."""
+    """Metadata of an image file."""
 
     sizes: tuple[PixelSize, ...] = ()
-    """One for each source that gives any, the vendor's first."""
+    """One for each source that gives a pixel size, the vendor's first."""
 
     bar_height: int = 0
-    """Rows of the info bar at the bottom; 0 where none is known of."""
+    """Rows of the info bar at the bottom; 0 if none is known."""
 
     def pixel_size(self, path: Path) -> float | None:
-        """Edge of a pixel in µm; None where no source gives any.
+        """Edge of a pixel in µm; None if no source gives it.
 
         Raises
         ------
@@ -52,23 +51,23 @@ class Metadata:
         for size in self.sizes:
             if not math.isclose(size.x, size.y, rel_tol=AGREEMENT):
                 raise InputError(
-                    f"{path}: pixels of {size.x:g} x {size.y:g} µm by {size.source}, not square;"
+                    f"{path}: pixels of {size.x:g} x {size.y:g} µm in {size.source}, not square;"
                     " resample the image, or give their edge with --pixel-size"
                 )
         for other in self.sizes[1:]:
             first = self.sizes[0]
             if not math.isclose(first.x, other.x, rel_tol=AGREEMENT):
                 raise InputError(
-                    f"{path}: pixels of {first.x:g} µm by {first.source}, but of {other.x:g} µm by"
-                    f" {other.source}; say which with --pixel-size"
+                    f"{path}: pixels of {first.x:g} µm in {first.source}, but {other.x:g} µm in"
+                    f" {other.source}; give the right edge with --pixel-size"
                 )
         return self.sizes[0].x if self.sizes else None
 
 
 def read_metadata(tiff: tifffile.TiffFile, shape: tuple[int, int]) -> Metadata:
-    """What an open TIFF file says of its image of (rows, cols).
+    """Read the metadata of an open TIFF file, whose image has the shape (rows, cols).
 
-    What is damaged, or makes no sense, is as if it were not there.
+    Metadata that are damaged or make no sense are ignored.
     """
     return Metadata(tuple(_read_sizes(tiff)), _read_bar_height(tiff, shape))
 
@@ -83,25 +82,25 @@ def _read_sizes(tiff: tifffile.TiffFile) -> Iterator[PixelSize]:
     ):
         try:
             x, y = read(tiff)
-        except Exception:  # metadata hold whatever some program wrote
+        except Exception:  # programs write anything into metadata
             continue
         if all(LEAST_LENGTH <= size <= most for size in (x, y)):
             yield PixelSize(source, x, y)
 
 
-# Edges of a pixel in µm, x and y; each raises whatever it likes where its source gives none.
+# Edges of a pixel in µm, x and y; each raises any exception if its source gives none.
 
 
 def _zeiss(tiff: tifffile.TiffFile) -> tuple[float, float]:
-    # Not `ap_pixel_size`: that is the pixel of the screen, whatever resolution is stored.
+    # Not `ap_pixel_size`: that is the pixel of the screen, whatever the stored resolution.
     _, value, unit = (tiff.sem_metadata or {})["ap_image_pixel_size"]
     size = value * _UNITS[unit.lower()]
     return size, size
 
 
 def _fei(tiff: tifffile.TiffFile) -> tuple[float, float]:
-    said = tiff.fei_metadata or {}
-    scan = said.get("EScan", {}) | said.get("Scan", {})
+    metadata = tiff.fei_metadata or {}
+    scan = metadata.get("EScan", {}) | metadata.get("Scan", {})
     return 1e6 * scan["PixelWidth"], 1e6 * scan["PixelHeight"]
 
 
@@ -126,18 +125,18 @@ def _resolution(tiff: tifffile.TiffFile) -> tuple[float, float]:
 
 
 def _edges(tiff: tifffile.TiffFile, unit: float) -> tuple[float, float]:
-    """From the pixels in a unit of so many µm."""
+    """Edges of a pixel from its resolution tags; `unit`: length of their unit in µm."""
     tags = tiff.pages.first.tags
     x, y = (tags[f"{axis}Resolution"].value for axis in "XY")
     return x[1] / x[0] * unit, y[1] / y[0] * unit
 
 
 def _read_bar_height(tiff: tifffile.TiffFile, shape: tuple[int, int]) -> int:
-    """FEI stores the scanned image with the bar below it, and says how much was scanned."""
+    """Rows below the scanned image: FEI stores the bar there, and how many rows were scanned."""
     try:
         image = (tiff.fei_metadata or {})["Image"]
         rows, cols = int(image["ResolutionY"]), int(image.get("ResolutionX", shape[1]))
     except Exception:  # as above
         return 0
-    # Of another width, it has been resampled or cut since.
+    # If the width differs, the image has been resampled or cropped since.
     return shape[0] - rows if 0 < rows < shape[0] and cols == shape[1] else 0

@@ -1,4 +1,4 @@
-"""OME-Zarr: chunked images in a folder, read plane by plane, and label maps written as such."""
+"""OME-Zarr: reading chunked images in a folder plane by plane, and writing label maps."""
 
 import math
 import os
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.errors import InputError, damage_told, reason_of
-from nital.image.micrograph import MICROMETRES
+from nital.errors import InputError, reading_rows, reason_of
+from nital.image.lengths import MICROMETRES
 
 TILE_SIDE = 512
-"""Tiles of a pyramid; levels are added until one tile holds the whole."""
+"""Side of the tiles of a pyramid; levels are added until one tile holds the whole map."""
 
 METADATA = ("zarr.json", ".zattrs", ".zgroup")
 
@@ -21,8 +21,8 @@ METADATA = ("zarr.json", ".zattrs", ".zgroup")
 
 
 def is_ome_zarr(path: Path) -> bool:
-    """Whether this is a folder with the metadata of Zarr."""
-    # os.path.isdir: a name that the system does not take is no folder, and no error here.
+    """Whether this is a folder with Zarr metadata."""
+    # os.path.isdir is false, and raises nothing, for a name that the system does not accept.
     return os.path.isdir(path) and any((path / name).exists() for name in METADATA)
 
 
@@ -36,7 +36,7 @@ class OmeZarr:
 
     axes: tuple[str, ...]
     pixel_size: float | None
-    """Edge of a pixel in µm, where it is given for both directions alike."""
+    """Edge of a pixel in µm; None unless it is given, and the same, for both directions."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,11 +45,11 @@ class OmeZarr:
 
     @property
     def n_planes(self) -> int:
-        """Planes of the axes t and z."""
+        """Number of planes along the axes t and z."""
         return math.prod(self._length(axis) for axis in self._stacked)
 
     def read(self, plane: int, rows: slice, cols: slice) -> NDArray[Any]:
-        """A window of a plane, counted from 0: (rows, cols), or (rows, cols, channels).
+        """Read a window of a plane (from 0): (rows, cols), or (rows, cols, channels).
 
         Raises
         ------
@@ -60,7 +60,7 @@ class OmeZarr:
         lengths = [self._length(axis) for axis in self._stacked]
         places = np.unravel_index(plane, lengths) if lengths else ()
         window |= dict(zip(self._stacked, map(int, places), strict=True))
-        with damage_told(self.path, rows):
+        with reading_rows(self.path, rows):
             found = np.asarray(
                 self.array[tuple(window.get(axis, slice(None)) for axis in self.axes)]
             )
@@ -80,7 +80,7 @@ def open_ome_zarr(path: Path) -> OmeZarr:
     Raises
     ------
     InputError
-        If there are none, or if the image has other than one or three channels.
+        If they are missing, or if the image has neither one nor three channels.
     """
     import zarr
 
@@ -91,7 +91,7 @@ def open_ome_zarr(path: Path) -> OmeZarr:
         level = described["datasets"][0]
         axes = tuple(str(axis["name"]) for axis in described["axes"])
         image = OmeZarr(path, group[level["path"]], axes, _pixel_size(described, level, axes))
-        _ = image.shape, image.n_planes  # are these axes there?
+        _ = image.shape, image.n_planes  # raises if an axis is missing
     except Exception as error:  # a folder can hold anything
         raise InputError(
             f"{path}: not an OME-Zarr image ({reason_of(error)}); name the folder that holds its"
@@ -109,11 +109,11 @@ def open_ome_zarr(path: Path) -> OmeZarr:
 def _pixel_size(
     described: dict[str, Any], level: dict[str, Any], names: tuple[str, ...]
 ) -> float | None:
-    """Edge of a pixel in µm, where it is given for both directions alike."""
+    """Edge of a pixel in µm; None unless it is given, and the same, for both directions."""
     units = {"nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm"}
     scales = [
         each["scale"]
-        for holder in (level, described)  # what holds for all levels comes on top
+        for holder in (level, described)  # a scale for all levels is applied as well
         for each in holder.get("coordinateTransformations", [])
         if each["type"] == "scale"
     ]
@@ -134,7 +134,7 @@ def write_ome_zarr_labels(
 ) -> None:
     """Write a label map as OME-Zarr 0.4 with overviews, chunked and compressed.
 
-    Parameters: as for `write_label_pyramid`.
+    Parameters are those of `write_label_pyramid`.
     """
     import zarr
 
@@ -171,7 +171,7 @@ def write_ome_zarr_labels(
 
 
 def levels_of(labels: NDArray[np.unsignedinteger]) -> list[NDArray[np.unsignedinteger]]:
-    """Views of a map in ever fewer pixels, until one tile holds the whole."""
+    """Views of a map at decreasing resolution, until one tile holds the whole."""
     n = 1 + max(0, math.ceil(math.log2(max(labels.shape) / TILE_SIDE)))
-    # Every 2nd pixel: a label in between would be one that nobody found.
+    # Every 2nd pixel, not a mean: a label in between would be that of another class.
     return [labels[:: 2**level, :: 2**level] for level in range(n)]

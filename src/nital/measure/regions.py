@@ -1,7 +1,7 @@
-"""Regions: size and shape of the connected pieces of each class, intercepts, contact of classes.
+"""Regions: size and shape of the connected pieces of each class, intercepts, contact lengths.
 
-Pixels that share an edge are connected. None of these is a grain size: boundaries between grains of
-one phase are not in a label map, and ASTM E112 [1] needs the grain boundaries.
+Pixels that share an edge are connected. None of these measures is a grain size: boundaries between
+grains of one phase are not in a label map, and ASTM E112 [1] needs the grain boundaries.
 
 References
 ----------
@@ -20,32 +20,32 @@ from nital.measure.stereology import check_labels
 from nital.result.agreement import table_of
 
 PIXEL_MOMENT = 1 / 12
-"""Second moment of a square of edge 1 about its middle."""
+"""Second moment of a square of edge 1 about its centre."""
 
 
 @dataclass(frozen=True)
 class RegionSummary:
-    """The regions of one class. The means are None where there is none."""
+    """The regions of one class. The means are None if there are none."""
 
     label: int
     """Number of the class."""
 
     n_regions: int
     unit: str
-    """Of the lengths: "um", or "px" where the pixel size is not known; areas are in its square."""
+    """Of the lengths: "um", or "px" if the pixel size is not known; areas are in its square."""
 
     mean_area: float | None
-    """Over all regions, of those that the frame cuts the part that is seen."""
+    """Over all regions; of those cut by the frame, the visible part."""
 
     mean_equivalent_diameter: float | None
     mean_aspect_ratio: float | None
     intercept_along: float | None
-    """Mean intercept length along the rows, which are all test lines. An intercept that ends at the
-    frame or at excluded area counts one half; with both ends there, nothing [1]. None where no
+    """Mean intercept length along the rows, all of which are test lines. An intercept that ends at
+    the frame or at excluded area counts one half; with both ends there, nothing [1]. None if no
     intercept counts."""
 
     intercept_across: float | None
-    """The same along the columns. Bands that lie in the image make it shorter than along."""
+    """The same along the columns. Horizontal bands make it shorter than `intercept_along`."""
 
 
 def tabulate_regions(
@@ -60,27 +60,27 @@ def tabulate_regions(
     pixel_size : float, optional
         Edge of a pixel in µm.
     least_area : int
-        Regions of fewer pixels are left out.
+        Regions with fewer pixels are left out.
 
     Returns
     -------
     dict of (n_regions,) arrays, in the order of the regions' first pixels
         "class" : int.
         "area_um2", "equivalent_diameter_um" : float; "area_px" (in pixels) and
-        "equivalent_diameter_px" where the pixel size is not known. The diameter of the circle of
-        the same area.
-        "aspect_ratio" : float, 1 or more. Major by minor axis of the ellipse of the same moments;
-        exact for upright rectangles.
+        "equivalent_diameter_px" if the pixel size is not known. The diameter of the circle of the
+        same area.
+        "aspect_ratio" : float, 1 or more. Major over minor axis of the ellipse with the same
+        moments; exact for upright rectangles.
         "orientation_deg" : float, -90 to 90. From the horizontal to the major axis, positive
-        counterclockwise as seen; means little where the aspect ratio is near 1.
-        "row", "col" : float, pixels. The centroid; 0, 0 is the middle of the first pixel.
-        "touches_edge" : bool. Cut by the frame or by excluded area: what is measured is the part
-        that is seen.
+        counterclockwise as seen; means little if the aspect ratio is near 1.
+        "row", "col" : float, pixels. The centroid; 0, 0 is the centre of the first pixel.
+        "touches_edge" : bool. Cut by the frame or by excluded area: only the visible part is
+        measured.
 
     Raises
     ------
     InputError
-        If the labels are not whole numbers of 0 or more in two axes, or the pixel size is not
+        If the labels are not a 2-D array of whole numbers of 0 or more, or the pixel size is not
         above 0.
 
     Examples
@@ -91,7 +91,7 @@ def tabulate_regions(
     """
     check_labels(labels)
     edge, unit = _scale(pixel_size)
-    from skimage.measure import label as connected_components  # takes its time to load
+    from skimage.measure import label as connected_components  # slow to load
 
     components = connected_components(labels, background=0, connectivity=1)
     areas = np.bincount(components.ravel())
@@ -101,16 +101,16 @@ def tabulate_regions(
     touches_edge = np.zeros(n, np.bool_)
     touches_edge[components[_beside_edge(labels)]] = True
 
-    # Sums over all pixels at once: regionprops takes 0.2 ms a region, and there may be 100,000.
+    # Sums over all pixels at once: regionprops takes 0.2 ms per region, and there may be 100,000.
     index = components.ravel()
     rows, cols, moments = _moments(index, labels.shape, areas)
     row_row, row_col, col_col = moments
     middle = (row_row + col_col) / 2
     half = np.hypot((row_row - col_col) / 2, row_col)
-    # No pixel is thinner than a pixel; the difference of long lines' moments is rounded.
+    # No region is thinner than a pixel; for long lines the difference of the moments is rounded.
     minor = np.maximum(middle - half, PIXEL_MOMENT)
     area = areas * edge**2
-    # Rows run downwards: the sign turns. 0.0 - 0.0 is 0.0 and makes vertical lines 90, not -90.
+    # Rows run downwards: the sign flips. 0.0 - 0.0 is 0.0 and makes vertical lines 90, not -90.
     orientation = np.degrees(np.arctan2(0.0 - 2 * row_col, col_col - row_row)) / 2
     table: dict[str, NDArray[np.generic]] = {
         "class": classes,
@@ -130,7 +130,7 @@ def tabulate_regions(
 def summarise_regions(
     labels: NDArray[np.integer], n_classes: int, *, pixel_size: float | None = None
 ) -> tuple[RegionSummary, ...]:
-    """Means over the regions of classes 1..n_classes, and their intercepts.
+    """Average over the regions of classes 1..n_classes, and measure their intercepts.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def summarise_regions(
     Raises
     ------
     InputError
-        If the labels are of another kind or range, or the pixel size is not above 0.
+        If the labels are of an unsupported kind or range, or the pixel size is not above 0.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def summarise_regions(
         for name in (*names, "aspect_ratio")
     ]
     lengths = edge * np.bincount(labels.ravel(), minlength=n_classes + 1)[1:]
-    # Each crossing from class to class ends an intercept in both: a half of each.
+    # Each crossing from class to class ends an intercept in both: one half of each.
     intercepts = [_ratio(lengths, each.sum(axis=1) / 2) for each in _crossings(labels, n_classes)]
     columns = zip(*means, *intercepts, strict=True)
     return tuple(
@@ -174,26 +174,26 @@ def contact_lengths(
 ) -> NDArray[np.float64]:
     """Length of the boundary between each pair of classes 1..n_classes.
 
-    The edges of pixels between two classes, times pi / 4: edges alone are 4 / pi too long for
-    boundaries that run in all directions alike (Cauchy and Crofton [2]). A boundary that runs along
-    rows or columns only comes out pi / 4 too short.
+    The length of the pixel edges between two classes, times pi / 4: the edges alone are too long by
+    4 / pi for isotropic boundaries (Cauchy and Crofton [2]). A boundary that runs only along rows
+    or columns comes out too short by pi / 4.
 
     Parameters
     ----------
     labels : (rows, cols), int, 0 to n_classes
-        0 is excluded; what borders on it is no boundary.
+        0 is excluded; its borders are not boundaries.
     pixel_size : float, optional
         Edge of a pixel in µm.
 
     Returns
     -------
     (n_classes, n_classes), float64
-        Symmetric, with a diagonal of zeros; in µm, or in pixels where their size is not known.
+        Symmetric, with a diagonal of zeros; in µm, or in pixels if their size is not known.
 
     Raises
     ------
     InputError
-        If the labels are of another kind or range, or the pixel size is not above 0.
+        If the labels are of an unsupported kind or range, or the pixel size is not above 0.
 
     Examples
     --------
@@ -228,12 +228,12 @@ def _moments(
     index: NDArray[np.integer], shape: tuple[int, ...], areas: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[NDArray[np.float64], ...]]:
     """Centroids (n,), (n,), and mean second moments of rows, of rows and columns, of columns."""
-    pixels = np.maximum(areas, 1)  # there may be no pixel of 0
+    pixels = np.maximum(areas, 1)  # label 0 may have no pixel
     centres, offsets = [], []
     for axis in np.indices(shape, sparse=True):
         place = np.broadcast_to(axis, shape).ravel().astype(np.float64)
         centres.append(np.bincount(index, place) / pixels)
-        # About the centroid: far from the origin the difference of large sums would lose digits.
+        # About the centroid: far from the origin the difference of large sums would lose precision.
         offsets.append(place - centres[-1][index])
     row, col = offsets
     return (
@@ -250,7 +250,7 @@ def _moments(
 def _crossings(
     labels: NDArray[np.integer], n_classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How often a row, and a column, crosses from a class to another: two (k, k), symmetric."""
+    """Crossings between classes along rows, and along columns: two symmetric (k, k)."""
     tables = []
     for first, second in (
         (labels[:, :-1], labels[:, 1:]),
@@ -264,7 +264,7 @@ def _crossings(
 
 
 def _ratio(sums: NDArray[np.number], counts: NDArray[np.number]) -> list[float | None]:
-    """Their quotients; None where the count is 0."""
+    """Quotients; None where the count is 0."""
     return [
         float(total / count) if count else None for total, count in zip(sums, counts, strict=True)
     ]

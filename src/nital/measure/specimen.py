@@ -1,4 +1,4 @@
-"""The specimen: phases measured in its fields, and what they say of it together."""
+"""The specimen: phases measured in its fields, and their statistics over the fields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from nital.measure.stereology import FieldStatistics, count_points, over_fields
 NAMED = "named"
 
 GRID = (10, 10)
-"""Rows and columns of the points that are counted: as many as E562 takes for a few per cent."""
+"""Rows and columns of the points that are counted: as many as E562 uses for a few per cent."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """The phases of one micrograph, measured."""
+    """Measurements of the phases of one micrograph."""
 
     name: str
     sha256: str | None
@@ -29,7 +29,7 @@ class Field:
     """Area fraction of each phase, by all pixels, 0 to 1."""
 
     point_fractions: tuple[float, ...]
-    """Of the points of a grid, as counted by hand (`stereology.count_points`)."""
+    """Point fraction of each phase on a grid, as counted by hand (`stereology.count_points`)."""
 
     n_pixels: int
     """Pixels that are not excluded."""
@@ -47,8 +47,8 @@ class Field:
     """Of the file, if it has several."""
 
     origin: str | None = NAMED
-    """What makes a phase the same in other fields: a person named it, or the model of this SHA-256
-    did; None where the micrograph was segmented by itself."""
+    """What identifies a phase in other fields: the name given by a person, or the model with this
+    SHA-256; None if the micrograph was segmented by itself."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ class Specimen:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of these figures has to know, in plain words."""
+        """Notes for readers of these figures, in plain words."""
         notes = []
         if len(self.fields) == 1:
             notes.append(
-                "one field: no confidence interval; its pixels say nothing of how much another"
-                " field would differ: measure more fields"
+                "one field: no confidence interval; its pixels say nothing about how much"
+                " another field would differ: measure more fields"
             )
         elif len(origins := {field.origin for field in self.fields}) > 1 or None in origins:
             notes.append(
-                "fields that were segmented one by one, or with other models: class numbers follow"
-                " brightness, and may stand for other constituents in another field; label them"
-                " with one model (`nital fit`, `nital predict`)"
+                "fields that were segmented one by one, or with different models: class numbers"
+                " follow brightness, and may stand for different constituents in different fields;"
+                " label them with one model (`nital fit`, `nital predict`)"
             )
         if len({field.pixel_size for field in self.fields}) > 1:
-            notes.append("the pixel size differs between fields, or is not known in all of them")
+            notes.append("the pixel size differs between fields, or is not known for some of them")
         return tuple(notes)
 
 
@@ -104,14 +104,14 @@ def measure_field(
     pixel_size : float, optional
         Edge of a pixel in µm; without it lengths are in pixels.
     points : (int, int)
-        Rows and columns of the grid of points; of the usual one, fewer where a field is too small.
+        Rows and columns of the grid of points; the default is reduced if a field is too small.
     name, sha256, page, origin
         As in `Field`.
 
     Raises
     ------
     InputError
-        If there is nothing but excluded pixels, a label beyond k, or the grid is too fine.
+        If every pixel is excluded, a label is above k, or the grid is too fine.
     """
     k = len(phases)
     if points == GRID:
@@ -134,16 +134,16 @@ def measure_field(
 
 
 def measure_specimen(fields: Sequence[Field]) -> Specimen:
-    """Statistics of the phases over the fields of a specimen.
+    """Compute the statistics of the phases over the fields of a specimen.
 
     Raises
     ------
     InputError
-        If there is no field, they have not the same phases, or one micrograph comes twice: it is
+        If there is no field, fields differ in their phases, or one micrograph comes twice: it is
         one field, and would make the interval too narrow.
     """
     if not fields:
-        raise InputError("no field to measure; name one folder of results or more")
+        raise InputError("no field to measure; name one or more folders of results")
     phases = fields[0].phases
     known: dict[tuple[str, int | None], str] = {}
     for field in fields:

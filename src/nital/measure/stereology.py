@@ -1,7 +1,7 @@
 """Statistics over the fields of a specimen, and the point count, as in ASTM E562 [1] and E1245 [2].
 
-A field is one micrograph of a specimen. A tile of a micrograph is no field: neighbours are alike,
-and an interval from them would be too narrow.
+A field is one micrograph of a specimen. A tile of a micrograph is not a field: neighbouring tiles
+are alike, and an interval from them would be too narrow.
 
 References
 ----------
@@ -21,14 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 from nital.errors import InputError
 
 WANTED_ACCURACY = 10
-"""Relative accuracy in % that E562 takes to be good enough for most purposes."""
+"""Relative accuracy in % that E562 considers good enough for most purposes."""
 
 
 @dataclass(frozen=True)
 class FieldStatistics:
     """Area fraction of one phase over the fields of a specimen.
 
-    To halve the relative accuracy takes four times the fields.
+    Halving the relative accuracy takes four times as many fields.
     """
 
     n: int
@@ -38,7 +38,7 @@ class FieldStatistics:
     """Mean area fraction, 0 to 1: the estimate of the volume fraction."""
 
     std: float | None
-    """Standard deviation of the fields, with n - 1; None for one field, as all that follow."""
+    """Standard deviation of the fields, with n - 1; None for one field, like all values below."""
 
     ci95: float | None
     """Half the width of the 95 % confidence interval of the mean: t s / sqrt(n), with Student's t
@@ -48,8 +48,9 @@ class FieldStatistics:
     """100 ci95 / mean in %; None where the mean is 0."""
 
     more_fields: int | None
-    """How many more fields a relative accuracy of 10 % takes, if they are like these; None where
-    there is no relative accuracy. With t for the fields there are: for few it is on the safe side.
+    """Number of further fields that a relative accuracy of 10 % takes, if they are like these; None
+    if there is no relative accuracy. It uses t for the present fields, which is conservative for
+    few.
     """
 
 
@@ -77,7 +78,7 @@ def over_fields(fractions: ArrayLike) -> FieldStatistics:
     values = np.asarray(fractions, dtype=np.float64)
     if values.ndim != 1 or not values.size:
         raise InputError(
-            f"area fractions of shape {values.shape}: expected one a field; give one field or more"
+            f"area fractions of shape {values.shape}: expected one per field; give one or more"
         )
     if (wrong := ~((values >= 0) & (values <= 1))).any():  # true of NaN too
         raise InputError(
@@ -104,28 +105,28 @@ def count_points(
 ) -> NDArray[np.float64]:
     """Point fractions P_P of classes 1..n_classes on a regular grid, as counted by hand.
 
-    A point lies on the corner where four pixels meet. Where they are of one class, it counts one
-    for this class; otherwise the point lies on a boundary, and the classes that meet share it
-    equally: one half each for two. A point of which a pixel is excluded is not counted.
+    A point lies on the corner where four pixels meet. If they are of one class, it counts one for
+    this class; otherwise the point lies on a boundary, and the classes that meet share it equally:
+    one half each for two. A point with an excluded pixel is not counted.
 
     Parameters
     ----------
     labels : (rows, cols), int, 0 to n_classes
         0 is excluded.
     points : (int, int)
-        Rows and columns of the grid, spread evenly over the field to the nearest corner. E562
-        takes 16 to 100 points a field, so few that two of them hardly ever hit one region.
+        Rows and columns of the grid, spread evenly over the field to the nearest corner. E562 uses
+        16 to 100 points per field, so few that two of them rarely hit one region.
 
     Returns
     -------
     (n_classes,), float64
-        Their sum is 1. Regions of a few pixels are nearly all boundary, and count for too much.
+        They sum to 1. Regions of a few pixels are nearly all boundary, and are overestimated.
 
     Raises
     ------
     InputError
-        If the labels are of another kind or range, the grid is finer than the field, or no point is
-        left.
+        If the labels are of an unsupported kind or range, the grid is finer than the field, or no
+        point is left.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def count_points(
 
 
 def check_labels(labels: NDArray[np.integer], n_classes: int | None = None) -> None:
-    """Raise InputError unless the labels are whole numbers from 0 to `n_classes` in two axes."""
+    """Raise InputError unless labels are a 2-D array of whole numbers from 0 to `n_classes`."""
     if labels.ndim != 2 or labels.dtype.kind not in "ui" or not labels.size:
         raise InputError(
             f"labels of shape {labels.shape}, kind {labels.dtype}: expected whole numbers in"
@@ -163,9 +164,11 @@ def check_labels(labels: NDArray[np.integer], n_classes: int | None = None) -> N
     if labels.min() < 0:
         raise InputError(f"label {labels.min()}: negative; use 1 to k, and 0 for excluded pixels")
     if n_classes is not None and labels.max() > n_classes:
-        raise InputError(f"label {labels.max()}: above the {n_classes} classes; say how many it is")
+        raise InputError(
+            f"label {labels.max()}: above the {n_classes} classes; use 0 to {n_classes}"
+        )
 
 
 def _corners(length: int, n: int) -> NDArray[np.intp]:
-    """(n,): where pixels i - 1 and i meet, for n points in the middles of n equal parts."""
+    """(n,): corners i between pixels i - 1 and i, nearest to the middles of n equal parts."""
     return ((2 * np.arange(n) + 1) * length + n) // (2 * n)

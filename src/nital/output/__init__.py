@@ -1,1 +1,1 @@
-"""Output: results on the disk and back, pictures, exports, reports."""
+"""Output: reading and writing results, figures, exports, reports."""

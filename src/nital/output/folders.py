@@ -1,7 +1,8 @@
-"""Folders of results, read back: the phases of a field, and what they are called."""
+"""Reading folders of results: the phases of a field, and their names."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.image.files import read_json, read_labels
-from nital.image.large import open_micrograph
+from nital.fast.labelling import CENTRE_COLUMNS
+from nital.image.labels import read_labels
+from nital.image.large import LARGE_PIXELS, open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.measure.regions import tabulate_regions
 from nital.measure.specimen import GRID, NAMED, Field, Specimen, measure_field, measure_specimen
 from nital.output.render import colours_of
-from nital.result.classes import ClassRow
+from nital.result.classes import ClassRow, ClassTree
+from nital.result.criteria import measure_regions
+from nital.result.fine import FineClasses
+from nital.storage.tables import read_columns, read_json
 
 
 @dataclass(frozen=True)
 class PhaseFolder:
-    """The phases in a folder of results: those that a person named, else the classes."""
+    """The phases in a folder of results: those named by a person, else the classes."""
 
     folder: Path
     summary: dict[str, Any]
@@ -31,35 +37,41 @@ class PhaseFolder:
     """(k, 3)."""
 
     origin: str | None
-    """As in `Field`."""
+    """As `Field.origin`."""
 
     @property
     def name(self) -> str:
-        """Of the field: what people call it, else that of its folder."""
+        """Name of the field: as given by a person, else that of its folder."""
         return name_of(self.folder, self.summary)
 
     @property
     def pixel_size(self) -> float | None:
-        """Edge of a pixel in µm."""
+        """Edge length of a pixel in µm."""
         size: float | None = self.summary["pixel_size_um"]
         return size
 
+    @cached_property
+    def regions(self) -> dict[str, Any]:
+        """Columns of the table of regions, the phase of each first (`tabulate_regions`)."""
+        columns = tabulate_regions(self.labels, pixel_size=self.pixel_size)
+        phases = np.array(["", *self.phases])[columns.pop("class")]
+        return {"phase": phases.tolist(), **columns}
+
     @classmethod
     def read(cls, folder: Path) -> "PhaseFolder":
-        """Read a folder that `nital segment`, `predict` or `fine --merge` has written.
+        """Read a folder written by `nital segment`, `predict` or `fine --merge`.
 
         Raises
         ------
         InputError
-            If it holds no result, or files that don't belong together.
+            If it holds no result, or its files don't belong together.
         """
         summary = read_summary(folder)
         try:
             return cls._read(folder, summary)
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"{folder}: summary.json or phases.json is not as it was written ({error}); segment"
-                " again"
+                f"{folder}: summary.json or phases.json was changed ({error}); segment again"
             ) from error
 
     @classmethod
@@ -80,7 +92,7 @@ class PhaseFolder:
             or labels.min() < 0
             or np.bincount(labels.ravel(), minlength=len(rows) + 1)[1:].tolist() != n_pixels
         ):
-            raise InputError(f"{path}: not the map that was written there; segment again")
+            raise InputError(f"{path}: not the label map of this result; segment again")
         return cls._of_rows(folder, summary, labels, rows)
 
     @classmethod
@@ -91,7 +103,7 @@ class PhaseFolder:
         labels: NDArray[np.int64],
         rows: Sequence[ClassRow],
     ) -> "PhaseFolder":
-        """Classes of one name are one phase."""
+        """Make the phases; classes with the same name are one phase."""
         names = [row.name or f"class {row.label}" for row in rows]
         phases = tuple(dict.fromkeys(names))
         number = np.array([0, *(phases.index(name) + 1 for name in names)], np.uint16)
@@ -101,7 +113,7 @@ class PhaseFolder:
         return cls(folder, summary, number[labels], phases, colours, origin)
 
     def measure(self, points: tuple[int, int] = GRID, name: str | None = None) -> Field:
-        """The field, measured, and called `name`; errors as of `measure_field`."""
+        """Measure the field and call it `name`; raises the errors of `measure_field`."""
         return measure_field(
             self.labels,
             self.phases,
@@ -119,7 +131,7 @@ def _row(label: int, name: str | None, colour: str | None, n_pixels: int) -> Cla
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """The summary of a result.
+    """Read the summary of a result.
 
     Raises
     ------
@@ -127,24 +139,24 @@ def read_summary(folder: Path) -> dict[str, Any]:
         If the folder holds none.
     """
     if not (folder / "summary.json").is_file():
-        raise InputError(f"{folder}: no result of `nital segment`; name a folder of one image")
+        raise InputError(f"{folder}: no result of `nital segment`; name the folder of one image")
     return read_json(folder / "summary.json")
 
 
 def name_of(folder: Path, summary: dict[str, Any]) -> str:
-    """What a field is called."""
+    """Return the name of a field."""
     given: str | None = summary.get("name")
     return given or folder.resolve().name  # the name of "." is empty
 
 
 def labels_path(folder: Path) -> Path:
-    """The label map of a result: a file, or a folder where the image was one."""
+    """Return the path of the label map: a file, or a folder if the image was one."""
     zarr = folder / "labels.zarr"
     return zarr if zarr.exists() else folder / "labels.tif"
 
 
 def open_original(path: Path, summary: dict[str, Any]) -> Micrograph | LargeMicrograph:
-    """The micrograph in `path`, read as the one of this summary was; it may be another one."""
+    """Open the micrograph in `path`, read as described in a summary; it may be another one."""
     return open_micrograph(
         path,
         page=summary["page"],
@@ -154,17 +166,17 @@ def open_original(path: Path, summary: dict[str, Any]) -> Micrograph | LargeMicr
 
 
 def find_results(paths: Iterable[Path]) -> list[Path]:
-    """Folders of results: those named, or all that lie in a folder named, in its sub-folders too.
+    """Find folders of results: the paths themselves, or all within them, sub-folders included.
 
     Raises
     ------
     InputError
-        If a path is no folder, or there is no result in it.
+        If a path is not a folder, or holds no result.
     """
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            raise InputError(f"{path}: no folder; name a folder of results")
+            raise InputError(f"{path}: not a folder; name a folder of results")
         inside = sorted(
             each.parent for each in path.rglob("summary.json") if _is_result(each.parent, path)
         )
@@ -178,16 +190,19 @@ def find_results(paths: Iterable[Path]) -> list[Path]:
 
 
 def _is_result(folder: Path, within: Path) -> bool:
-    """Studies have a summary too, and no label map; hidden folders are still being written."""
+    """Whether a folder holds a result.
+
+    Studies have a summary too but no label map; hidden folders are still being written.
+    """
     hidden = any(part.startswith(".") for part in folder.relative_to(within).parts)
     return not hidden and any((folder / name).exists() for name in ("labels.tif", "labels.zarr"))
 
 
 def measure_folders(folders: Sequence[Path], points: tuple[int, int] = GRID) -> Specimen:
-    """The specimen whose fields these are; one map is in memory at a time.
+    """Measure the specimen with these fields; one label map is in memory at a time.
 
-    A field has the name that it was given, else that of its folder; where two have the same, the
-    whole path.
+    A field is called by the name a person gave it, else by that of its folder; fields that share a
+    name, by their path.
 
     Raises
     ------
@@ -202,4 +217,62 @@ def measure_folders(folders: Sequence[Path], points: tuple[int, int] = GRID) -> 
             )
             for folder, name in zip(folders, names, strict=True)
         ]
+    )
+
+
+@dataclass(frozen=True)
+class OpenedResult:
+    """A result of fast mode, read from its folder."""
+
+    micrograph: Micrograph
+    fine: FineClasses
+    labels: NDArray[np.uint16]
+    """The classes to which the fine classes were joined."""
+
+
+def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
+    """Read the fine classes of a result, and its micrograph.
+
+    Parameters
+    ----------
+    folder : Path
+        As written by `segment_file`.
+    image : Path, optional
+        Path of the micrograph. Default: where it was when it was segmented.
+
+    Raises
+    ------
+    InputError
+        If there are no fine classes, or the micrograph is missing or another one.
+    """
+    summary = read_summary(folder)
+    if not (folder / "fine.tif").is_file():
+        raise InputError(
+            f"{folder}: holds no fine classes; paper mode and images of more than"
+            f" {LARGE_PIXELS:,} pixels have none: segment again in fast mode, or a part"
+        )
+    path = image or Path(summary["image"])
+    if not path.exists():
+        raise InputError(f"{path}: no such file, the micrograph of {folder}; give it with --image")
+    micrograph, joined = open_original(path, summary), labels_path(folder)
+    fine, labels = (read_labels(each).astype(np.uint16) for each in (folder / "fine.tif", joined))
+    if (
+        not isinstance(micrograph, Micrograph)
+        or micrograph.sha256 != summary["sha256"]
+        or micrograph.shape != fine.shape
+    ):
+        raise InputError(
+            f"{path}: not the micrograph of {folder}; give the right one with --image, or segment"
+            " again"
+        )
+    table = read_columns(folder / "fine.csv", ("n_pixels", *CENTRE_COLUMNS))
+    counts, centres = table[:, 0], table[:, 1:]
+    n = max(len(counts), int(fine.max()))
+    statistics = measure_regions(micrograph.pixels, fine, n)
+    if labels.shape != fine.shape or not np.array_equal(statistics.areas, counts):
+        raise InputError(
+            f"{folder}: fine.tif, fine.csv or {joined.name} was changed; segment again"
+        )
+    return OpenedResult(
+        micrograph, FineClasses(fine, statistics, ClassTree(centres, statistics)), labels
     )

@@ -1,11 +1,6 @@
-"""Results: what a segmented micrograph leaves on the disk, and its summary."""
+"""Writing the results of a segmented micrograph."""
 
-import math
-import platform
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,143 +10,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nital.fast.labelling import CENTRE_COLUMNS
-from nital.image.files import write_json, write_labels, write_table
-from nital.image.large import LARGE_PIXELS, write_label_pyramid
+from nital.image.labels import write_label_pyramid, write_labels
+from nital.image.large import LARGE_PIXELS
 from nital.image.micrograph import LargeMicrograph, Micrograph, step_within
 from nital.image.ome_zarr import write_ome_zarr_labels
 from nital.image.synthetic import SyntheticMicrograph
-from nital.measure.specimen import Field, Specimen
-from nital.output.render import (
-    class_colours,
-    colours_of,
-    comparison_figure,
-    contact_sheet,
-    contour_figure,
-    criteria_figure,
-    hex_of,
-    overlay,
-    percent,
-    save_figure,
-)
+from nital.output.figures import comparison_figure, contact_sheet, save_figure
+from nital.output.numbers import percent
+from nital.output.render import class_colours, colours_of, overlay
 from nital.result.agreement import Agreement
-from nital.result.classes import ClassRow
+from nital.result.fine import FineClasses
 from nital.result.phases import PhaseMap
-from nital.result.segmentation import FineClasses, Segmentation
+from nital.result.segmentation import Segmentation
+from nital.storage.tables import write_json, write_table
 from nital.storage.writing import staged
-from nital.work.studies import ClassStudy, SuperpixelStudy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESULT_FILES = (
-    "labels.tif",
-    "labels.zarr",
-    "overlay.png",
-    "classes.csv",
-    "comparison.png",
-    "summary.json",
-    "fine.tif",
-    "fine.csv",
-    "agreement.tif",
-    "n_classes.csv",
-)
-FINE_FILES = ("fine.png",)
-PHASE_FILES = ("phases.tif", "phases.png", "phases.csv", "phases.json")
+from nital.output.names import DERIVED_FILES, FINE_FILES, PHASE_FILES
+from nital.output.summary import class_rows, curve_summary, phase_summary
+from nital.storage.versions import versions
+
 OVERLAY_SIDE = 4000
-"""The overlay of a larger micrograph shows every 2nd, 3rd ... pixel, so that it can be opened."""
+"""Larger micrographs are subsampled for the overlay, so that it can be opened."""
 
 SHEET_SIDE = 2000
-"""A contact sheet holds the micrograph once for each fine class."""
-
-EXPORT_FILES = {
-    "csv": "regions.csv",
-    "parquet": "regions.parquet",
-    "rois": "regions.zip",
-    "geojson": "regions.geojson",
-}
-"""Files of regions for other programs, by what `nital export --to` calls them."""
-
-REPORT_FILE = "report.html"
-DERIVED_FILES = (*EXPORT_FILES.values(), REPORT_FILE)
-"""What is made of the phases of a result: when these change, it goes."""
-
-SPECIMEN_FILES = ("fields.csv", "phases.csv", "contacts.csv")
-CONTACT_COLUMNS = ("field", "phase", "with", "length", "unit")
-SYNTHETIC_FILES = ("micrograph.png", "truth.tif", "truth.json")
-
-
-def summarise(
-    segmentation: Segmentation,
-    micrograph: Micrograph | LargeMicrograph,
-    *,
-    source: Path,
-    page: int | None = None,
-    agreement: Agreement | None = None,
-    model: dict[str, Any] | None = None,
-    name: str | None = None,
-) -> dict[str, Any]:
-    """The summary of a result, ready for JSON. `docs/files.md` explains each key.
-
-    `model`: path and SHA-256 of the model whose classes these are. `name`: what people call the
-    field, where that is not the name of its folder.
-    """
-    summary: dict[str, Any] = {
-        "image": str(source),
-        "page": page,
-        "sha256": micrograph.sha256,
-        "shape": list(micrograph.shape),
-        "pixel_size_um": micrograph.pixel_size,
-        "cropped_bottom": micrograph.cropped_bottom,
-        "full_scale": list(micrograph.full_scale),
-        "excluded_fraction": segmentation.excluded_fraction,
-        "n_classes": segmentation.n_classes,
-        "n_classes_asked": segmentation.settings.n_classes,
-        "classes": class_summary(segmentation.classes),
-        "criteria": asdict(segmentation.criteria),
-        "notes": list(segmentation.notes),
-        "seed": segmentation.settings.seed,
-        "settings": segmentation.settings.in_use,
-        "seconds": segmentation.seconds,
-        "versions": versions(),
-    }
-    if name is not None:
-        summary["name"] = name
-    if segmentation.stopped:
-        summary["stopped"] = True
-    if segmentation.mean_agreement is not None:
-        summary["mean_agreement"] = segmentation.mean_agreement
-    if segmentation.likeness is not None:
-        summary["model"] = model
-        summary["likeness"] = asdict(segmentation.likeness)
-    if segmentation.curve is not None:
-        summary["n_classes_by_F"] = curve_summary(segmentation.curve)
-    if segmentation.training is not None:
-        summary |= {
-            "n_superpixels": segmentation.n_superpixels,
-            "iterations": len(segmentation.training.steps),
-            "stop_reason": segmentation.training.stop_reason,
-        }
-    if agreement is not None:
-        summary["agreement"] = agreement_summary(agreement)
-    return summary
-
-
-def agreement_summary(agreement: Agreement) -> dict[str, Any]:
-    """The agreement with a reference, ready for JSON."""
-    return {
-        "mean_iou": agreement.mean_iou,
-        "accuracy": agreement.accuracy,
-        "ari": agreement.ari,
-        "n_pixels": agreement.n_pixels,
-        "unmatched": {str(label): share for label, share in agreement.unmatched.items()},
-        "classes": [asdict(row) | {"difference": row.difference} for row in agreement.classes],
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that can alter a result."""
-    packages = ("nital", "torch", "scikit-image", "numpy", "scipy")
-    return {name: version(name) for name in packages} | {"python": platform.python_version()}
+"""The same for a contact sheet, which shows the micrograph once for each fine class."""
 
 
 def write_result(
@@ -205,8 +90,8 @@ def compare_side_by_side(
     reference: NDArray[np.integer],
     agreement: Agreement,
 ) -> "Figure":
-    """The figure of original, reference and result, matched classes in one colour."""
-    # One numbering, and so one colour, for a reference class and the class matched with it.
+    """Draw original, reference and result, with matched classes in the same colour."""
+    # Number a reference class and the class matched with it alike, so that they share a colour.
     partners = [row.label for row in agreement.classes]
     shown_labels = _renumber(labels, [*partners, *agreement.unmatched])
     shown_reference = _renumber(reference, [row.reference for row in agreement.classes])
@@ -219,7 +104,7 @@ def compare_side_by_side(
         for row in agreement.classes
     ]
     fractions += [
-        (f"class {label}, no partner", 0.0, share) for label, share in agreement.unmatched.items()
+        (f"class {label}, no match", 0.0, share) for label, share in agreement.unmatched.items()
     ]
     return comparison_figure(micrograph.pixels, shown_labels, shown_reference, fractions)
 
@@ -248,28 +133,9 @@ def _write_overlay(
 def _reduced(
     micrograph: Micrograph | LargeMicrograph, side: int, *maps: NDArray[Any]
 ) -> tuple[NDArray[Any], ...]:
-    """Every n-th pixel of micrograph and maps, so that none is higher or wider than `side`."""
+    """Subsample micrograph and maps so that none has more than `side` rows or columns."""
     step = step_within(micrograph.shape, side)
     return micrograph.reduced(step), *(each[::step, ::step] for each in maps)
-
-
-def class_rows(
-    classes: Sequence[ClassRow], colours: NDArray[np.uint8], pixel_size: float | None
-) -> list[dict[str, Any]]:
-    """The table of classes, ready for CSV; areas in µm² where the pixel size is known."""
-    return [
-        {
-            "class": row.label,
-            **({} if all(each.name is None for each in classes) else {"name": row.name}),
-            "area_fraction": f"{row.area_fraction:.6f}",
-            **({} if row.spread is None else {"spread": f"{row.spread:.6f}"}),
-            "n_pixels": row.n_pixels,
-            "area_um2": None if pixel_size is None else f"{row.n_pixels * pixel_size**2:.6g}",
-            "mean_grey": None if row.mean_grey is None else f"{row.mean_grey:.3f}",
-            "colour": hex_of(colour),
-        }
-        for row, colour in zip(classes, colours, strict=True)
-    ]
 
 
 def write_contact_sheet(
@@ -278,9 +144,9 @@ def write_contact_sheet(
     fine: FineClasses,
     labels: NDArray[np.unsignedinteger],
 ) -> None:
-    """Write `fine.png` to a folder of results; an older one is replaced.
+    """Write `fine.png` to a folder of results; an existing one is replaced.
 
-    `labels` (rows, cols) are the classes that the fine ones were joined to.
+    `labels`, (rows, cols), are the classes to which the fine classes were joined.
     """
     titles = [
         f"{row.label}:  {percent(row.area_fraction)}" + (f", in class {joined}" if joined else "")
@@ -290,29 +156,6 @@ def write_contact_sheet(
         pixels, shown = _reduced(micrograph, SHEET_SIDE, fine.labels)
         figure = contact_sheet(pixels, shown, titles)
         save_figure(figure, aside / "fine.png")
-
-
-def phase_summary(phases: PhaseMap, micrograph: Micrograph) -> dict[str, Any]:
-    """Phases and what they were made of, ready for JSON."""
-    rows = zip(phases.names, phases.members, phases.classes, strict=True)
-    return {
-        "image": micrograph.name,
-        "sha256": micrograph.sha256,
-        "pixel_size_um": micrograph.pixel_size,
-        "phases": [
-            {
-                "phase": name,
-                "label": row.label,
-                "fine_classes": list(members),
-                "area_fraction": row.area_fraction,
-                "n_pixels": row.n_pixels,
-                "mean_grey": row.mean_grey,
-            }
-            for name, members, row in rows
-        ],
-        "criteria": asdict(phases.criteria),
-        "versions": versions(),
-    }
 
 
 def write_phases(
@@ -336,159 +179,8 @@ def write_phases(
         write_json(aside / "phases.json", phase_summary(phases, micrograph))
 
 
-def specimen_summary(specimen: Specimen) -> dict[str, Any]:
-    """A specimen, ready for JSON; lengths in the unit of each field."""
-    return {
-        "phases": [
-            {
-                "phase": phase,
-                "area_fraction": asdict(area),
-                "point_fraction": asdict(points),
-            }
-            for phase, area, points in zip(
-                specimen.phases, specimen.areas, specimen.points, strict=True
-            )
-        ],
-        "fields": [
-            {
-                "field": field.name,
-                "sha256": field.sha256,
-                "pixel_size_um": field.pixel_size,
-                "n_pixels": field.n_pixels,
-                "phases": _phase_rows(field),
-                "contacts": _contact_rows(field),
-            }
-            for field in specimen.fields
-        ],
-        "notes": list(specimen.notes),
-        "versions": versions(),
-    }
-
-
-def _phase_rows(field: Field) -> list[dict[str, Any]]:
-    """What was measured of each phase in a field."""
-    rows = zip(field.phases, field.fractions, field.point_fractions, field.regions, strict=True)
-    return [
-        {"phase": phase, "area_fraction": area, "point_fraction": points}
-        | {key: value for key, value in asdict(regions).items() if key != "label"}
-        for phase, area, points, regions in rows
-    ]
-
-
-def _contact_rows(field: Field) -> list[dict[str, Any]]:
-    """The boundary of each pair of phases in a field."""
-    unit = "px" if field.pixel_size is None else "um"
-    return [
-        {"phase": one, "with": other, "length": float(field.contacts[i, j]), "unit": unit}
-        for (i, one), (j, other) in combinations(enumerate(field.phases), 2)
-    ]
-
-
-def write_specimen(folder: Path, specimen: Specimen, *, force: bool = False) -> None:
-    """Write the tables of a specimen: a line a phase and field, a line a phase, contacts."""
-    with staged(folder, SPECIMEN_FILES, force=force) as aside:
-        for name, rows, columns in (
-            ("fields.csv", _phase_rows, ()),
-            ("contacts.csv", _contact_rows, CONTACT_COLUMNS),  # where there is one phase: no row
-        ):
-            table = [{"field": each.name} | row for each in specimen.fields for row in rows(each)]
-            write_table(aside / name, table, columns)
-        measured = zip(specimen.phases, specimen.areas, specimen.points, strict=True)
-        table = [
-            {"phase": phase}
-            | asdict(area)
-            | {f"points_{key}": value for key, value in asdict(points).items() if key != "n"}
-            for phase, area, points in measured
-        ]
-        write_table(aside / "phases.csv", table)
-
-
-def class_summary(classes: Sequence[ClassRow]) -> list[dict[str, Any]]:
-    """The table of classes, ready for JSON."""
-    return [
-        {
-            "class": row.label,
-            **({} if row.name is None else {"name": row.name}),
-            "area_fraction": row.area_fraction,
-            **({} if row.spread is None else {"spread": row.spread}),
-            "mean_grey": row.mean_grey,
-            "n_pixels": row.n_pixels,
-            **({} if row.colour is None else {"colour": row.colour}),
-        }
-        for row in classes
-    ]
-
-
-def curve_summary(curve: dict[int, tuple[float, float]]) -> list[dict[str, Any]]:
-    """F over the number of classes, ready for JSON and CSV."""
-    return [
-        {"n_classes": k, "F": mean, "F_std": None if math.isnan(spread) else spread}
-        for k, (mean, spread) in curve.items()
-    ]
-
-
-def class_study_summary(study: ClassStudy) -> dict[str, Any]:
-    """A study of the number of classes, ready for JSON."""
-    names = {"F": "F", "F'": "F_prime", "Q": "Q"}
-    numbers = []
-    for i, k in enumerate(study.n_classes):
-        row: dict[str, Any] = {
-            "n_classes": k,
-            "mean_found": study.mean_found[i],
-            "runs": study.repeats[i],
-        }
-        for criterion, key in names.items():
-            spread = study.spread[criterion][i]
-            row[key] = study.mean[criterion][i]
-            row[f"{key}_std"] = None if math.isnan(spread) else spread
-            row[f"{key}_normalised"] = study.normalised[criterion][i]
-        numbers.append(row)
-    return {
-        "best": study.best,
-        "ranking": {names[criterion]: list(order) for criterion, order in study.ranking.items()},
-        "numbers": numbers,
-    }
-
-
-def superpixel_study_summary(study: SuperpixelStudy) -> dict[str, Any]:
-    """A map of F over compactness and number of superpixels, ready for JSON."""
-    return {
-        "best": {"compactness": study.best[0], "n_superpixels": study.best[1]},
-        "pairs": [
-            {
-                "compactness": m,
-                "n_superpixels": n,
-                "F": float(study.mean_f[i, j]),
-                "runs": int(study.repeats[i, j]),
-            }
-            for i, m in enumerate(study.compactness)
-            for j, n in enumerate(study.n_superpixels)
-        ],
-    }
-
-
-def write_class_study(folder: Path, study: ClassStudy) -> None:
-    """Plot, table and summary of a study of the number of classes, beside its journal."""
-    summary = class_study_summary(study)
-    with staged(folder, ("criteria.png", "criteria.csv", "summary.json"), force=True) as aside:
-        figure = criteria_figure(study.n_classes, study.mean, study.spread, study.normalised)
-        save_figure(figure, aside / "criteria.png")
-        write_table(aside / "criteria.csv", summary["numbers"])
-        write_json(aside / "summary.json", summary)
-
-
-def write_superpixel_study(folder: Path, study: SuperpixelStudy) -> None:
-    """Plot, table and summary of a map of F, beside its journal."""
-    summary = superpixel_study_summary(study)
-    with staged(folder, ("map.png", "map.csv", "summary.json"), force=True) as aside:
-        figure = contour_figure(study.compactness, study.n_superpixels, study.mean_f)
-        save_figure(figure, aside / "map.png")
-        write_table(aside / "map.csv", summary["pairs"])
-        write_json(aside / "summary.json", summary)
-
-
 def write_synthetic(folder: Path, made: SyntheticMicrograph) -> None:
-    """Write a synthetic micrograph (8 bit), its truth and its fractions to an empty folder."""
+    """Write a synthetic micrograph (8 bit), its exact labels and fractions to an empty folder."""
     image = np.round(255 * made.image).astype(np.uint8)
     Image.fromarray(image).save(folder / "micrograph.png")
     write_labels(folder / "truth.tif", made.truth, class_colours(len(made.names)), None)

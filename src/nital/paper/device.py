@@ -1,4 +1,4 @@
-"""The device that computes: which one there is, its threads, and sums that repeat."""
+"""The device that computes: selection, threads, and reproducible sums."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from nital.errors import SettingError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of this name; `auto` is the first of cuda, mps and cpu that is there.
+    """The device of this name; `auto` is the first of cuda, mps and cpu that is available.
 
     Raises
     ------
     SettingError
-        If the device is not there.
+        If the device is not available.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -31,7 +31,7 @@ def resolve_device(name: str) -> torch.device:
 
 @contextmanager
 def repeatable(device: str, threads: int | None) -> Iterator[None]:
-    """Fix what could alter the order of sums from run to run, and put it back afterwards.
+    """Fix what could alter the order of sums from run to run, and restore it afterwards.
 
     On CUDA, products may round their inputs to TF32.
     """
@@ -52,7 +52,7 @@ def repeatable(device: str, threads: int | None) -> Iterator[None]:
 
 @contextmanager
 def using_threads(n: int) -> Iterator[None]:
-    """Have torch use `n` CPU threads, in the whole process, and put its number back afterwards."""
+    """Let torch use `n` CPU threads, in the whole process, and restore its number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:

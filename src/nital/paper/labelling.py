@@ -7,32 +7,33 @@ import torch
 from numpy.typing import NDArray
 
 from nital.image.micrograph import Micrograph
+from nital.paper.course import Step, Training
 from nital.paper.device import repeatable
 from nital.paper.network import Network
-from nital.paper.training import Step, Training, to_tensor, train
-from nital.settings import Settings
+from nital.paper.settings import PaperSettings
+from nital.paper.training import to_tensor, train
 
 READ_EVERY = 16
-"""On a GPU, counts are read every so many iterations."""
+"""On a GPU, counts are read once in this many iterations."""
 
 
 def train_and_label(
     micrograph: Micrograph,
     superpixels: NDArray[np.int64],
-    settings: Settings,
+    settings: PaperSettings,
     on_step: Callable[[Step], None] | None = None,
 ) -> tuple[Training, NDArray[np.int64]]:
-    """Train a network on the image, then give every pixel the strongest of its responses.
+    """Train a network on the image, then label every pixel with its strongest response.
 
     Parameters
     ----------
     superpixels : (rows, cols), int64
-    settings : Settings
+    settings : PaperSettings
         Resolved.
 
     Returns
     -------
-    The course of the training, and raw labels, (rows, cols), 0 to `n_responses` - 1.
+    The record of the training, and raw labels, (rows, cols), 0 to `n_responses` - 1.
     """
     device = torch.device(settings.device)
     with repeatable(settings.device, settings.threads):
@@ -58,9 +59,9 @@ def train_and_label(
 
 
 def predict(network: Network, pixels: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Label every pixel with the strongest of its responses.
+    """Label every pixel with its strongest response.
 
-    Zero padding, and batch normalisation takes the statistics of this image: it has to be whole.
+    The image has to be whole: it is padded with zeros, and batch normalisation uses its statistics.
 
     Parameters
     ----------

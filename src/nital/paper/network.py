@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 BAND_PIXELS = 2**13
-"""On the CPU the whole image is convolved in bands of about so many pixels."""
+"""On the CPU the whole image is convolved in bands of about this many pixels."""
 
 
 class Network(nn.Module):
@@ -17,16 +17,16 @@ class Network(nn.Module):
 
     `n_layers` times (3 x 3 convolution, ReLU, batch normalisation), then a 1 x 1 convolution to
     `n_responses` and batch normalisation. The class of a pixel is the strongest of its responses.
-    Zero padding keeps the size. Batch normalisation always takes the statistics of the batch that
-    it is given, as the paper does: it keeps no running averages.
+    Zero padding keeps the size. Batch normalisation always uses the statistics of the given batch,
+    as the paper does: it keeps no running averages.
 
     Parameters
     ----------
     n_channels, n_filters, n_layers, n_responses : int
         Channels of the image (3), p (100), layers (2), q (50) of the paper.
     seed : int
-        First weights: torch's default initialisation, drawn from a generator of its own, so that
-        they are the same on every device and torch's global generator is left alone.
+        Seed of the first weights: torch's default initialisation, drawn from a separate generator,
+        so that they are the same on every device and torch's global generator is not used.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Network(nn.Module):
 class _BandedConvolution(torch.autograd.Function):
     """A zero-padded convolution of a whole image on the CPU, band by band of its rows.
 
-    What is computed of a band stays in the cache, forward and back.
+    The values of a band stay in the cache, in the forward and the backward pass.
     """
 
     @staticmethod
@@ -110,7 +110,7 @@ class _BandedConvolution(torch.autograd.Function):
                 False,
                 [0, 0],
                 1,
-                [False, True, False],  # of the weight alone
+                [False, True, False],  # of the weight only
             )[1]
         return of_pixels, of_weight, gradient.sum((0, 2, 3))
 

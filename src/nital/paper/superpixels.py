@@ -1,4 +1,4 @@
-"""Superpixels: small regions of like contrast and colour, by SLIC."""
+"""Superpixels: small regions of similar contrast and colour, by SLIC."""
 
 import math
 
@@ -17,8 +17,8 @@ def preset_n_superpixels(shape: tuple[int, int]) -> int:
     """Number of superpixels to ask for on an image of this shape.
 
     The paper names 50,000 for images of 360 x 360 to 1920 x 1440 pixels. On 256 x 256 that would be
-    nearly one superpixel a pixel, which leaves the majority rule nothing to decide. So it is
-    50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000.
+    nearly one superpixel per pixel, which leaves the majority rule nothing to decide. The number is
+    therefore 50,000, but at most one per 20 pixels, the paper's ratio at 1000 x 1000.
 
     >>> preset_n_superpixels((1440, 1920)), preset_n_superpixels((256, 256))
     (50000, 3276)
@@ -28,7 +28,7 @@ def preset_n_superpixels(shape: tuple[int, int]) -> int:
 
 
 def check_n_superpixels(n_superpixels: int, shape: tuple[int, int]) -> None:
-    """Raise a SettingError unless an image of this shape can have so many superpixels."""
+    """Raise a SettingError unless an image of this shape can have this many superpixels."""
     if not 1 <= n_superpixels <= math.prod(shape):
         raise SettingError(
             f"n_superpixels {n_superpixels}: use 1 to {math.prod(shape)}, the pixels of this image"
@@ -46,10 +46,10 @@ def find_superpixels(
         SLIC rescales it to [0, 1] and compares colours in CIELAB. Stack a grey image to three
         channels first: on two dimensions the same compactness gives a plain grid.
     n_superpixels : int, optional
-        How many to ask for, 1 to the number of pixels; SLIC gives about as many. None: the paper's
+        Number to ask for, 1 to the number of pixels; SLIC gives about as many. None: the paper's
         preset, see `preset_n_superpixels`.
     compactness : float
-        Weight of nearness in space against likeness in colour; above 0.
+        Weight of spatial proximity against colour similarity; above 0.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def find_superpixels(
     Raises
     ------
     InputError, SettingError
-        If the image has no three channels, or a setting is out of its range.
+        If the image does not have three channels, or a setting is out of its range.
     """
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"shape {image.shape}: SLIC needs (rows, cols, 3); stack grey to three")

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,41 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nital.errors import SettingError, Stopped
+from nital.paper.course import Step, Training
 from nital.paper.network import Network
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one iteration saw."""
-
-    iteration: int
-    """From 1."""
-
-    n_classes: int
-    """Classes that held at least one pixel, counted before the refinement."""
-
-    loss: float
-    """Softmax cross-entropy against the refined labels."""
-
-    draw: Callable[[], NDArray[np.int64]] | None = field(default=None, compare=False, repr=False)
-    """The labels by the newest responses: (rows, cols), 0 to q - 1, -1 = excluded. Only for
-    `on_step`, and while that is called; else None."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """The course of a training."""
-
-    steps: tuple[Step, ...]
-    stop_reason: str
-    """What ended it: `n_classes`, `max_iterations`, or `stopped`, by `on_step`."""
 
 
 def to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
     """(rows, cols, channels) -> (1, channels, rows, cols), in the memory order of the array.
 
-    That order, channels last, is the faster one for these convolutions, and makes the responses of
-    a pixel lie side by side for the classifier.
+    This order, channels last, is faster for these convolutions, and makes the responses of a pixel
+    contiguous for the classifier.
     """
     return torch.from_numpy(pixels).to(device).permute(2, 0, 1).unsqueeze(0)
 
@@ -80,11 +54,11 @@ _USUAL_THRESHOLD, _LARGEST, _NEVER = 2**25, 2**31 - 1, -1
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Have the C library keep what is freed, for the next iteration to use again.
+def keeping_freed_memory() -> Iterator[None]:
+    """Let the C library keep freed memory for the next iteration.
 
-    glibc gives large blocks back to the system at once, and fetching them anew, page by page, took
-    a third of an iteration on a whole image. Elsewhere than on Linux nothing is changed.
+    glibc returns large blocks to the system at once, and fetching them again, page by page, took a
+    third of an iteration on a whole image. Systems other than Linux are not affected.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt"):
@@ -100,7 +74,7 @@ def freed_memory_kept() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-@freed_memory_kept()
+@keeping_freed_memory()
 def train(
     network: Network,
     pixels: NDArray[np.float32],
@@ -114,7 +88,7 @@ def train(
     read_every: int = 1,
     on_step: Callable[[Step], None] | None = None,
 ) -> Training:
-    """Train a network so that the feature most frequent in each superpixel comes to dominate it.
+    """Train a network so that the most frequent feature of each superpixel comes to dominate it.
 
     The network is changed in place. Training ends after the update of the iteration that counted
     `n_classes` classes or fewer, or after `max_iterations`.
@@ -128,10 +102,10 @@ def train(
         Pixels that neither vote nor count; the network sees them.
     read_every : int
         Iterations between two readings of counts and losses. Reading makes the host wait for the
-        device, so on a GPU it is done seldom; an iteration that should have been the last is then
-        found later, and its weights put back: the result is the same.
+        device, so on a GPU it is done rarely; an iteration that should have been the last is then
+        found later, and its weights are restored: the result is the same.
     on_step : callable, optional
-        Called after each iteration; `Stopped`, raised by it, ends the training.
+        Called after each iteration; it can raise `Stopped` to end the training.
 
     Raises
     ------
@@ -150,8 +124,8 @@ def train(
     unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
     steps: list[Step] = []
 
-    def put_back(kept: list[Tensor]) -> None:
-        """The weights as they were after the iteration that turned out to be the last."""
+    def restore(kept: list[Tensor]) -> None:
+        """Restore the weights after the iteration that turned out to be the last."""
         for weight, value in zip(weights, kept, strict=False):
             weight.data.copy_(value)
 
@@ -161,7 +135,7 @@ def train(
         return labels
 
     def read() -> bool:
-        """Take note of what is unread; whether the last iteration was among it."""
+        """Record the unread iterations; return whether the last one was among them."""
         counts, losses, snapshots = zip(*unread, strict=True)
         unread.clear()
         values = torch.stack(counts).tolist(), torch.stack(losses).tolist()
@@ -177,10 +151,10 @@ def train(
                 if on_step is not None:
                     on_step(replace(step, draw=draw))
             except Stopped:
-                put_back(kept)
+                restore(kept)
                 raise
             if count <= n_classes:
-                put_back(kept)
+                restore(kept)
                 return True
         return False
 
@@ -193,14 +167,14 @@ def train(
             in_use = responses.new_zeros(network.n_responses, dtype=torch.bool)
             in_use.scatter_(0, responses.argmax(dim=1), True)
             target = majority(responses, superpixel, n_superpixels)
-        # Pixel by pixel, then their mean: so the way back goes on all cores.
+        # Pixel by pixel, then their mean, so that the backward pass uses all cores.
         loss = nn.functional.cross_entropy(responses, target, reduction="none").mean()
         gradients = torch.autograd.grad(loss, weights)
         with torch.no_grad():  # torch's SGD, without the second that its first import takes
             for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
                 speed.mul_(momentum).add_(gradient)
                 weight.sub_(speed, alpha=learning_rate)
-        # Read late, it may turn out to have been the last.
+        # If read late, this iteration may turn out to have been the last.
         kept = [weight.detach().clone() for weight in weights] if read_every > 1 else []
         unread.append((in_use.sum(), loss.detach(), kept))
         try:

@@ -1,1 +1,1 @@
-"""Results: what a segmentation is: labels, classes, their tree, criteria, agreement, phases."""
+"""Results of a segmentation: labels, classes, their tree, criteria, agreement, phases."""

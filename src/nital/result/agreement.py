@@ -1,4 +1,4 @@
-"""Agreement of a label map with a reference map that a person made."""
+"""Agreement of a label map with a reference made by a person."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,22 @@ from nital.errors import InputError
 
 @dataclass(frozen=True)
 class ClassAgreement:
-    """How well one class of the reference was found."""
+    """Agreement of one class of the reference with its match."""
 
     reference: int
     """Its number in the reference."""
 
     label: int | None
-    """The class matched with it; None where the label map has too few classes."""
+    """The class matched with it; None if the label map has too few classes."""
 
     iou: float
     """Intersection over union of the two, 0 to 1."""
 
     area_fraction: float
-    """Share of the compared pixels that the matched class holds."""
+    """Fraction of the compared pixels in the matched class."""
 
     reference_fraction: float
-    """Share of the compared pixels that the reference gives to this class."""
+    """Fraction of the compared pixels in this class of the reference."""
 
     @property
     def difference(self) -> float:
@@ -44,13 +44,13 @@ class Agreement:
     """Sum of the IoU of the matched pairs over the number of classes in the reference, 0 to 1."""
 
     accuracy: float
-    """Share of the pixels whose class is the one matched with their reference class, 0 to 1."""
+    """Fraction of the pixels whose class is matched with their reference class, 0 to 1."""
 
     ari: float
-    """Adjusted Rand index, at most 1; 0 is what chance gives. It needs no matching."""
+    """Adjusted Rand index, at most 1; 0 is expected by chance. It needs no matching."""
 
     n_pixels: int
-    """Pixels compared."""
+    """Number of pixels compared."""
 
     unmatched: dict[int, float]
     """Area fraction of each class of the label map that has no partner in the reference."""
@@ -61,17 +61,17 @@ def compare(
 ) -> Agreement:
     """Compare a label map with a reference of the same field.
 
-    Classes are matched one to one so that the sum of IoU is the greatest (Hungarian method). A
-    reference class without a partner has IoU 0; a class without a partner counts as wrong.
+    Classes are matched one to one so that the sum of IoU is largest (Hungarian method). A reference
+    class without a partner has IoU 0; a class without a partner counts as wrong.
 
     Parameters
     ----------
     labels : (rows, cols), int, 0 or more
         0 is excluded.
     reference : (rows, cols), int
-        Any numbering; 0 is a class like any other unless `ignore` says so.
+        Any numbering; 0 is a class like any other unless it is `ignore`.
     ignore : int, optional
-        The value of reference pixels that nobody labelled.
+        The value of unlabelled pixels of the reference.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def compare(
         valid &= reference != ignore
     if not valid.any():
         raise InputError("no pixel is labelled in both maps; check the ignored value")
-    from scipy.optimize import linear_sum_assignment  # a third of a second, seldom needed
+    from scipy.optimize import linear_sum_assignment  # takes a third of a second, rarely needed
 
     found, label_index = np.unique(labels[valid], return_inverse=True)
     known, reference_index = np.unique(reference[valid], return_inverse=True)
@@ -130,7 +130,7 @@ def compare(
 
 
 def table_of(first: NDArray[np.integer], second: NDArray[np.integer], n: int) -> NDArray[np.int64]:
-    """(n, n): pixels that have the number i in the first map and j in the second, below n."""
+    """Contingency table (n, n): pixels labelled i in the first map and j in the second, below n."""
     pair = first.ravel().astype(np.intp) * n + second.ravel()
     return np.bincount(pair, minlength=n * n).reshape(n, n)
 
@@ -143,10 +143,13 @@ def iou_of(table: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _adjusted_rand_index(table: NDArray[np.int64]) -> float:
-    """Hubert & Arabie, Journal of Classification 2, 193-218 (1985), from a contingency table."""
+    """Adjusted Rand index from a contingency table.
+
+    Hubert & Arabie, Journal of Classification 2, 193-218 (1985).
+    """
 
     def pairs(counts: NDArray[np.int64]) -> float:
-        exact = counts.astype(np.float64)  # squares of large images overflow whole numbers
+        exact = counts.astype(np.float64)  # squares for large images overflow integers
         return float((exact * (exact - 1) / 2).sum())
 
     together = pairs(table)
@@ -156,6 +159,6 @@ def _adjusted_rand_index(table: NDArray[np.int64]) -> float:
         return 1.0
     expected = in_reference * in_labels / total
     most = (in_reference + in_labels) / 2
-    if most == expected:  # both maps are one class, or all classes of one pixel
+    if most == expected:  # both maps are one class, or every class is one pixel
         return 1.0
     return (together - expected) / (most - expected)

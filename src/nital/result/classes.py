@@ -1,4 +1,4 @@
-"""Classes: how many become few, their order from the darkest to the brightest, their table."""
+"""Classes: joining them, ordering them from dark to bright, and their table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from nital.image.micrograph import LUMINANCE
 from nital.result.criteria import Criteria, RegionStatistics, criteria_of
 
 TINY_FRACTION = 0.001
-"""A class with a smaller share of the area is hardly a constituent."""
+"""A class with a smaller area fraction is hardly a constituent."""
 
 AREA_POWER = 0.7
-"""Below 1: rare constituents keep a class for longer than by their squared error alone."""
+"""Below 1, so that rare constituents keep a class longer than by their squared error alone."""
 
 
 @dataclass(frozen=True)
@@ -25,45 +25,45 @@ class ClassRow:
 
     n_pixels: int
     area_fraction: float
-    """Share of the pixels that are not excluded, 0 to 1."""
+    """Fraction of the pixels that are not excluded, 0 to 1."""
 
     mean_grey: float | None
-    """Mean luminance, 0 (black) to 255 (white); None for a class of a model that is not there."""
+    """Mean luminance, 0 (black) to 255 (white); None for a class of a model that is absent."""
 
     spread: float | None = None
-    """Standard deviation of the area fraction over repeats with other seeds, where there are
+    """Standard deviation of the area fraction over repeats with other seeds, if there are
     several."""
 
     name: str | None = None
-    """What a person calls it, as `pearlite`; classes of one name are one phase."""
+    """Name given by a person, such as `pearlite`; classes with the same name are one phase."""
 
     colour: str | None = None
-    """As `#0072b2`; None: that of its number in the palette."""
+    """Such as `#0072b2`; None: that of its number in the palette."""
 
 
 @dataclass(frozen=True)
 class ClassTree:
-    """Fine classes, and how they are joined to fewer."""
+    """Fine classes, and the tree by which they are joined."""
 
     centres: NDArray[np.float64]
-    """(n, 2 channels): mean weighted features of each fine class and of what lies around it
-    (`fast.CENTRE_COLUMNS`), by which they are joined."""
+    """(n, 2 channels): mean weighted features of each fine class and of its surroundings
+    (`fast.CENTRE_COLUMNS`), by which fine classes are joined."""
 
     statistics: RegionStatistics
-    """Of each fine class, 1..n, in what the tree was made from."""
+    """Of each fine class, 1..n, in the data that the tree was made from."""
 
     def numbers(self, n_classes: int) -> NDArray[np.int64]:
-        """The class of each fine class, (n,), where they are joined to `n_classes`: 1..k."""
+        """The class of each fine class, (n,), when they are joined to `n_classes`: 1..k."""
         return number_classes(self.centres, self.statistics, n_classes)
 
     def criteria(self, n_classes: int) -> Criteria:
-        """F, F' and Q of the classes of that cut, each of them a region."""
+        """F, F' and Q of the classes of that cut, with each class a region."""
         return criteria_of(self.statistics.joined(self.numbers(n_classes)))
 
     def halves(self, members: Sequence[int]) -> NDArray[np.int64]:
-        """Where the tree divides a class of these fine classes, numbered from 1: a 1 or a 2 each.
+        """Split a class of these fine classes, numbered from 1, by the tree: 1 or 2 for each.
 
-        However small a half is: whoever asks for it wants to see it.
+        A half may be of any size: a person who asks for it wants to see it.
         """
         index = np.asarray(members) - 1
         return join_classes(self.centres[index], self.statistics.areas[index], 2, least=0)
@@ -77,7 +77,7 @@ def order_labels(
     Parameters
     ----------
     raw : (rows, cols), int, 0 or more
-        Any numbering, with gaps or not.
+        Any numbering, with or without gaps.
     grey : (rows, cols), float
         Grey level by which to order; classes of equal mean keep the order of their numbers.
     excluded : (rows, cols), bool
@@ -97,9 +97,10 @@ def order_labels(
 
 
 def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
-    """Numbers for classes 1..n: 1 to k from the darkest of those in use; 0 for the others.
+    """Renumber classes 1..n: 1 to k from dark to bright for those in use, 0 for the others.
 
-    (n + 1,), int64; the first is that of 0. Classes of equal mean keep the order of their numbers.
+    Returns (n + 1,), int64; the first entry is that of label 0. Classes of equal mean keep the
+    order of their numbers.
     """
     live = np.flatnonzero(classes.areas > 0)
     number = np.zeros(len(classes.areas) + 1, np.int64)
@@ -115,28 +116,28 @@ def join_classes(
     *,
     least: float = TINY_FRACTION,
 ) -> NDArray[np.int64]:
-    """Join classes, two at a time, until `n_classes` are left, and none of them is tiny.
+    """Join classes, two at a time, until `n_classes` are left and none of them is tiny.
 
-    Each time the two are joined whose union adds least to the squared error of the features
-    (Ward 1963), a class counting with the power `AREA_POWER` of its area. As long as a class has
-    less than `least` of the area, the smallest is one of the two: a few odd pixels are no
-    constituent, however odd.
+    Each step joins the two classes whose union adds least to the squared error of the features
+    (Ward 1963), where each class is weighted by the power `AREA_POWER` of its area. As long as a
+    class has less than `least` of the area, the smallest is one of the two: a few odd pixels are
+    not a constituent, however odd.
 
     Parameters
     ----------
     centres : (n, channels), float
         The mean features of each class.
     areas : (n,), float
-        In pixels; those without a pixel are passed over.
+        In pixels; classes without pixels are ignored.
     n_classes : int
-        How many to leave. Fewer are, where there are fewer to begin with or one would be tiny.
+        Number of classes to leave; fewer are left if there are fewer at first or one would be tiny.
     least : float
-        Share of the area, 0 to 1, below which a class is tiny.
+        Area fraction, 0 to 1, below which a class is tiny.
 
     Returns
     -------
     (n,), int64
-        The group of each class, from 1; 0 for those without a pixel.
+        The joined class of each class, from 1; 0 for those without pixels.
     """
     live = np.flatnonzero(areas > 0)
     group = np.zeros(len(areas), np.int64)
@@ -160,19 +161,19 @@ def join_classes(
 def number_classes(
     centres: NDArray[np.floating], statistics: RegionStatistics, n_classes: int
 ) -> NDArray[np.int64]:
-    """Join classes as `join_classes`, and number them 1 to k from the darkest to the brightest.
+    """Join classes by `join_classes`, and number them 1 to k from the darkest to the brightest.
 
-    (n,), int64; 0 for those without a pixel.
+    Returns (n,), int64; 0 for classes without pixels.
     """
     group = join_classes(centres, statistics.areas, n_classes)
-    joined = statistics.joined(np.maximum(group, 1))  # those without a pixel add nothing to 1
+    joined = statistics.joined(np.maximum(group, 1))  # empty classes add nothing to 1
     return from_dark_to_bright(joined)[group]
 
 
 def _cheapest_union(
     means: NDArray[np.float64], areas: NDArray[np.float64], of: int | None
 ) -> tuple[int, int]:
-    """The pair i < j, with `of` among them, whose union costs least."""
+    """The pair i < j, including `of` if given, whose union costs least."""
     i, j = np.triu_indices(len(areas), 1)
     if of is not None:
         concerned = (i == of) | (j == of)
@@ -184,7 +185,7 @@ def _cheapest_union(
 
 
 def tabulate_classes(classes: RegionStatistics, *, absent: bool = False) -> tuple[ClassRow, ...]:
-    """Area and mean grey level of each class in use, or of `absent` ones too."""
+    """Area and mean grey level of each class in use, and of the others too if `absent`."""
     total = classes.areas.sum()
     return tuple(
         ClassRow(

@@ -1,4 +1,4 @@
-"""Consensus: what repeats with several seeds agree on, and how surely."""
+"""Consensus of repeats with several seeds, and their agreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,32 +14,34 @@ MAX_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Consensus:
-    """One map for several, and how far they agree with it."""
+    """One label map for several, and their agreement with it."""
 
     labels: NDArray[np.uint8]
-    """(rows, cols): the class that most of the repeats give to a pixel, 0 = excluded."""
+    """(rows, cols): the class that most repeats assign to a pixel, 0 = excluded."""
 
     agreement: NDArray[np.float32]
-    """(rows, cols): share of the repeats that give a pixel this class; 0 where excluded."""
+    """(rows, cols): fraction of the repeats that assign this class to a pixel; 0 where excluded."""
 
     fractions: NDArray[np.float64]
-    """(repeats, k): area fraction of each class in each repeat; 0 for one that it does not have."""
+    """(repeats, k): area fraction of each class in each repeat; 0 for an absent one."""
 
 
 def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
-    """Align label maps of one micrograph, and let them vote.
+    """Align label maps of one micrograph, and take the majority vote.
 
-    The numbers of a map are matched with those of the map that agrees best with all others, so that
-    the sum of IoU is largest; then with what the votes gave, until they give the same again. Equal
-    votes go to the lowest class.
+    The classes of each map are matched with those of the map that agrees best with all others, so
+    that the sum of IoU is largest; then with those of the majority vote, until it no longer
+    changes. Ties go to the lowest class.
 
     Parameters
     ----------
     maps : sequence of (rows, cols), unsigned
-        1..k, with k up to 255 and not the same for all; 0 is excluded, in all of them alike.
+        1..k, with k up to 255, which may differ between maps; 0 is excluded, the same in all maps.
     """
     k = max(int(each.max()) for each in maps)
-    reference = max(maps, key=lambda one: sum(_shared(table_of(each, one, k + 1)) for each in maps))
+    reference = max(
+        maps, key=lambda one: sum(_n_agreeing(table_of(each, one, k + 1)) for each in maps)
+    )
     for _ in range(MAX_ROUNDS):
         aligned = [_match(table_of(each, reference, k + 1))[each] for each in maps]
         labels, votes = _vote(aligned, k)
@@ -55,22 +57,22 @@ def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
 
 
 def _match(table: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The number in the reference of each of the labels 0..k, from their table; each once."""
+    """Match the labels 0..k with those of the reference, one to one, by their contingency table."""
     number = np.arange(len(table), dtype=np.uint8)
     rows, cols = linear_sum_assignment(iou_of(table[1:, 1:]), maximize=True)
     number[rows + 1] = cols + 1
     return number
 
 
-def _shared(table: NDArray[np.int64]) -> int:
-    """Pixels of which two maps agree, matched."""
+def _n_agreeing(table: NDArray[np.int64]) -> int:
+    """Number of pixels on which two maps agree when matched."""
     return int(table[np.arange(1, len(table)), _match(table)[1:]].sum())
 
 
 def _vote(
     maps: Sequence[NDArray[np.uint8]], k: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """The class of most maps at each pixel, the lowest of equals, and its votes."""
+    """The majority class of each pixel, the lowest in a tie, and its number of votes."""
     labels = np.zeros(maps[0].shape, np.uint8)
     most = np.zeros(maps[0].shape, np.uint16)
     for label in range(1, k + 1):

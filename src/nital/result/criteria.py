@@ -1,8 +1,8 @@
 """Criteria of a segmentation that need no reference: F, F' and Q. Lower is better.
 
-The mean colour of a region stands for its pixels; the criteria add up how far they are from it and
-punish many and small regions. With R regions of areas A_i in an image of N x M pixels, and R(A) the
-number of regions that have exactly the area A:
+The criteria sum up the deviation of the pixels from the mean colour of their region, and penalise
+many and small regions. With R regions of areas A_i in an image of N x M pixels, and R(A) the number
+of regions that have exactly the area A:
 
     F  = sqrt(R) / (1000 N M) * sum_i e_i^2 / sqrt(A_i)                              (Eq. 5, [1])
     F' = sqrt(sum_A R(A)^(1 + 1/A)) / (1000 N M) * sum_i e_i^2 / sqrt(A_i)           (Eq. 6, [2])
@@ -11,7 +11,7 @@ number of regions that have exactly the area A:
 The equations are those of Kim, Inoue and Kasuya [3]. `e_i^2` is the sum, over the pixels of the
 region and the three channels, of the squared difference from the region's mean on a scale of 0 to
 255, as in [1] and [2]. The logarithm is natural; the sources do not name its base. Pixels with the
-label 0 are excluded: they are in no region, and not among the N x M.
+label 0 are excluded: they are in no region, and not counted in N x M.
 
 References
 ----------
@@ -45,7 +45,7 @@ def evaluate(
     *,
     regions: str = "classes",
 ) -> Criteria:
-    """F, F' and Q of a label map.
+    """Compute F, F' and Q of a label map.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def evaluate(
     labels : (rows, cols), int, 0 or more
         Any numbering; 0 is excluded.
     regions : {"classes", "components"}
-        What a region is: all pixels of a class, which is how the paper counts R (its Fig. 10), or
-        each connected piece of a class (pixels that share an edge).
+        What a region is: all pixels of a class, as the paper counts R (its Fig. 10), or each
+        connected piece of a class (pixels that share an edge).
 
     Raises
     ------
     InputError
-        If the shapes differ, the pixels are of another kind or range, a label is negative, or every
-        pixel is excluded.
+        If the shapes differ, the pixels are of an unsupported kind or range, a label is negative,
+        or every pixel is excluded.
     SettingError
         If `regions` is unknown.
 
@@ -75,7 +75,7 @@ def evaluate(
     """
     _check(pixels, labels, regions)
     if regions == "components":
-        from skimage.measure import label as connected_components  # takes its time to load
+        from skimage.measure import label as connected_components  # slow to load
 
         labels = connected_components(labels, background=0, connectivity=1)
     return criteria_of(measure_regions(pixels, labels))
@@ -83,14 +83,14 @@ def evaluate(
 
 @dataclass(frozen=True)
 class RegionStatistics:
-    """Areas and colours of regions 1..n, from which the criteria follow.
+    """Areas and colours of regions 1..n, from which the criteria are computed.
 
     Statistics of two parts of an image add up to those of both, and regions can be joined, without
-    another look at the pixels.
+    reading the pixels again.
     """
 
     areas: NDArray[np.float64]
-    """(n,): A_i in pixels; 0 for a number that is not in use."""
+    """(n,): A_i in pixels; 0 for an unused number."""
 
     means: NDArray[np.float64]
     """(n, 3): mean colour, 0 to 255."""
@@ -107,14 +107,15 @@ class RegionStatistics:
         return both.joined(np.tile(np.arange(1, len(self.areas) + 1), 2))
 
     def joined(self, number: NDArray[np.integer]) -> "RegionStatistics":
-        """Statistics of the regions that these become; `number` (n,) says which, 1 to k.
+        """Statistics of joined regions; `number` (n,) gives the new region of each, 1 to k.
 
-        About the new means (Chan, Golub and LeVeque 1983), so that no large sums are subtracted.
+        Errors are taken about the new means (Chan, Golub and LeVeque 1983), so that no large sums
+        are subtracted.
         """
         n = int(number.max())
         index = number - 1
         areas = np.bincount(index, self.areas, minlength=n).astype(np.float64)
-        # About the mean of one of the parts: of equal colours the difference is exactly 0.
+        # About the mean of one of the parts, so that the difference of equal colours is exactly 0.
         anchor = np.zeros((n, self.means.shape[1]))
         anchor[index[self.areas > 0]] = self.means[self.areas > 0]
         offset = np.where(self.areas[:, None] > 0, self.means - anchor[index], 0)
@@ -145,6 +146,18 @@ def criteria_of(regions: RegionStatistics) -> Criteria:
     )
 
 
+def criteria_with(
+    regions: str,
+    classes: RegionStatistics,
+    pixels: NDArray[np.float32] | None,
+    labels: NDArray[np.unsignedinteger],
+) -> Criteria:
+    """Criteria from the statistics of the classes if they are the regions, else from the pixels."""
+    if regions == "classes" or pixels is None:
+        return criteria_of(classes)
+    return evaluate(pixels, labels, regions=regions)
+
+
 def measure_regions(
     pixels: NDArray[np.floating] | NDArray[np.uint8],
     labels: NDArray[np.integer],
@@ -152,7 +165,7 @@ def measure_regions(
 ) -> RegionStatistics:
     """Area, mean colour and colour error of each region.
 
-    Parameters: as for `evaluate`; the regions are the labels 1 to `n_regions`, or to the largest.
+    Parameters are those of `evaluate`; regions are the labels 1 to `n_regions`, or to the largest.
     """
     index = labels.ravel()
     length = 0 if n_regions is None else n_regions + 1
@@ -162,9 +175,9 @@ def measure_regions(
     anchor = np.zeros_like(areas)
     errors, means = np.zeros_like(areas), []
     for plane in planes:
-        # About the mean, in a second pass: the difference of two large sums would lose digits.
+        # About the mean, in a second pass: the difference of two large sums would lose precision.
         level = full_scale * plane.astype(np.float64)
-        anchor[index] = level  # a pixel of the region itself, so that a uniform one gives exactly 0
+        anchor[index] = level  # a pixel of the region, so that a uniform region gives exactly 0
         level -= anchor[index]
         mean = np.bincount(index, weights=level, minlength=length) / np.maximum(areas, 1)
         level -= mean[index]

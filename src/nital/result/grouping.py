@@ -1,4 +1,4 @@
-"""Grouping: how fine classes are put together to classes, by their tree or by a person."""
+"""Grouping: joining fine classes to classes, by their tree or by a person."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,42 +11,44 @@ from numpy.typing import NDArray
 from nital.errors import InputError
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
-from nital.result.criteria import RegionStatistics
+from nital.result.criteria import RegionStatistics, criteria_with
+from nital.result.fine import FineClasses, renumber
+from nital.result.likeness import Likeness
 from nital.result.phases import number_fine_classes
-from nital.result.segmentation import FineClasses, Likeness, Segmentation, criteria_with, renumber
+from nital.result.segmentation import Segmentation
 from nital.settings import Settings
 
 
 @dataclass(frozen=True)
 class ClassName:
-    """What a person calls a class, and the colour they gave it."""
+    """Name and colour that a person gave to a class."""
 
     name: str | None
-    """None where it has a colour only."""
+    """None if it has only a colour."""
 
     colour: str | None = None
-    """As `#0072b2`; None: that of its number in the palette."""
+    """Such as `#0072b2`; None: that of its number in the palette."""
 
     def __post_init__(self) -> None:
         nameless = self.name is None and self.colour is not None
         if not nameless and not (isinstance(self.name, str) and self.name.strip()):
-            raise InputError(f"name {self.name!r}: not a name; use a text, as 'pearlite'")
+            raise InputError(f"name {self.name!r}: not a name; use a text, such as 'pearlite'")
         if self.name is not None and re.fullmatch(r"class \d+", self.name.strip()):
             raise InputError(
-                f"name {self.name!r}: so are classes without a name called; use another"
+                f"name {self.name!r}: reserved for classes without a name; use another"
             )
         if self.colour is not None and not (
             isinstance(self.colour, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.colour)
         ):
-            raise InputError(f"{self.name}: colour {self.colour!r}: not #RRGGBB, as #0072b2")
+            raise InputError(f"{self.name}: colour {self.colour!r}: not #RRGGBB, such as #0072b2")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """Fine classes, and the classes that they are put together to."""
+    """Fine classes, and the classes that they are joined to."""
 
     settings: Settings
-    """With a whole number of classes."""
+    """`n_classes` is a number, not auto."""
 
     tree: ClassTree
     class_of: NDArray[np.int64]
@@ -57,14 +59,14 @@ class Grouping:
 
     @classmethod
     def of_classes(cls, settings: Settings, statistics: RegionStatistics) -> "Grouping":
-        """Classes that were found as such, as by paper mode, each by itself.
+        """Create a grouping of classes found directly, as by paper mode.
 
-        Their tree joins them by their mean colours.
+        Each is its own fine class; their tree joins them by their mean colours.
 
         Parameters
         ----------
         settings : Settings
-            With which they were found.
+            The settings with which they were found.
         statistics : RegionStatistics
             Of classes 1..n, from the darkest to the brightest.
         """
@@ -73,18 +75,18 @@ class Grouping:
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
-        """Names, shares and mean grey levels of the classes in what was fitted to."""
+        """Names, area fractions and mean grey levels of the classes in what was fitted to."""
         return self._named(tabulate_classes(self.tree.statistics.joined(self.class_of)))
 
     def named(self, names: Mapping[int, ClassName]) -> Self:
-        """The grouping with names; classes that are not in `names` keep theirs.
+        """Return the grouping with names; classes that are not in `names` keep theirs.
 
-        Classes of one name are one phase, and have one colour.
+        Classes with the same name are one phase, and have one colour.
 
         Raises
         ------
         InputError
-            If there is no class of that number, or one name comes with two colours.
+            If there is no class of that number, or one name has two colours.
         """
         for number in names:
             self._check_class(number)
@@ -99,19 +101,19 @@ class Grouping:
         return replace(self, names=found)
 
     def regrouped(self, phases: Mapping[str, Sequence[int]]) -> Self:
-        """The grouping with the fine classes put together to named phases instead.
+        """Return the grouping with the fine classes assigned to named phases instead.
 
         Its classes are then the phases, numbered from the darkest to the brightest.
 
         Parameters
         ----------
         phases : mapping of name to numbers
-            The fine classes of each phase, two phases or more; every fine class in one of them.
+            The fine classes of each of two or more phases; every fine class is in one of them.
 
         Raises
         ------
         InputError
-            As `nital.name_phases`; or if there is a single phase.
+            As for `nital.name_phases`; also if there is a single phase.
         """
         if len(phases) < 2:
             raise InputError(f"{', '.join(phases)}: a single phase; name two or more")
@@ -119,15 +121,15 @@ class Grouping:
         return self.grouped(number, {i: ClassName(name) for i, name in enumerate(phases, start=1)})
 
     def grouped(self, class_of: NDArray[np.int64], names: Mapping[int, ClassName]) -> Self:
-        """The grouping with the fine classes put together otherwise.
+        """Return the grouping with the fine classes joined to other classes.
 
         Parameters
         ----------
         class_of : (n,)
-            The class of each fine class, from 1, in any order and with gaps; they are numbered anew
+            The class of each fine class, from 1, in any order and with gaps; classes are renumbered
             from the darkest to the brightest.
         names : mapping
-            Of these classes.
+            Names of these classes.
 
         Raises
         ------
@@ -150,16 +152,16 @@ class Grouping:
         return tuple((np.flatnonzero(self.class_of == number) + 1).tolist())
 
     def at(self, n_classes: int) -> Self:
-        """The grouping with its tree cut at another number of classes.
+        """Return the grouping with its tree cut at another number of classes.
 
-        Classes that are made of the same fine classes as before keep their names.
+        Classes that consist of the same fine classes as before keep their names.
 
         Raises
         ------
         InputError, SettingError
-            If there are not so many, or it is out of its range.
+            If there are fewer classes, or the number is out of its range.
         """
-        replace(self.settings, n_classes=n_classes)  # is it a number of classes at all?
+        replace(self.settings, n_classes=n_classes)  # raises if it is out of range
         class_of = self.tree.numbers(n_classes)
         if class_of.max() != n_classes:
             raise InputError(
@@ -171,7 +173,7 @@ class Grouping:
         return self.grouped(class_of, {i: old[own] for i, own in enumerate(fine) if own in old})
 
     def joined(self, number: int, other: int) -> Self:
-        """The grouping with class `other` put to `number`, whose name it gets.
+        """Return the grouping with class `other` joined to `number`, whose name it gets.
 
         Raises
         ------
@@ -183,7 +185,7 @@ class Grouping:
         return self.grouped(np.where(self.class_of == other, number, self.class_of), self.names)
 
     def split(self, number: int) -> Self:
-        """The grouping with a class divided in two, where its tree does; the larger keeps the name.
+        """Return the grouping with a class split in two by the tree; the larger keeps the name.
 
         Raises
         ------
@@ -193,7 +195,7 @@ class Grouping:
         self._check_class(number)
         members = np.array(self.members(number))
         if len(members) < 2:
-            raise InputError(f"class {number}: a single fine class; it can't be divided further")
+            raise InputError(f"class {number}: a single fine class; it can't be split further")
         half = self.tree.halves(members.tolist())
         areas = [self.tree.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
         class_of = self.class_of.copy()
@@ -201,7 +203,7 @@ class Grouping:
         return self.grouped(class_of, self.names)
 
     def moved(self, fine: int, number: int | None) -> Self:
-        """The grouping with a fine class put into another class; None: into one of its own.
+        """Return the grouping with a fine class moved to another class; None: to one of its own.
 
         Raises
         ------
@@ -209,7 +211,7 @@ class Grouping:
             If there is no such class, or a single one would be left.
         """
         if not 1 <= fine <= len(self.class_of):
-            raise InputError(f"fine class {fine}: there is none; use 1 to {len(self.class_of)}")
+            raise InputError(f"fine class {fine}: does not exist; use 1 to {len(self.class_of)}")
         if number is not None:
             self._check_class(number)
         elif len(self.members(int(self.class_of[fine - 1]))) == 1:
@@ -226,16 +228,16 @@ class Grouping:
         *,
         out: NDArray[np.uint8] | None = None,
     ) -> Segmentation:
-        """The classes of a micrograph whose fine classes are known.
+        """Join the fine classes of a micrograph to these classes.
 
         Parameters
         ----------
         fine : FineClasses
-            Those that are grouped here.
+            Those of this grouping, in the micrograph.
         likeness : Likeness, optional
-            As found with a model.
+            Of the micrograph to those of a model.
         out : (rows, cols), uint8, optional
-            Where the labels go; there are no fine classes in the result then.
+            Array to write the labels to; the result then has no fine classes.
         """
         classes = fine.statistics.joined(self.class_of)
         joined = np.empty_like(fine.labels) if out is None else out

@@ -1,4 +1,4 @@
-"""Phases: fine classes that a person has put together and named."""
+"""Phases: fine classes that a person has joined and named."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nital.errors import InputError
 from nital.result.classes import ClassRow, tabulate_classes
 from nital.result.criteria import Criteria, criteria_of
-from nital.result.segmentation import FineClasses, renumber
+from nital.result.fine import FineClasses, renumber
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class PhaseMap:
     """Area fraction and mean grey level of each phase, in the order of the names."""
 
     criteria: Criteria
-    """F, F' and Q; a region is a phase."""
+    """F, F' and Q, with each phase a region."""
 
 
 def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> PhaseMap:
-    """Put fine classes together to phases.
+    """Assign fine classes to named phases.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     Raises
     ------
     InputError
-        If a fine class is in no phase or in two, or there is none of that number.
+        If a fine class is in no phase or in two, or does not exist.
 
     Examples
     --------
@@ -79,13 +79,13 @@ def number_fine_classes(n: int, phases: Mapping[str, Sequence[int]]) -> NDArray[
     Raises
     ------
     InputError
-        If a fine class is in no phase or in two, or there is none of that number.
+        If a fine class is in no phase or in two, or does not exist.
     """
     number = np.zeros(n + 1, np.int64)
     names = tuple(phases)
     for place, name in enumerate(names, start=1):
         if not len(phases[name]):
-            raise InputError(f"{name}: has no fine class; name one, or leave the phase away")
+            raise InputError(f"{name}: has no fine class; name one, or leave the phase out")
         for member in phases[name]:
             if not 1 <= member <= n:
                 raise InputError(f"{name}: there is no fine class {member}; use 1 to {n}")
@@ -96,5 +96,5 @@ def number_fine_classes(n: int, phases: Mapping[str, Sequence[int]]) -> NDArray[
                 )
             number[member] = place
     if missing := ", ".join(str(i) for i in range(1, n + 1) if number[i] == 0):
-        raise InputError(f"fine classes {missing}: in no phase; put each of them into one")
+        raise InputError(f"fine classes {missing}: in no phase; assign each of them to one")
     return number[1:]

@@ -1,1 +1,1 @@
-"""Series: one model for many micrographs: fit, predict, save, load."""
+"""Series of micrographs that share one model: fit, predict, save, load."""

@@ -1,7 +1,7 @@
 """The estimator: fit classes to many micrographs, predict them in others, save and load.
 
-With the manners of scikit-learn: `__init__` only stores its arguments, what `fit` finds ends in an
-underscore, `get_params`, `set_params` and `sklearn.base.clone` work.
+It follows scikit-learn's conventions: `__init__` only stores its arguments, fitted attributes end
+in an underscore, and `get_params`, `set_params` and `sklearn.base.clone` work.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError, NotFittedError, SettingError
-from nital.fast.sampling import Opener
+from nital.fast.settings import FAST, FastSettings
 from nital.image.large import open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
-from nital.output.results import versions
 from nital.result.segmentation import Segmentation
 from nital.series.fitting import fit_model
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
-from nital.settings import FAST, Settings
+from nital.series.sampling import Opener
+from nital.storage.versions import versions
 
 Image = NDArray[Any] | Micrograph | LargeMicrograph | Path | str | Opener
-"""An array as for `nital.segment`, a micrograph, the path of one, or what opens one."""
+"""An array as for `nital.segment`, a micrograph, its path, or a callable that opens one."""
 
 
 _CHANNELS = ((1,), (2,), (3,), (4,))
-"""What comes after the rows and columns of a single image: no stack is so narrow."""
+"""Trailing shapes of a single image in colour; no stack of micrographs is this narrow."""
 
 
 class Segmenter:
@@ -38,19 +38,19 @@ class Segmenter:
     Parameters
     ----------
     n_classes : int or "auto"
-        2 to 24, or as many as the criterion F prefers.
+        Number of classes, 2 to 24; auto: the number with the lowest mean F.
     seed : int
-        Where clustering starts.
+        Seed of the clustering.
     scale : {"fine", "medium", "coarse"}
-        As in `nital.Settings`.
+        As in `nital.FastSettings`.
     exposure : {"auto", "same", "each"}
-        Whether a grey level means the same in all micrographs, or brightness and contrast of each
-        are brought in line first (`nital.series.fitting.fit_model`).
+        Whether all micrographs share one exposure, or brightness and contrast of each are
+        normalised first (`nital.series.fitting.fit_model`).
 
     Attributes
     ----------
     model_ : nital.series.model.Model
-        What `fit` found: `model_.classes` is the table of classes, `model_.named` names them.
+        The fitted model: `model_.classes` is the table of classes, `model_.named` names them.
 
     Examples
     --------
@@ -79,91 +79,92 @@ class Segmenter:
     def fit(
         self, images: Sequence[Image], y: None = None, *, executor: Executor | None = None
     ) -> "Segmenter":
-        """Find the classes that these micrographs share; memory does not grow with their number.
+        """Fit classes that these micrographs share; memory use does not grow with their number.
 
         Parameters
         ----------
         images : sequence
-            Arrays, micrographs or paths; one or more. Paths are opened when they are needed.
+            One or more arrays, micrographs or paths. Paths are opened when they are needed.
         y : None
             Ignored; scikit-learn's pipelines pass it.
         executor : Executor, optional
-            Reads the micrographs in its processes or on its machines; the result is the same.
+            Where the micrographs are read: in its processes or on its machines. The result is the
+            same.
 
         Raises
         ------
         InputError, SettingError
-            If an image can't be used, or a parameter is out of its range.
+            If an image can't be used, or a parameter is out of range.
         """
-        settings = Settings(n_classes=self.n_classes, seed=self.seed, scale=self.scale)
+        settings = FastSettings(n_classes=self.n_classes, seed=self.seed, scale=self.scale)
         run_all = map if executor is None else executor.map
         openers = [opener(each) for each in _listed(images)]
         self.model_ = fit_model(openers, settings, exposure=self.exposure, run_all=run_all)
         return self
 
     def predict(self, image: Image) -> NDArray[np.uint8]:
-        """The label map of one micrograph, (rows, cols): 1..k, 0 = excluded.
+        """Label one micrograph: (rows, cols), 1..k, 0 = excluded.
 
         Raises
         ------
         NotFittedError
-            If nothing was fitted or loaded.
+            If no model was fitted or loaded.
         InputError
             If the image can't be used.
         """
         return np.asarray(self.segment(image).labels, np.uint8)
 
     def fit_predict(self, images: Sequence[Image], y: None = None) -> list[NDArray[np.uint8]]:
-        """Fit, and the label map of each."""
+        """Fit, and return the label map of each micrograph."""
         images = _listed(images)
         self.fit(images)
         return [self.predict(each) for each in images]
 
     def segment(self, image: Image) -> Segmentation:
-        """All that there is to say of one micrograph; errors as for `predict`."""
+        """Segment one micrograph with the fitted classes; raises the errors of `predict`."""
         return self._fitted().segment(opener(image)())
 
     def save(self, path: Path | str, *, force: bool = False) -> None:
-        """Write the model to a file; `force` replaces one that is there."""
+        """Write the model to a file; `force` replaces an existing one."""
         write_model(Path(path), self._fitted(), versions=versions(), force=force)
 
     @classmethod
     def load(cls, path: Path | str) -> "Segmenter":
-        """A fitted segmenter from a file that `save` or `nital fit` has written.
+        """Load a fitted segmenter from a file written by `save` or `nital fit`.
 
         Raises
         ------
         InputError
-            If it is damaged, of another program, or of a newer nital.
+            If the file is damaged, not a nital model, or from a newer nital.
         """
         model = read_model(Path(path))
         settings = model.settings
-        assert isinstance(settings.n_classes, int)  # `read_model` has refused it otherwise
+        assert isinstance(settings.n_classes, int)  # `read_model` refuses anything else
         segmenter = cls(
             settings.n_classes,
             seed=settings.seed,
-            scale=settings.scale,
+            scale=model.space.scale,
             exposure=model.exposure,
         )
         segmenter.model_ = model
         return segmenter
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name."""
+        """Return the parameters by name."""
         return {name: getattr(self, name) for name in self._PARAMETERS}
 
     def set_params(self, **changes: Any) -> "Segmenter":
-        """Change parameters; what was fitted stays until `fit` is called again.
+        """Change parameters; the fitted model stays until `fit` is called again.
 
         Raises
         ------
         SettingError
-            If there is no such parameter.
+            If there is no parameter of that name.
         """
         for name, value in changes.items():
             if name not in self._PARAMETERS:
                 known = ", ".join(self._PARAMETERS)
-                raise SettingError(f"{name} {value!r}: no parameter of Segmenter; use {known}")
+                raise SettingError(f"{name} {value!r}: not a parameter of Segmenter; use {known}")
             setattr(self, name, value)
         return self
 
@@ -179,7 +180,10 @@ class Segmenter:
 
 
 def opener(image: Image, **how: Any) -> Opener:
-    """What opens an image; that of a path can go to another process. `how`: `open_micrograph`."""
+    """Return a callable that opens an image; for a path, other processes can call it.
+
+    `how`: keywords of `open_micrograph`.
+    """
     if isinstance(image, Path | str):
         return partial(open_micrograph, Path(image), **how)
     if callable(image):
@@ -199,5 +203,5 @@ def _listed(images: Iterable[Image]) -> list[Image]:
         or callable(images)
         or (isinstance(images, np.ndarray) and (images.ndim == 2 or images.shape[2:] in _CHANNELS))
     ):
-        raise InputError("images: a single micrograph; put it into a list")
+        raise InputError("images: a single micrograph; pass it in a list")
     return list(images)

@@ -1,7 +1,7 @@
-"""Fitting: classes that many micrographs share.
+"""Fitting classes that many micrographs share.
 
-Grey levels, weights and clusters are found on pixels drawn from all micrographs, as many from each,
-and the clusters are joined once.
+Grey levels, weights and clusters come from a sample of pixels, equally many from each micrograph;
+the clusters are joined once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,45 +22,48 @@ from nital.fast.clustering import (
     squared_distances,
 )
 from nital.fast.labelling import find_clusters, join_clusters
-from nital.fast.sampling import CommonSample, Opener, sampled_windows, take_common_sample
+from nital.fast.settings import FastSettings
+from nital.fast.windows import sampled_windows
 from nital.result.agreement import table_of
 from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics, measure_regions
-from nital.result.segmentation import Likeness, curve_of, lowest
+from nital.result.fine import curve_of, lowest
+from nital.result.likeness import Likeness
 from nital.series.model import LEAST_SPREAD, Model
-from nital.settings import AUTO, Settings
+from nital.series.sampling import CommonSample, Opener, take_common_sample
+from nital.settings import AUTO
 
 Floats = NDArray[np.float32]
 
 EXPOSURES = ("auto", "same", "each")
 
 CLEARLY = 0.95
-"""Grey levels are left as they are, unless a common exposure lowers the mean shift below this share
-of it: of one exposure with area fractions that vary, both are about the same."""
+"""Exposures are normalised only if that lowers the mean shift below this share of its value. If all
+micrographs have one exposure and only area fractions vary, the two shifts are about the same."""
 
 COMPARED = 32
-"""How much micrographs differ from one another is measured on so many of those fitted to."""
+"""At most this many of the fitted micrographs are compared with the model."""
 
 
 @dataclass(frozen=True)
 class FitStep:
-    """How far a fit has come."""
+    """Progress of a fit."""
 
     stage: str
     """`sampling`, `clustering` or `comparing`."""
 
     done: float
-    """Share of the whole fit, 0 to 1."""
+    """Share of the whole fit that is done, 0 to 1."""
 
     n_rounds: int
-    """Rounds of this clustering, of `MAX_ROUNDS` for each of `STARTS` at most; 0 before it."""
+    """Rounds of this clustering so far, at most `MAX_ROUNDS` in each of `STARTS`; 0 before it."""
 
     n_clusters: int
     """Clusters that have pixels; 0 before there are any."""
 
     draw: Callable[[], NDArray[np.uint8]] | None
-    """The classes as they would be now, on every few pixels of the first micrograph: (rows, cols),
-    0 where a pixel is excluded, or, of a large micrograph, not learned from. None before there are
+    """Draws the current classes on a subsampled first micrograph: (rows, cols), 0 where a pixel is
+    excluded or, in a large micrograph, outside the sampled tiles. None before there are
     clusters."""
 
 
@@ -69,47 +72,46 @@ OnStep = Callable[[FitStep], None]
 
 def fit_model(
     images: Sequence[Opener],
-    settings: Settings,
+    settings: FastSettings,
     *,
     exposure: str = "auto",
     run_all: Callable[..., Iterable[Any]] = map,
     on_step: OnStep | None = None,
 ) -> Model:
-    """Find classes that several micrographs share.
+    """Fit classes that several micrographs share.
 
-    Each micrograph is opened a few times, and forgotten: memory does not grow with their number.
+    Each micrograph is opened a few times and not kept: memory use does not grow with their number.
 
     Parameters
     ----------
     images : sequence of callables
-        Each opens a micrograph; they go to other processes where `run_all` does.
-    settings : Settings
-        `n_classes`, `seed`, `scale` and `regions` count. `auto` classes: as many as have the
-        lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the model
-        is that of the first.
+        Each opens a micrograph; `run_all` may call them in other processes.
+    settings : FastSettings
+        `n_classes`, `seed`, `scale` and `regions` are used. `n_classes` "auto": the number with
+        the lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the
+        model is that of the first seed.
     exposure : {"auto", "same", "each"}
-        `same`: a grey level means the same in all micrographs. `each`: they were exposed one by
-        one, so brightness and contrast of each are brought in line first. `auto`: whichever makes
+        `same`: all micrographs have one exposure. `each`: every micrograph was exposed
+        separately, so its brightness and contrast are normalised first. `auto`: whichever makes
         the micrographs more alike, by the mean shift of their areas among the clusters.
     run_all : callable
-        As `map`, or the `map` of an executor.
+        `map`, or the `map` of an executor.
     on_step : callable, optional
-        Called after each micrograph that was read, and after each round of the clustering. It can't
-        alter the model. `nital.errors.Stopped`, raised by it, passes through: there is no model
-        yet.
+        Called after each micrograph read, and after each round of the clustering. It can't change
+        the model. If it raises `nital.errors.Stopped`, that passes through: there is no model yet.
 
     Raises
     ------
     InputError
-        If there is no image, one can't be read, or they hold fewer classes.
+        If there is no image, one can't be read, or they hold fewer classes than asked for.
     SettingError
-        If `exposure` is unknown, or the settings are not those of a model.
+        If `exposure` is unknown, or a model can't have these settings.
     """
     if not len(images):
         raise InputError("no micrograph to fit a model to; name one or more")
     if exposure not in EXPOSURES:
         raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
-    if settings.mode != "fast" or settings.repeats not in (None, 1):
+    if settings.mode != FastSettings.mode or settings.repeats not in (None, 1):
         raise SettingError(f"{settings}: a model needs fast mode and a single repeat")
     aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
     n_each = len(images) + settings.n_repeats + min(COMPARED, len(images))
@@ -123,7 +125,7 @@ def fit_model(
 
 
 class _Watch:
-    """Tells somebody how far fits have come; each micrograph and each clustering counts as one."""
+    """Reports the progress of fits; each micrograph and each clustering counts as one step."""
 
     def __init__(self, on_step: OnStep | None, n: int) -> None:
         self.on_step, self._n, self._over = on_step, n, 0
@@ -131,16 +133,16 @@ class _Watch:
         self._now: tuple[CommonSample, Floats, int | str] | None = None
 
     def finish(self, stage: str) -> None:
-        """One more is over."""
+        """Report that one more step is done."""
         self._over += 1
         self._tell(stage, 0)
 
     def show(self, sample: CommonSample, centres: Floats, n_classes: int | str) -> None:
-        """From now on these are the clusters."""
+        """Set the clusters to draw from now on."""
         self._now = sample, centres, n_classes
 
     def follow(self, sample: CommonSample, n_classes: int | str) -> OnRound:
-        """What a clustering of a sample has to call after each round."""
+        """Return the callback for a clustering of a sample to call after each round."""
 
         def on_round(n_rounds: int, centres: Floats) -> None:
             self.show(sample, centres, n_classes)
@@ -170,12 +172,12 @@ class _Watch:
 
 def _fit(
     images: Sequence[Opener],
-    settings: Settings,
+    settings: FastSettings,
     align: bool,
     run_all: Callable[..., Iterable[Any]],
     watch: _Watch,
 ) -> tuple[Model, float]:
-    """A model, and the mean shift of the micrographs that it was fitted to."""
+    """Fit a model; return it and the mean shift of the micrographs it was fitted to."""
     on_image = None if watch.on_step is None else partial(watch.finish, "sampling")
     sample = take_common_sample(
         images, settings.scale, align=align, run_all=run_all, on_image=on_image
@@ -224,8 +226,8 @@ def _fit(
 def _join(
     sample: CommonSample, centres: Floats
 ) -> tuple[Floats, RegionStatistics, NDArray[np.int64], ClassTree]:
-    """Centres, their clusters in the sample, the fine class of each, and their tree."""
-    centres = centres[np.unique(nearest(sample.values, centres))]  # each has a pixel, so a class
+    """Return centres, their clusters in the sample, the fine class of each, and their tree."""
+    centres = centres[np.unique(nearest(sample.values, centres))]  # those with pixels
     cluster = nearest(sample.values, centres) + 1
     beside = nearest(sample.around, centres) + 1
     n = len(centres)
@@ -235,7 +237,7 @@ def _join(
 
 
 def _compare(model: Model, open_image: Opener) -> Likeness:
-    """How far one micrograph is from the model."""
+    """Measure how far one micrograph is from the model."""
     source = open_image()
     windows = sampled_windows(source)
     (clusters,) = find_clusters(source, model.space, [model.centres], windows=windows)

@@ -1,7 +1,6 @@
 """The model: one set of classes for many micrographs, so that a class is the same in all of them.
 
-A micrograph is labelled with what is known: nothing is learned from it, and a class that it does
-not show has no pixel.
+Nothing is learned from a micrograph that is labelled; a class it does not show has no pixels.
 """
 
 import time
@@ -13,39 +12,42 @@ from numpy.typing import NDArray
 from nital.errors import InputError
 from nital.fast.clustering import squared_distances
 from nital.fast.labelling import ClusterMap, OnRows, find_clusters, recover_clusters
-from nital.fast.sampling import FeatureSpace, blocks
+from nital.fast.space import FeatureSpace
+from nital.fast.windows import blocks
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.result.fine import FineClasses, renumber
 from nital.result.grouping import Grouping
-from nital.result.segmentation import FineClasses, Likeness, Segmentation, renumber
+from nital.result.likeness import Likeness
+from nital.result.segmentation import Segmentation
 
 Floats = NDArray[np.float32]
 
 LEAST_SPREAD = 1e-6
-"""Of drawn images with a few grey levels, each a centre: nothing is divided by 0."""
+"""Avoids division by 0 for drawn images with a few grey levels, each of them a centre."""
 
 
 @dataclass(frozen=True)
 class Model(Grouping):
-    """Classes that many micrographs share, and how to find them; the settings are of fast mode."""
+    """Classes that many micrographs share, and how to find them; its settings are of fast mode."""
 
     space: FeatureSpace
     centres: Floats
     """(clusters, channels): centres of the clusters, weighted."""
 
     shares: NDArray[np.float64]
-    """(clusters,): share of the pixels fitted to, 0 to 1."""
+    """(clusters,): share of the sampled pixels in each, 0 to 1."""
 
     spread: float
-    """Mean squared distance of those pixels from the nearest centre."""
+    """Mean squared distance of the sampled pixels from the nearest centre."""
 
     fine_of: NDArray[np.int64]
     """(clusters,): the fine class of each, 1..n."""
 
     usual: tuple[float, float]
-    """The largest novelty and shift among the micrographs fitted to (`Likeness`)."""
+    """The largest novelty and shift among the fitted micrographs (`Likeness`)."""
 
     images: tuple[tuple[str, str | None], ...]
-    """Name and SHA-256 of each micrograph fitted to."""
+    """Name and SHA-256 of each fitted micrograph."""
 
     @property
     def exposure(self) -> str:
@@ -65,7 +67,7 @@ class Model(Grouping):
         ----------
         micrograph : Micrograph or LargeMicrograph
         out : (rows, cols), uint8, optional
-            Where the labels go; there are no fine classes in the result then.
+            Array for the labels; the result then has no fine classes.
         on_rows : callable, optional
             As for `nital.segment`.
 
@@ -73,7 +75,7 @@ class Model(Grouping):
         -------
         Segmentation
             `classes` has a row for every class of the model; `likeness` says how far the micrograph
-            is from those that the model was fitted to.
+            is from those the model was fitted to.
         """
         start = time.perf_counter()
         fine, likeness = self.find_fine_classes(micrograph, out=out, on_rows=on_rows)
@@ -88,14 +90,14 @@ class Model(Grouping):
         on_rows: OnRows | None = None,
         into: NDArray[np.uint8] | None = None,
     ) -> tuple[FineClasses, Likeness]:
-        """The fine classes of a micrograph, and how far it is from those fitted to.
+        """Find the fine classes of a micrograph, and how far it is from those fitted to.
 
         Parameters
         ----------
         out, on_rows
             As for `segment`.
         into : (rows, cols), uint8, optional
-            Where the fine classes go; `out` keeps the clusters then. None: `out`.
+            Array for the fine classes; `out` then holds the clusters. Default: `out`.
         """
         (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
         return self._joined_to_fine(micrograph.name, clusters, into)
@@ -107,16 +109,16 @@ class Model(Grouping):
         n_blocks: int,
         into: NDArray[np.uint8],
     ) -> tuple[FineClasses, Likeness]:
-        """What `find_fine_classes` had found when its process was killed.
+        """Recover the part that `find_fine_classes` had finished when its process was killed.
 
         Parameters
         ----------
         clusters : (rows, cols)
-            Its `out`, as it was left; its `into` was another.
+            The `out` it left; its `into` was a different array.
         n_blocks : int
             How often `on_rows` had been called, once or more.
         into : (rows, cols), uint8
-            Where the fine classes go.
+            Array for the fine classes.
         """
         found = recover_clusters(micrograph, self.space, self.centres, clusters, n_blocks)
         return self._joined_to_fine(micrograph.name, found, into)
@@ -137,18 +139,18 @@ class Model(Grouping):
     def silhouette(
         self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
     ) -> None:
-        """How sure the class of each pixel is: how much nearer it is than any other.
+        """Compute how certain the class of each pixel is.
 
-        The silhouette of Rousseeuw (1987), with the centres of clusters in place of their pixels:
-        1 - a / b, where a is the distance from the nearest centre and b that from the nearest one
-        of another class.
+        The silhouette of Rousseeuw (1987), with cluster centres in place of their pixels:
+        1 - a / b, where a is the distance from the nearest centre and b that from the nearest
+        centre of another class.
 
         Parameters
         ----------
         micrograph : Micrograph or LargeMicrograph
         out : (rows, cols), uint8
-            Where it goes: 0 (between two classes) to 100 (on a centre), in per cent; 0 where a
-            pixel is excluded.
+            Array for the silhouette in per cent: 0 (between two classes) to 100 (on a centre); 0
+            where a pixel is excluded.
         """
         view, class_of = self.space.view(micrograph), self.class_of[self.fine_of - 1]
         centres = [self.centres[class_of == number] for number in np.unique(class_of)]

@@ -1,6 +1,6 @@
-"""Model files: a model on the disk. Arrays as safetensors, all else as JSON in its header.
+"""Model files: arrays as safetensors, everything else as JSON in the header.
 
-Reading a file runs no code of its own; what it holds is checked before it is used.
+Reading a file runs no code from it; its contents are checked before use.
 """
 
 import json
@@ -13,35 +13,36 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.fast.features import CHANNELS, GreyLevels
-from nital.fast.sampling import Exposure, FeatureSpace
+from nital.fast.settings import FastSettings
+from nital.fast.space import Exposure, FeatureSpace
+from nital.modes import settings_of
 from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
 from nital.result.grouping import ClassName
 from nital.series.model import Model
-from nital.settings import Settings
 from nital.storage.writing import check_new, write_whole, writing
 
 FORMAT = "nital model"
 VERSION = 1
-"""Raised by every change that an older nital would misread."""
+"""Increased with every change that an older nital would misread."""
 
 _KEY = "nital"
 
 
 def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bool = False) -> None:
-    """Write a model; a file that is there is replaced as a whole, or not at all.
+    """Write a model; an existing file is replaced as a whole or not at all.
 
     Parameters
     ----------
     versions : dict
-        Of what the model was made with; for the record.
+        Versions of the software that made the model, stored with it.
     force : bool
-        Whether a file of this name may be replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     OutputError
-        If there is one already, or the disk refuses.
+        If the file exists and `force` is false, or it can't be written.
     """
     from safetensors.numpy import save
 
@@ -49,7 +50,7 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
     described = {
         "format": FORMAT,
         "version": VERSION,
-        "settings": model.settings.in_use,
+        "settings": model.settings.as_dict(),
         "levels": asdict(model.space.levels),
         "exposure": model.space.exposure and asdict(model.space.exposure),
         "channels": CHANNELS,
@@ -82,39 +83,39 @@ def read_model(path: Path) -> Model:
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another program, or of a newer nital.
+        If the file is missing, damaged, not a nital model, or from a newer nital.
     """
     described, arrays = _read(path)
     try:
         return _model_of(described, arrays)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"{path}: damaged, or changed by hand ({error}); fit the model again, or use a copy"
+            f"{path}: damaged, or edited by hand ({error}); fit the model again, or use a copy"
         ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What the header says, and the arrays."""
+    """Read the header and the arrays."""
     from safetensors import SafetensorError, safe_open
 
     try:
         if not path.is_file():
-            raise InputError(f"{path}: no such file; name a model that `nital fit` has written")
+            raise InputError(f"{path}: no such file; name a model written by `nital fit`")
         with safe_open(path, framework="numpy") as file:
             described = _described(path, (file.metadata() or {}).get(_KEY))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error}); check the file") from error
-    except (SafetensorError, TypeError, AttributeError) as error:  # or a kind numpy does not know
+    except (SafetensorError, TypeError, AttributeError) as error:  # or a dtype numpy lacks
         raise InputError(
-            f"{path}: damaged, or no model of nital ({error}); use a copy, or fit it again"
+            f"{path}: damaged, or not a nital model ({error}); use a copy, or fit it again"
         ) from error
     return described, arrays
 
 
 def _described(path: Path, text: str | None) -> dict[str, Any]:
-    """What the header says, where this nital understands it."""
-    foreign = InputError(f"{path}: no model of nital; name a file that `nital fit` has written")
+    """Parse the header; raise if this nital can't read it."""
+    foreign = InputError(f"{path}: not a nital model; name a file written by `nital fit`")
     try:
         described = json.loads(text or "")
     except (ValueError, RecursionError):
@@ -127,22 +128,22 @@ def _described(path: Path, text: str | None) -> dict[str, Any]:
         made_with = known or "another version"
         raise InputError(
             f"{path}: made with nital {made_with}, in a format (version"
-            f" {described.get('version')}) that this nital does not read; use that version, or fit"
+            f" {described.get('version')}) that this nital can't read; use that version, or fit"
             " the model again"
         )
     return described
 
 
 def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
-    """The model; whatever does not fit together raises one of the errors `read_model` tells."""
+    """Build the model; inconsistent contents raise one of the errors `read_model` catches."""
     n_channels, n_clusters = len(CHANNELS), len(arrays["centres"])
     n_fine = len(arrays["class_of"])
-    settings = Settings(**described["settings"])
+    settings = settings_of(**described["settings"])
 
     def checked(name: str, shape: tuple[int, ...], kind: type) -> NDArray[Any]:
         array = arrays[name]
         if array.shape != shape or array.dtype != kind or not np.isfinite(array).all():
-            raise ValueError(f"{name} of shape {array.shape} and kind {array.dtype}")
+            raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
         return array
 
     def numbers(name: str, length: int, most: int) -> NDArray[np.int64]:
@@ -163,8 +164,12 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
         checked("tree_means", (n_fine, 3), np.float64),
         checked("tree_errors", (n_fine,), np.float64),
     )
-    if not isinstance(settings.n_classes, int) or settings.mode != "fast" or settings.n_repeats > 1:
-        raise ValueError(f"{settings}: not those of a model")
+    if (
+        not isinstance(settings, FastSettings)
+        or not isinstance(settings.n_classes, int)
+        or settings.n_repeats > 1
+    ):
+        raise ValueError(f"{settings}: not settings of a model")
     low, high = reals([levels["low"], levels["high"]])
     modes, cuts = reals(levels["modes"]), reals(levels["cuts"])
     if len(modes) != len(cuts) + 1:

@@ -1,1 +1,1 @@
-"""Storage: files that are written whole or not at all, journals, tables."""
+"""Storage: atomic writing of files, journals, tables."""

@@ -1,1 +1,1 @@
-"""Work: many files and many runs: jobs, studies, batches, a cluster."""
+"""Work on files and on many runs: jobs, studies, batches, a cluster."""

@@ -1,7 +1,7 @@
-"""The batch: all micrographs of a folder, labelled with one model; it survives being killed.
+"""The batch: all micrographs of a folder, labelled with one model; it can be killed and resumed.
 
-Every finished micrograph is noted in a journal at once. Started again, a batch does what is
-missing: micrographs that are new, have changed, or failed.
+Every finished micrograph is recorded in a journal at once. A resumed batch labels only what is
+missing: micrographs that are new, changed, or failed.
 """
 
 import hashlib
@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from nital.errors import InputError, NitalError, OutputError, reason_of
-from nital.image.files import read_json
+from nital.fast.settings import FastSettings
 from nital.image.large import open_micrograph
 from nital.output.exports import write_parquet
-from nital.output.results import versions
 from nital.series.model_files import read_model
-from nital.settings import Settings
-from nital.storage.writing import Journal, writing
+from nital.storage.journal import Journal
+from nital.storage.tables import read_json
+from nital.storage.versions import versions
+from nital.storage.writing import writing
 from nital.work.jobs import KnownModel, fit_files, segment_file
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-"""Of the files that are taken for micrographs, in any case."""
+"""Suffixes of the files taken for micrographs, in lower or upper case."""
 
 MODEL, TABLE = "model.nital", "results.parquet"
 
@@ -39,36 +40,36 @@ class Task:
     image: Path
     folder: Path
     name: str
-    """Its path within the folder of the batch."""
+    """Path of the image within the folder of the batch."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one micrograph."""
+    """The outcome for one micrograph."""
 
     image: str
     """`Task.name`."""
 
     sha256: str
     status: str
-    """`done`; `kept`, where an earlier run had done it; `failed`."""
+    """`done`; `kept`, if done by an earlier run; `failed`."""
 
     reason: str
-    """Why it failed."""
+    """The error, if it failed."""
 
     seconds: float
 
 
 def find_images(folder: Path, out: Path, pattern: str = "*") -> list[Path]:
-    """Micrographs in a folder and its sub-folders, sorted; not those that results are made of.
+    """Find the micrographs in a folder and its sub-folders, sorted, except those within `out`.
 
     Raises
     ------
     InputError
-        If it is no folder, or holds none.
+        If it is not a folder, or holds no micrograph.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no folder; name the folder of the micrographs")
+        raise InputError(f"{folder}: not a folder; name the folder of the micrographs")
     found = [
         path
         for path in sorted(folder.rglob(pattern))
@@ -79,14 +80,17 @@ def find_images(folder: Path, out: Path, pattern: str = "*") -> list[Path]:
     ]
     if not found:
         raise InputError(
-            f"{folder}: no micrograph in it ({', '.join(SUFFIXES)}) whose name is like {pattern};"
+            f"{folder}: no micrograph in it ({', '.join(SUFFIXES)}) whose name matches {pattern};"
             " check the folder"
         )
     return found
 
 
 def plan_tasks(folder: Path, out: Path, images: Sequence[Path]) -> list[Task]:
-    """A result folder for each image, in the same sub-folders; its suffix tells twins apart."""
+    """Plan a result folder for each image, in the same sub-folders.
+
+    Images that differ only in their suffix keep it in the name of the folder.
+    """
     stems = [image.with_suffix("") for image in images]
     count = Counter(stems)
     return [
@@ -111,25 +115,26 @@ def fit_batch(
     force: bool = False,
     **how: Any,
 ) -> KnownModel:
-    """The model of a batch in `out`: that which is there, else one fitted to what can be read.
+    """Return the model of a batch in `out`: the existing one, or one fitted to all readable images.
 
     Parameters
     ----------
-    n_classes, seed, scale, exposure : as for `nital.Segmenter`
+    n_classes, seed, scale, exposure
+        As for `nital.Segmenter`.
     how : page, crop_bottom
         As for `open_micrograph`.
 
     Raises
     ------
     OutputError
-        If a model that was fitted otherwise is there.
+        If the existing model was fitted with other settings.
     InputError
         If none of the images can be read.
     """
     path = out / MODEL
     if path.exists() and not force:
         known = asdict(read_model(path).settings)
-        wanted = asdict(Settings(n_classes=n_classes, seed=seed, scale=scale, repeats=1))
+        wanted = asdict(FastSettings(n_classes=n_classes, seed=seed, scale=scale, repeats=1))
         if known != wanted:
             others = ", ".join(
                 f"{name} {value}, not {wanted[name]}"
@@ -137,8 +142,8 @@ def fit_batch(
                 if value != wanted[name]
             )
             raise OutputError(
-                f"{path}: has {others}; go on with it by --model {path}, name another --out, or"
-                " start anew with --force"
+                f"{path}: has {others}; use it with --model {path}, name another --out, or start"
+                " again with --force"
             )
         return KnownModel.read(path)
     run_all = map if executor is None else executor.map
@@ -148,7 +153,7 @@ def fit_batch(
         if good
     ]
     if not readable:
-        open_micrograph(images[0], **how)  # says why
+        open_micrograph(images[0], **how)  # raises the reason
     fit_files(
         readable,
         path,
@@ -178,12 +183,12 @@ class Batch:
     ----------
     tasks : sequence of Task
     out : Path
-        Where the journal is, or will be.
+        Folder of the journal.
     model : KnownModel
     how : mapping
         `page`, `pixel_size`, `crop_bottom`, as for `segment_file`.
     force : bool
-        Whether to throw away what is in `out` already, and start anew.
+        Whether to discard an existing batch in `out` and start again.
 
     Raises
     ------
@@ -212,12 +217,12 @@ class Batch:
         executor: Executor | None = None,
         on_outcome: Callable[[Outcome], None] | None = None,
     ) -> list[Outcome]:
-        """Do what is missing, through any executor; what became of each, in the order of the tasks.
+        """Do the missing tasks on any executor; return all outcomes in the order of the tasks.
 
         Raises
         ------
         OutputError
-            If another process is at work on this batch, or the disk refuses the journal.
+            If another process is working on this batch, or the journal can't be written.
         """
         with self._journal.locked():
             known = {
@@ -248,7 +253,7 @@ def _run(
     given: Sequence[tuple[Task, str | None]],
     executor: Executor | None,
 ) -> Iterator[Outcome]:
-    """Outcomes as they come; a task whose worker died has failed."""
+    """Yield outcomes as they complete; a task whose worker died has failed."""
     if executor is None:
         yield from map(work, given)
         return
@@ -258,7 +263,7 @@ def _run(
             try:
                 yield future.result()
             except BrokenExecutor:
-                reason = "a worker was killed (too little memory?); start the batch again"
+                reason = "a worker was killed (out of memory?); start the batch again"
                 yield Outcome(futures[future].name, "", FAILED, reason, 0.0)
     finally:
         for future in futures:
@@ -268,9 +273,9 @@ def _run(
 def label_one(
     given: tuple[Task, str | None], *, model: KnownModel, how: Mapping[str, Any]
 ) -> Outcome:
-    """Label one micrograph, if its result is not there; never raises for a bad file.
+    """Label one micrograph unless its result exists; a bad file never raises.
 
-    `given`: the task, and the SHA-256 of the file that was labelled before, if one was.
+    `given`: the task, and the SHA-256 of the file labelled before, if any.
     """
     task, known = given
     start, digest = time.perf_counter(), ""
@@ -281,14 +286,14 @@ def label_one(
         segment_file(task.image, task.folder, model.model.settings, model=model, force=True, **how)
     except NitalError as error:
         return Outcome(task.name, digest, FAILED, str(error), time.perf_counter() - start)
-    except Exception as error:  # one odd file never stops the rest
+    except Exception as error:  # one bad file must not stop the rest
         reason = f"unexpected: {type(error).__name__}: {reason_of(error)}"
         return Outcome(task.name, digest, FAILED, reason, time.perf_counter() - start)
     return Outcome(task.name, digest, DONE, "", time.perf_counter() - start)
 
 
 def _write_table(path: Path, tasks: Iterable[Task]) -> None:
-    """A row for each class of each micrograph, from their summaries."""
+    """Write a row for each class of each micrograph, from their summaries."""
     columns: dict[str, list[Any]] = {}
     for task in tasks:
         summary = read_json(task.folder / "summary.json")

@@ -1,4 +1,4 @@
-"""The cluster: what many micrographs are worked on by: this process, several, or a Dask cluster."""
+"""Where work on many micrographs runs: in this process, in several, or on a Dask cluster."""
 
 import logging
 import uuid
@@ -12,12 +12,12 @@ from typing import Any
 from nital.errors import InputError, SettingError, reason_of
 
 PATIENCE = 8.0
-"""Seconds after which a scheduler that does not answer is given up."""
+"""Seconds to wait for a scheduler to answer."""
 
 
 @contextmanager
 def executor_of(workers: int, scheduler: str | None = None) -> Iterator[Executor | None]:
-    """An executor over processes of this machine, or over a cluster; None: work in this process.
+    """Yield an executor for processes of this machine or for a cluster, or None: this process.
 
     Parameters
     ----------
@@ -25,14 +25,14 @@ def executor_of(workers: int, scheduler: str | None = None) -> Iterator[Executor
         Processes on this machine; 1 with a scheduler.
     scheduler : str, optional
         Address of a running Dask scheduler, as `tcp://127.0.0.1:8786`. Its workers need the same
-        paths and the same nital.
+        paths and the same version of nital.
 
     Raises
     ------
     SettingError
-        If `workers` is below 1, or both are given, or dask is not installed.
+        If `workers` is below 1, both are given, or dask is not installed.
     InputError
-        If the scheduler can't be reached; or, where the executor is used, if a worker was killed.
+        If the scheduler can't be reached; or, while the executor is in use, if a worker is killed.
     """
     if workers < 1:
         raise SettingError(f"--workers {workers}: must be 1 or more")
@@ -41,19 +41,19 @@ def executor_of(workers: int, scheduler: str | None = None) -> Iterator[Executor
         return
     if scheduler is not None and workers > 1:
         raise SettingError(
-            f"--workers {workers}: the cluster of --scheduler {scheduler} has its own; leave one of"
-            " both out"
+            f"--workers {workers}: the cluster of --scheduler {scheduler} has its own workers; use"
+            " only one of the two options"
         )
     opened = _processes(workers) if scheduler is None else _cluster(scheduler)
     try:
         with opened as executor:
             yield executor
     except BrokenExecutor as error:
-        raise InputError(f"a worker was killed (too little memory?): {reason_of(error)}") from error
+        raise InputError(f"a worker was killed (out of memory?): {reason_of(error)}") from error
 
 
 def _processes(workers: int) -> Executor:
-    """Processes that start afresh: threads of this one must not be copied into them."""
+    """Return a pool of spawned processes: forking would copy the threads of this one."""
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
@@ -63,15 +63,15 @@ def _cluster(address: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise SettingError(
-            f"--scheduler {address}: needs dask; install it: pip install 'nital[dask]'"
+            f"--scheduler {address}: dask is not installed; pip install 'nital[dask]'"
         ) from error
-    # What Dask logs of a lost scheduler, with tracebacks, is told by the error that follows.
+    # Dask logs a lost scheduler with tracebacks; the error raised below is enough.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(
-            f"--scheduler {address}: no Dask scheduler answers ({reason_of(error)}); start one by"
+            f"--scheduler {address}: no Dask scheduler answers ({reason_of(error)}); start one with"
             " `dask scheduler`, or check the address, as tcp://127.0.0.1:8786"
         ) from error
     with client:
@@ -79,7 +79,7 @@ def _cluster(address: str) -> Iterator[Executor]:
 
 
 class ClusterExecutor(Executor):
-    """A Dask cluster as an executor; tasks of workers that died are done again by others.
+    """A Dask cluster as an executor; other workers repeat the tasks of those that died.
 
     Parameters
     ----------
@@ -92,19 +92,19 @@ class ClusterExecutor(Executor):
         self._work: Callable[..., Any] | None = None
 
     def submit(self, work: Callable[..., Any], /, *given: Any, **more: Any) -> Future[Any]:
-        """Call it on a worker; the same work with much else goes to each worker once.
+        """Call `work` on a worker; the same callable is sent to each worker only once.
 
-        A task that kills its workers again and again ends with a BrokenExecutor, as in a pool of
-        processes; one whose scheduler is gone with an InputError.
+        A task that repeatedly kills its workers ends with a BrokenExecutor, as in a pool of
+        processes; one whose scheduler is gone, with an InputError.
         """
         if work is not self._work:
-            # Work and what it knows (a model) goes to the cluster by itself, not with each task.
-            # Tasks of one work are one group to Dask, with a single dependency, so that they queue
-            # at the scheduler; what lies at a worker already would count as suspicious if it dies.
+            # The callable and its data (a model) are sent once, not with each task. Its tasks form
+            # one group in Dask, with a single dependency, so that they queue at the scheduler:
+            # tasks already assigned to a worker would count as suspicious if it dies.
             self._work, self._group, self._n_given = work, f"nital-{uuid.uuid4().hex}", 0
             self._sent = self._client.submit(_itself, work, key=(f"work-{self._group}", 0))
         self._n_given += 1
-        key = (self._group, self._n_given)  # never the same twice, so never an older result
+        key = (self._group, self._n_given)  # unique, so Dask never returns an older result
         inner = self._executor.submit(partial(_call, **more), self._sent, *given, key=key)
         outer: Future[Any] = Future()
         inner.add_done_callback(partial(_pass_on, outer=outer))
@@ -120,14 +120,14 @@ def _call(work: Callable[..., Any], *given: Any, **more: Any) -> Any:
 
 
 def _pass_on(inner: Future[Any], *, outer: Future[Any]) -> None:
-    """Dask's words for lost work are put into those of concurrent.futures."""
+    """Translate Dask's signs of lost work into those of concurrent.futures."""
     from distributed import KilledWorker
 
     if not outer.set_running_or_notify_cancel():
-        return  # nobody waits any more
+        return  # cancelled by the caller
     if inner.cancelled():
         outer.set_exception(
-            InputError("the Dask scheduler is gone; start it, and the same command again")
+            InputError("the Dask scheduler is gone; start it, then repeat the same command")
         )
     elif isinstance(error := inner.exception(), KilledWorker):
         outer.set_exception(BrokenExecutor(str(error)))

@@ -6,6 +6,7 @@ Called as a script, this file is the server that the tests look at.
 
 import io
 import json
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from PIL import Image
 from helpers.browser import SCREEN, browser, server, watch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import APIResponse, Browser, Page, Request
+    from playwright.sync_api import APIResponse, Browser, Locator, Page, Request
 
 ROWS, COLS = 900, 1300
 LARGE = 4  # times as long and as wide
@@ -297,6 +298,21 @@ def test_modes_have_their_colours(shown: Shows) -> None:
     shown.sees(at(200, 3), rgb("#00204c"))
     shown.sees(at(200, 652), rgb("#7c7b78"))
     assert shown.page.get_by_text("unsure").is_visible()
+
+
+def test_legend_and_surroundings_have_the_colours_of_the_canvas(shown: Shows) -> None:
+    shown.call("set_mode", "sure")
+    legend = style(shown.page.locator(".nital-viewer-legend i"), "background-image")
+    assert len(legend) == 5
+    for colour, col in zip(legend[:4], (3, 328, 652, 978), strict=True):  # nothing is 100 % sure
+        shown.sees(at(200, col), colour)
+    shown.sees((5, 5), *style(shown.viewer, "background-color"))
+
+
+def style(place: "Locator", name: str) -> list[tuple[int, ...]]:
+    """The colours in a property of an element's style."""
+    found = place.evaluate("(element, name) => getComputedStyle(element)[name]", name)
+    return [tuple(map(int, each.split(", "))) for each in re.findall(r"rgb\((.*?)\)", found)]
 
 
 def test_other_colours_ask_for_nothing(shown: Shows) -> None:

@@ -201,8 +201,8 @@ def test_own_pages_people_and_tools_may_do_all(method: str) -> None:
         assert ask(host, own, ("sec-fetch-site", site), method=method).reached
 
 
-def test_websockets_are_told_apart_by_their_origin() -> None:
-    fetch = ("sec-fetch-site", "cross-site")  # some browsers say so of their own page's
+def test_websockets_are_distinguished_by_their_origin() -> None:
+    fetch = ("sec-fetch-site", "cross-site")  # some browsers send it for their own pages
     assert ask(("host", OWN), ("origin", f"http://{OWN}"), fetch, kind="websocket").reached
 
 
@@ -220,14 +220,14 @@ def test_headers_of_every_response() -> None:
         headers = dict(asked.headers)
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
-        assert headers["x-frame-options"] == "DENY"  # whatever the application says
+        assert headers["x-frame-options"] == "DENY"  # whatever the application sets
         assert headers["cross-origin-resource-policy"] == "same-origin"
         policy = headers["content-security-policy"]
         assert f"connect-src 'self' ws://127.0.0.1:{PORT} ws://localhost:{PORT};" in policy
         assert headers["content-type"].startswith("text/")
 
 
-def test_a_body_that_says_it_is_too_long() -> None:
+def test_a_body_whose_length_is_too_large() -> None:
     asked = ask(("host", OWN), ("content-length", "11"), method="POST")
     assert not asked.reached
     assert asked.status == 413
@@ -258,7 +258,7 @@ def test_a_body_that_grows_too_long_after_the_answer_has_begun() -> None:
     assert asked.received[-1]["type"] == "http.disconnect"
 
 
-def test_errors_of_the_application_are_told() -> None:
+def test_errors_of_the_application_are_raised() -> None:
     with pytest.raises(RuntimeError, match="own"):
         ask(("host", OWN), fails=True)
 

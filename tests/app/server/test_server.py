@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.browser import browser, free_port, nital_app, page, watch
+from helpers.browser import browser, context, free_port, nital_app, page, watch
 from helpers.terminal import Nital
 from nital.image.synthetic import synthesize
 
@@ -44,7 +44,7 @@ def png(seed: int = 1) -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG that says of itself that it has 3600 megapixels."""
+    """A PNG whose header claims 3600 megapixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunks = header, b"IDAT" + zlib.compress(bytes(1000)), b"IEND"
     packed = (
@@ -181,7 +181,7 @@ def test_no_address_leads_out_of_a_session(site: Site, session: str, place: str)
 
 
 @pytest.mark.parametrize("name", ["A" * 22, "a", "..%2fa", "a" * 5000, "%00"])
-def test_an_unknown_session_is_told_of_and_not_made(site: Site, name: str) -> None:
+def test_an_unknown_session_is_reported_and_not_made(site: Site, name: str) -> None:
     before = sorted(site.root.iterdir())
     answer = site.ask(f"/bench/{name}")
     assert answer.status in (200, 404)
@@ -374,7 +374,7 @@ def test_hostile_names_are_shown_and_nothing_else(page: "Page", site: Site) -> N
 # --- start and end -------------------------------------------------------------------------------
 
 
-def test_a_port_that_is_taken_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_an_error(site: Site, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nital", "app", "--no-browser", "--port", str(site.port)]
     environment = os.environ | {"NITAL_SESSIONS": str(tmp_path)}
     found = subprocess.run(
@@ -386,7 +386,7 @@ def test_a_port_that_is_taken_is_told(site: Site, tmp_path: Path) -> None:
     assert f"--port {site.port}: is taken" in found.stderr
 
 
-def test_a_folder_without_micrographs_is_told(
+def test_a_folder_without_micrographs_is_an_error(
     nital: Nital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NITAL_SESSIONS", str(tmp_path / "sessions"))
@@ -398,7 +398,7 @@ def test_a_folder_without_micrographs_is_told(
         assert "Traceback" not in found.out + found.err
 
 
-def test_a_place_for_sessions_that_can_not_be_made_is_told(
+def test_a_place_for_sessions_that_can_not_be_made_is_an_error(
     nital: Nital, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -409,7 +409,7 @@ def test_a_place_for_sessions_that_can_not_be_made_is_told(
     assert "Traceback" not in found.out + found.err
 
 
-def test_missing_nicegui_is_told(nital: Nital, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_nicegui_is_an_error(nital: Nital, monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "importlib.util.find_spec",
@@ -455,7 +455,7 @@ def test_a_folder_is_offered_until_ctrl_c(
         for size in ("128 × 96", "1,024 × 768"):
             page.get_by_text(size).wait_for()
         page.get_by_role("button", name="Remove edge/small.png").click()
-        page.get_by_role("button", name="Take it off").click()
+        page.get_by_role("button", name="Remove it").click()
         page.get_by_role("button", name="Remove edge/small.png").wait_for(state="hidden")
         page.get_by_role("tab", name="2 Segment").click()
         page.get_by_role("button", name="Segment", exact=True).click()

@@ -249,7 +249,7 @@ def test_everyday_names_stay_as_they_are(name: str) -> None:
 
 
 def png_header(rows: int, cols: int, depth: int) -> bytes:
-    """A PNG that says how large it is, and holds next to nothing."""
+    """A PNG with a header of any size, and next to no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data

@@ -12,10 +12,10 @@ import tifffile
 from PIL import Image
 
 from helpers.benches import (
-    DEAF,
     FILES,
     PAPER,
     SHAPE,
+    SILENT,
     THREE,
     Listener,
     Session,
@@ -35,12 +35,12 @@ from nital.app.work.keeping import (
 from nital.app.work.live import Stage
 from nital.app.work.tasks import FITTED, open_field, segment_fields, train_field
 from nital.errors import InputError, Stopped
-from nital.fast import sampling
-from nital.image.files import read_labels
+from nital.fast import windows
+from nital.fast.settings import FastSettings
+from nital.image.labels import read_labels
 from nital.output.folders import PhaseFolder
 from nital.result.grouping import ClassName, Grouping
 from nital.series.model_files import read_model
-from nital.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("small_samples")
 
@@ -60,7 +60,7 @@ def run(nital: Nital, *arguments: object) -> None:
 
 
 def check_same(kept: Path, predicted: Path, files: Sequence[str] = FILES) -> None:
-    """Byte by byte, and all that the summaries say but where and when."""
+    """Byte by byte, and all in the summaries but where and when."""
     assert {path.name for path in kept.iterdir()} == {*files, "summary.json"}
     assert {path.name for path in predicted.iterdir()} == {*files, "summary.json"}
     for name in files:
@@ -76,9 +76,9 @@ def test_the_page_writes_what_fit_and_predict_write(tmp_path: Path, nital: Nital
     session = tmp_path / "session"
     fields = [uploaded(session, number) for number in (1, 2, 4)]
     files = copied(fields, tmp_path / "files")
-    settings = Settings(n_classes=3, seed=5, scale="medium")
-    assert segment_fields(DEAF, session, fields, settings, "each") == 3
-    keep_fields(DEAF, session, fields, session / FITTED)
+    settings = FastSettings(n_classes=3, seed=5, scale="medium")
+    assert segment_fields(SILENT, session, fields, settings, "each") == 3
+    keep_fields(SILENT, session, fields, session / FITTED)
     model, out = tmp_path / "model.nital", tmp_path / "out"
     how = ("--n-classes", 3, "--seed", 5, "--scale", "medium", "--exposure", "each")
     run(nital, "fit", *files, *how, "--out", model)
@@ -103,7 +103,7 @@ def test_what_was_decided_cut_off_and_typed_is_in_what_is_kept(
     assert (session / FITTED).read_bytes() == fitted.read_bytes()
     changed = model.joined(3, 1).named({1: ClassName("pearlite", "#d55e00")})
     path = decided(session, changed.named({2: ClassName(None, "#999999")}))
-    specimen = keep_fields(DEAF, session, fields, path)
+    specimen = keep_fields(SILENT, session, fields, path)
     how = ("--crop-bottom", 9, "--pixel-size", "0.25um")
     run(nital, "predict", *files, *how, "--model", path, "--out", tmp_path / "out")
     for field in fields:
@@ -129,13 +129,13 @@ def test_what_was_decided_cut_off_and_typed_is_in_what_is_kept(
 def test_a_large_micrograph_is_kept_as_the_commands_keep_it(
     tmp_path: Path, nital: Nital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 32)
+    monkeypatch.setattr(windows, "TILE_SIDE", 32)
     session = tmp_path / "session"
     fields = [replace(uploaded(session, i, ".tif"), crop_bottom=4) for i in (1, 2)]
     files = copied(fields, tmp_path / "files")
     segmented(session, fields)
-    keep_fields(DEAF, session, fields, session / FITTED)
+    keep_fields(SILENT, session, fields, session / FITTED)
     model, out = tmp_path / "model.nital", tmp_path / "out"
     how = ("--seed", 5, "--exposure", "same", "--crop-bottom", 4)
     run(nital, "fit", *files, *how, "--out", model)
@@ -146,15 +146,15 @@ def test_a_large_micrograph_is_kept_as_the_commands_keep_it(
         check_same(result_in(session, field.number), out / Path(field.name).stem, files)
     with tifffile.TiffFile(result_in(session, 1) / "labels.tif") as tiff:
         assert tiff.is_ome  # a pyramid
-    assert open_field(DEAF, session, fields[0]).cropped_bottom == 4
-    sure = find_silhouette(DEAF, session, fields[0], session / FITTED)
+    assert open_field(SILENT, session, fields[0]).cropped_bottom == 4
+    sure = find_silhouette(SILENT, session, fields[0], session / FITTED)
     assert 0 < sure < 1
 
 
 def test_measuring_can_be_stopped(session: Session) -> None:
     listener = Listener(lambda message: message.text == "measuring field-2.png")
     with pytest.raises(Stopped):
-        keep_fields(listener.tell, session.folder, session.fields[:2], session.path)
+        keep_fields(listener.report, session.folder, session.fields[:2], session.path)
     assert listener.messages == [
         Stage("measuring field-1.png", 0.0, 1),
         Stage("measuring field-2.png", 0.5, 2),
@@ -170,7 +170,7 @@ def test_the_map_of_how_sure_the_classes_are(session: Session) -> None:
     folder, field = session.folder, session.fields[0]
     listener, means = Listener(), []
     for path in (decided(folder, session.model.joined(1, 2)), session.path):
-        means.append(find_silhouette(listener.tell, folder, field, path))
+        means.append(find_silhouette(listener.report, folder, field, path))
         found = np.load(shown_in(folder, 1) / "sure.npy")
         expected = np.zeros(SHAPE, np.uint8)
         read_model(path).silhouette(field.open(), out=expected)
@@ -189,7 +189,7 @@ def test_what_is_kept_anew_replaces_what_was_kept(session: Session) -> None:
         (session.path, ("class 1", "class 2", "class 3")),
         (changed, ("class 1", "class 2")),
     ):
-        specimen = keep_fields(DEAF, session.folder, session.fields[:1], path)
+        specimen = keep_fields(SILENT, session.folder, session.fields[:1], path)
         assert specimen.phases == names
         found = PhaseFolder.read(result_in(session.folder, 1))
         assert found.phases == names
@@ -201,14 +201,14 @@ def test_what_is_kept_anew_replaces_what_was_kept(session: Session) -> None:
 def test_a_micrograph_that_was_cut_since_has_to_be_segmented_again(session: Session) -> None:
     fields = [replace(session.fields[0], crop_bottom=1)]
     with pytest.raises(InputError, match=r"^field-1\.png: is another file .*; segment again"):
-        keep_fields(DEAF, session.folder, fields, session.path)
+        keep_fields(SILENT, session.folder, fields, session.path)
     assert not result_in(session.folder, 1).exists()
 
 
 @pytest.fixture
 def kept(session: Session) -> Path:
     """The folder of a session with two micrographs that are kept."""
-    keep_fields(DEAF, session.folder, session.fields[:2], session.path)
+    keep_fields(SILENT, session.folder, session.fields[:2], session.path)
     return session.folder
 
 
@@ -220,7 +220,7 @@ def test_fields_are_called_as_people_call_them(kept: Path) -> None:
 def test_the_report_is_of_what_was_kept(kept: Path) -> None:
     listener = Listener()
     for numbers in ([1, 2], [2]):
-        path = report_fields(listener.tell, kept, numbers)
+        path = report_fields(listener.report, kept, numbers)
         assert path == kept / "results" / "report.html"
         html = path.read_text()
         assert [f"field-{i}.png" in html for i in (1, 2)] == [i in numbers for i in (1, 2)]
@@ -232,28 +232,28 @@ def test_a_map_that_a_person_drew_is_compared(kept: Path) -> None:
     reference = kept / "drawn-001.png"
     Image.fromarray(40 * labels).save(reference)
     listener = Listener()
-    found = score_field(listener.tell, kept, 2, reference, "drawn.png")
+    found = score_field(listener.report, kept, 2, reference, "drawn.png")
     assert (found.mean_iou, found.accuracy, found.n_pixels) == (1, 1, 64 * 80)
     assert listener.messages == [Stage("comparing with drawn.png", field=2)]
-    assert score_field(DEAF, kept, 1, reference, "drawn.png").accuracy < 1
+    assert score_field(SILENT, kept, 1, reference, "drawn.png").accuracy < 1
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "reason"),
     [
         ("PNG", r"^the reference has shape \(8, 8\), the labels \(64, 80\)"),
         ("JPEG", r"^drawn\.png: a JPEG file"),
         ("text", r"^drawn\.png: not an image"),
     ],
 )
-def test_trouble_with_a_drawn_map_is_told_by_its_name(kept: Path, kind: str, said: str) -> None:
+def test_errors_of_a_drawn_map_have_its_name(kept: Path, kind: str, reason: str) -> None:
     reference = kept / "drawn-001.png"
     if kind == "text":
         reference.write_text("Dear Sir")
     else:
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(reference, kind)
-    with pytest.raises(InputError, match=said) as caught:
-        score_field(DEAF, kept, 1, reference, "drawn.png")
+    with pytest.raises(InputError, match=reason) as caught:
+        score_field(SILENT, kept, 1, reference, "drawn.png")
     assert str(kept) not in str(caught.value)
 
 
@@ -265,8 +265,8 @@ def trained(tmp_path: Path) -> tuple[Path, FieldFile, Grouping]:
     """A session with a micrograph that paper mode segmented, and its classes."""
     session = tmp_path / "session"
     field, listener = uploaded(session, 1), Listener()
-    open_field(DEAF, session, field)
-    train_field(listener.tell, session, [field], PAPER)
+    open_field(SILENT, session, field)
+    train_field(listener.report, session, [field], PAPER)
     (found,) = listener.of(Trained)
     return session, field, Grouping.of_classes(found.settings, found.statistics)
 
@@ -275,7 +275,7 @@ def test_the_page_writes_what_segment_writes_in_paper_mode(
     trained: tuple[Path, FieldFile, Grouping], tmp_path: Path, nital: Nital
 ) -> None:
     session, field, found = trained
-    keep_fields(DEAF, session, [field], found)
+    keep_fields(SILENT, session, [field], found)
     (file,) = copied([field], tmp_path / "files")
     how = ("--mode", "paper", "--n-classes", 2, "--seed", 5, "--n-filters", 8)
     more = ("--n-responses", 6, "--max-iterations", 4, "--out", tmp_path / "out")
@@ -301,11 +301,11 @@ def test_classes_of_paper_mode_are_named_and_joined(
     k = len(found.classes)
     assert k > 2
     changed = found.joined(1, k).named({1: ClassName("matrix")})
-    specimen = keep_fields(DEAF, session, [field], changed)
+    specimen = keep_fields(SILENT, session, [field], changed)
     assert len(specimen.phases) == k - 1
     assert "matrix" in specimen.phases
     labels = read_labels(result_in(session, 1) / "labels.tif")
     before = np.load(shown_in(session, 1) / "labels.npy")
     np.testing.assert_array_equal(labels, np.append(0, changed.class_of)[before])
-    report = report_fields(DEAF, session, [1]).read_text()
+    report = report_fields(SILENT, session, [1]).read_text()
     assert "matrix" in report

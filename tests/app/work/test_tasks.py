@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.benches import (
-    DEAF,
     PAPER,
     SHAPE,
+    SILENT,
     THREE,
     Listener,
     Session,
-    deaf,
+    ignore,
     steel,
     uploaded,
     with_glass,
@@ -43,10 +43,11 @@ from nital.app.work.tasks import (
     train_field,
 )
 from nital.app.work.tiles import n_levels
-from nital.app.work.worker import Tell
+from nital.app.work.worker import Reporter
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import sampling
-from nital.image.files import read_labels
+from nital.fast import windows
+from nital.fast.settings import FastSettings
+from nital.image.labels import read_labels
 from nital.image.synthetic import SyntheticMicrograph, synthesize
 from nital.methods import segment
 from nital.series.model_files import read_model
@@ -62,22 +63,22 @@ def test_a_file_is_opened_with_the_pixel_size_that_it_says(tmp_path: Path) -> No
     how = {"resolution": (20_000, 20_000), "resolutionunit": "centimeter"}
     field = uploaded(tmp_path, 4, ".tif", **how)
     listener = Listener()
-    found = open_field(listener.tell, tmp_path, field)
+    found = open_field(listener.report, tmp_path, field)
     assert found == Opened(4, SHAPE, 0, pytest.approx(0.5))
     assert listener.messages == [Stage("opening field-4.tif", field=4)]
     folder = tmp_path / "shown" / "004"
     assert len(list(folder.glob("micrograph-*.npy"))) == n_levels(SHAPE)
     np.testing.assert_array_equal(np.load(folder / "micrograph-0.npy"), steel(4))
-    typed = open_field(DEAF, tmp_path, replace(field, pixel_size=0.2))
+    typed = open_field(SILENT, tmp_path, replace(field, pixel_size=0.2))
     assert typed == Opened(4, SHAPE, 0, 0.2)
-    assert open_field(DEAF, tmp_path, uploaded(tmp_path, 3)).pixel_size is None
+    assert open_field(SILENT, tmp_path, uploaded(tmp_path, 3)).pixel_size is None
 
 
 def test_what_is_cut_off_is_shown_all_the_same(tmp_path: Path) -> None:
-    said = "[Scan]\r\nPixelWidth=2.5e-8\r\nPixelHeight=2.5e-8\r\n[Image]\r\nResolutionY=50\r\n"
-    field = uploaded(tmp_path, 1, ".tif", extratags=[(34682, "s", 0, said, True)])
+    header = "[Scan]\r\nPixelWidth=2.5e-8\r\nPixelHeight=2.5e-8\r\n[Image]\r\nResolutionY=50\r\n"
+    field = uploaded(tmp_path, 1, ".tif", extratags=[(34682, "s", 0, header, True)])
     for crop_bottom, cropped in ((None, 14), (20, 20), (0, 0)):
-        found = open_field(DEAF, tmp_path, replace(field, crop_bottom=crop_bottom))
+        found = open_field(SILENT, tmp_path, replace(field, crop_bottom=crop_bottom))
         assert found == Opened(1, SHAPE, cropped, pytest.approx(0.025))
         shown = np.load(shown_in(tmp_path, 1) / "micrograph-0.npy")
         np.testing.assert_array_equal(shown, steel(1))
@@ -86,7 +87,7 @@ def test_what_is_cut_off_is_shown_all_the_same(tmp_path: Path) -> None:
 def test_one_page_of_several_is_opened(tmp_path: Path) -> None:
     field = uploaded(tmp_path, 1, ".tif")
     tifffile.imwrite(field.path, np.stack([steel(1), steel(2)]), photometric="minisblack")
-    open_field(DEAF, tmp_path, replace(field, page=2))
+    open_field(SILENT, tmp_path, replace(field, page=2))
     shown = np.load(shown_in(tmp_path, 1) / "micrograph-0.npy")
     np.testing.assert_array_equal(shown, steel(2))
 
@@ -112,7 +113,7 @@ def stretch(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "change", "typed", "said"),
+    ("suffix", "change", "typed", "reason"),
     [
         (".tif", halve, {}, "cut short"),
         (".png", halve, {}, "damaged"),
@@ -125,21 +126,21 @@ def stretch(path: Path) -> None:
         (".tif", stretch, {}, "give their edge in the field below"),
     ],
 )
-def test_trouble_is_told_by_the_name_that_people_know(
+def test_errors_name_the_micrograph_as_the_page_does(
     tmp_path: Path,
     suffix: str,
     change: Callable[[Path], None] | None,
     typed: dict[str, int],
-    said: str,
+    reason: str,
 ) -> None:
     field = replace(uploaded(tmp_path, 1, suffix), **typed)
     if change is not None:
         change(field.path)
     with pytest.raises(InputError) as caught:
-        open_field(DEAF, tmp_path, field)
+        open_field(SILENT, tmp_path, field)
     text = str(caught.value)
     assert text.startswith(f"{field.name}: ")
-    assert said in text
+    assert reason in text
     for hidden in (str(tmp_path), "uploads", field.path.name, "--"):
         assert hidden not in text
 
@@ -152,7 +153,7 @@ def test_a_name_may_hold_that_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("everything_is_large")
-def test_damage_within_a_large_file_is_told_by_the_name_that_people_know(
+def test_damage_within_a_large_file_is_reported_by_the_name_on_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nital.image.micrograph._ROWS_AT_ONCE", 16)  # what is damaged lies below
@@ -164,7 +165,7 @@ def test_damage_within_a_large_file_is_told_by_the_name_that_people_know(
     data[start : start + 50] = bytes(50)
     field.path.write_bytes(data)
     with pytest.raises(InputError, match=r"^field-1\.tif: damaged, rows 32 to 48") as caught:
-        open_field(DEAF, tmp_path, field)
+        open_field(SILENT, tmp_path, field)
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -172,11 +173,11 @@ def test_damage_within_a_large_file_is_told_by_the_name_that_people_know(
 def test_opening_can_be_stopped_before_it_is_shown(tmp_path: Path, n_checks: int) -> None:
     answers = iter([False] * n_checks + [True])
     with pytest.raises(Stopped):
-        open_field(Tell(deaf, lambda: next(answers)), tmp_path, uploaded(tmp_path, 1))
+        open_field(Reporter(ignore, lambda: next(answers)), tmp_path, uploaded(tmp_path, 1))
     assert not shown_in(tmp_path, 1).exists()
 
 
-def test_a_synthetic_micrograph_is_written_where_it_shall_be(
+def test_a_synthetic_micrograph_is_written_to_its_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes: list[tuple[int, int]] = []
@@ -187,7 +188,7 @@ def test_a_synthetic_micrograph_is_written_where_it_shall_be(
 
     monkeypatch.setattr(tasks, "synthesize", synthesize_less)
     path = tmp_path / "new" / "synthetic.png"
-    make_synthetic(DEAF, path)
+    make_synthetic(SILENT, path)
     assert shapes == [(768, 1024)]
     with Image.open(path) as image:
         assert (image.size, image.mode) == (SHAPE[::-1], "L")
@@ -198,13 +199,13 @@ def test_a_synthetic_micrograph_is_written_where_it_shall_be(
 # --- labelling -----------------------------------------------------------------------------------
 
 
-def test_each_micrograph_is_told_when_it_is_labelled(
+def test_each_micrograph_is_reported_when_it_is_labelled(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nital.settings.AUTO_REPEATS", 2)
     listener = Listener()
     settings = replace(THREE, n_classes="auto")
-    assert segment_fields(listener.tell, session.folder, session.fields, settings, "auto") == 3
+    assert segment_fields(listener.report, session.folder, session.fields, settings, "auto") == 3
     model = read_model(session.path)
     assert listener.messages[0] == Stage(
         "finding classes", detail="looking at grey levels and sizes"
@@ -219,13 +220,13 @@ def test_each_micrograph_is_told_when_it_is_labelled(
         assert found.excluded_fraction == (0.5 if found.number == 1 else 0)
         assert (found.stopped, found.is_far) == (False, False)
     order = [type(message) for message in listener.messages]
-    assert order.index(Settings) < order.index(Labelled)
+    assert order.index(FastSettings) < order.index(Labelled)
 
 
-def test_what_is_unlike_is_told(session: Session) -> None:
+def test_an_unlike_micrograph_is_reported(session: Session) -> None:
     Image.fromarray(255 - steel(2) // 2).save(session.fields[1].path)
     listener = Listener()
-    assert label_fields(listener.tell, session.folder, session.fields[:2], session.path) == 2
+    assert label_fields(listener.report, session.folder, session.fields[:2], session.path) == 2
     assert [found.is_far for found in listener.of(Labelled)] == [False, True]
 
 
@@ -233,7 +234,7 @@ def test_what_is_unlike_is_told(session: Session) -> None:
 def test_the_map_under_way_is_shown(
     session: Session, monkeypatch: pytest.MonkeyPatch, side: int
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 32)
     monkeypatch.setattr(live_module, "LIVE_SIDE", side)
     fields, step = session.fields[1:], 1 if side == 1000 else 4
     pictures: list[tuple[Stage, NDArray[np.uint8]]] = []
@@ -247,7 +248,7 @@ def test_the_map_under_way_is_shown(
             assert live.n_classes == data.max() <= 3
         return False
 
-    segment_fields(Listener(look).tell, session.folder, fields, THREE, "same")
+    segment_fields(Listener(look).report, session.folder, fields, THREE, "same")
     class_of = read_model(session.path).class_of
     assert len(class_of) == 24  # as many as can be; there are more clusters
     numbers = [stage.live.number for stage, _ in pictures if stage.live]
@@ -271,7 +272,7 @@ def test_the_map_is_shown_while_classes_are_found(
 ) -> None:
     monkeypatch.setattr(live_module, "LIVE_PAUSE", 0)
     listener = Listener()
-    segment_fields(listener.tell, session.folder, session.fields[1:], THREE, "same")
+    segment_fields(listener.report, session.folder, session.fields[1:], THREE, "same")
     stages = [each for each in listener.of(Stage) if each.text == "finding classes"]
     assert {each.field for each in stages if each.live} == {2}
     lives = [each.live for each in stages if each.live]
@@ -294,7 +295,7 @@ def test_pictures_of_a_fit_come_with_a_pause(
 ) -> None:
     monkeypatch.setattr(live_module, "LIVE_PAUSE", 3600)
     listener = Listener()
-    segment_fields(listener.tell, session.folder, session.fields[1:], THREE, "same")
+    segment_fields(listener.report, session.folder, session.fields[1:], THREE, "same")
     shown = [each for each in listener.of(Stage) if each.live and not each.live.n_done]
     assert len(shown) == 1
 
@@ -320,23 +321,23 @@ def is_done(field: int, n_blocks: int) -> Callable[[Any], bool]:
 def test_what_is_done_when_it_is_stopped_is_kept(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 32)
     folder = session.folder
-    label_fields(DEAF, folder, session.fields, session.path)
+    label_fields(SILENT, folder, session.fields, session.path)
     whole = {i: np.load(shown_in(folder, i) / "labels.npy") for i in (1, 2)}
     shutil.rmtree(folder / "shown")
     listener = Listener(is_done(2, 3))
     with pytest.raises(Stopped):
-        label_fields(listener.tell, folder, session.fields, session.path)
-    told = [(found.number, found.stopped) for found in listener.of(Labelled)]
-    assert told == [(1, False), (2, True)]
+        label_fields(listener.report, folder, session.fields, session.path)
+    reported = [(found.number, found.stopped) for found in listener.of(Labelled)]
+    assert reported == [(1, False), (2, True)]
     np.testing.assert_array_equal(np.load(shown_in(folder, 1) / "labels.npy"), whole[1])
     part = np.load(shown_in(folder, 2) / "labels.npy")
     done = np.indices(SHAPE)[0] < 32  # three blocks of 32 rows
     np.testing.assert_array_equal(part, np.where(done, whole[2], 0))
     assert listener.of(Labelled)[1].excluded_fraction == 0.5
     assert not shown_in(folder, 3).exists()
-    specimen = keep_fields(DEAF, folder, session.fields[:2], session.path)
+    specimen = keep_fields(SILENT, folder, session.fields[:2], session.path)
     assert [field.n_pixels for field in specimen.fields] == [32 * 80, 32 * 80]
     summaries = [json.loads((result_in(folder, i) / "summary.json").read_text()) for i in (1, 2)]
     assert [summary.get("stopped") for summary in summaries] == [None, True]
@@ -354,12 +355,12 @@ def test_what_is_done_when_it_is_stopped_is_kept(
 def test_what_is_stopped_while_classes_are_found_leaves_the_older_ones(
     session: Session, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", block)
-    monkeypatch.setattr(sampling, "TILE_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", block)
+    monkeypatch.setattr(windows, "TILE_SIDE", 32)
     before = session.path.read_bytes()
     listener = Listener(is_clustering)
     with pytest.raises(Stopped):
-        segment_fields(listener.tell, session.folder, session.fields, Settings(), "same")
+        segment_fields(listener.report, session.folder, session.fields, FastSettings(), "same")
     assert listener.of(Settings) == []
     assert session.path.read_bytes() == before
 
@@ -367,10 +368,10 @@ def test_what_is_stopped_while_classes_are_found_leaves_the_older_ones(
 def test_what_is_stopped_above_glass_is_stopped_and_no_error(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 32)
     listener = Listener(is_done(1, 1))
     with pytest.raises(Stopped):
-        label_fields(listener.tell, session.folder, session.fields, session.path)
+        label_fields(listener.report, session.folder, session.fields, session.path)
 
 
 class KilledError(Exception):
@@ -380,39 +381,39 @@ class KilledError(Exception):
 def test_what_was_done_when_the_process_was_killed_is_recovered(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampling, "BLOCK_SIDE", 32)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 32)
     folder, field = session.folder, session.fields[1]
-    label_fields(DEAF, folder, [field], session.path)
+    label_fields(SILENT, folder, [field], session.path)
     whole = np.load(shown_in(folder, 2) / "labels.npy")
     at_third = is_done(2, 3)
     stopped = Listener(at_third)
     with pytest.raises(Stopped):
-        label_fields(stopped.tell, folder, [field], session.path)
+        label_fields(stopped.report, folder, [field], session.path)
 
     def die(message: Any) -> None:
         if at_third(message):
             raise KilledError
 
     with pytest.raises(KilledError):
-        label_fields(Tell(die, lambda: False), folder, [field], session.path)
+        label_fields(Reporter(die, lambda: False), folder, [field], session.path)
     part = shown_in(folder, 2) / CLUSTERS
     np.lib.format.open_memmap(part, "r+")[40:50, 5:] = 7  # it had begun with the next block
     listener = Listener()
-    found = recover_field(listener.tell, folder, field, session.path, 3)
+    found = recover_field(listener.report, folder, field, session.path, 3)
     assert listener.messages == [Stage("keeping what is done of field-2.png", field=2)]
     assert found == replace(stopped.of(Labelled)[0], is_far=found.is_far)
     labels = np.load(shown_in(folder, 2) / "labels.npy")
     np.testing.assert_array_equal(labels[:32], whole[:32])
     assert (labels[32:] == 0).all()
     assert not part.exists()
-    specimen = keep_fields(DEAF, folder, [field], session.path)
+    specimen = keep_fields(SILENT, folder, [field], session.path)
     assert specimen.fields[0].n_pixels == 32 * 80
 
 
 def test_what_was_done_when_the_process_was_killed_at_the_end_is_recovered(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All blocks were told, their clusters joined to fine classes, and nothing put in its place."""
+    """All blocks were reported, their clusters joined to fine classes; nothing was moved."""
     folder, field = session.folder, session.fields[1]
     whole = np.load(shown_in(folder, 2) / "labels.npy")
 
@@ -420,10 +421,10 @@ def test_what_was_done_when_the_process_was_killed_at_the_end_is_recovered(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "_take", die)
+        patch.setattr(tasks, "_store_fine", die)
         with pytest.raises(KilledError):
-            label_fields(DEAF, folder, [field], session.path)
-    recover_field(DEAF, folder, field, session.path, 1)
+            label_fields(SILENT, folder, [field], session.path)
+    recover_field(SILENT, folder, field, session.path, 1)
     np.testing.assert_array_equal(np.load(shown_in(folder, 2) / "labels.npy"), whole)
 
 
@@ -434,26 +435,25 @@ def test_what_was_done_when_the_process_was_killed_at_the_end_is_recovered(
 def lone(tmp_path: Path) -> tuple[Path, FieldFile]:
     """A session, and a micrograph in it, its upper rows transparent."""
     field = with_glass(tmp_path, rows=20)
-    open_field(DEAF, tmp_path, field)
+    open_field(SILENT, tmp_path, field)
     return tmp_path, field
 
 
 def test_paper_mode_labels_a_single_micrograph(lone: tuple[Path, FieldFile]) -> None:
     folder, field = lone
     listener = Listener()
-    assert train_field(listener.tell, folder, [field], PAPER) == 1
+    assert train_field(listener.report, folder, [field], PAPER) == 1
     (found,) = listener.of(Trained)
     expected = segment(field.open(), settings=PAPER)
     labels = np.load(shown_in(folder, 1) / "labels.npy")
     np.testing.assert_array_equal(labels, expected.labels)
     assert found.settings == expected.settings
-    assert found.settings.n_superpixels is not None  # as it was used
+    assert found.settings.as_dict()["n_superpixels"] is not None  # as it was used
     areas = [row.n_pixels for row in expected.classes]
     assert found.statistics.areas.tolist() == areas
     assert found.labelled == Labelled(1, tuple(map(float, areas)), 20 / 64, False, False)
     kept = Found.read(shown_in(folder, 1))
-    assert kept.training == expected.training
-    assert (kept.n_superpixels, kept.likeness) == (expected.n_superpixels, None)
+    assert (kept.details, kept.likeness) == (expected.details, None)
     assert not (folder / TRAINING).exists()
 
 
@@ -468,7 +468,7 @@ def test_the_map_is_shown_while_the_network_learns(lone: tuple[Path, FieldFile])
         return False
 
     listener = Listener(look)
-    train_field(listener.tell, folder, [field], PAPER)
+    train_field(listener.report, folder, [field], PAPER)
     first, *stages = listener.of(Stage)
     assert first == Stage("dividing field-1.png into superpixels", field=1)
     assert [stage.done for stage in stages] == [0.25, 0.5, 0.75, 1]
@@ -498,9 +498,9 @@ def test_a_training_that_is_ended_leaves_its_last_map(
 
     listener = Listener(look)
     with pytest.raises(KilledError if killed else Stopped):
-        train_field(listener.tell, folder, [field], PAPER)
+        train_field(listener.report, folder, [field], PAPER)
     if killed:
-        found = recover_training(DEAF, folder, field)
+        found = recover_training(SILENT, folder, field)
         labels = np.load(shown_in(folder, 1) / "labels.npy")
         pairs = np.unique(np.stack([labels.ravel(), raw[-1].ravel()]), axis=1)
         assert len(pairs.T) == len(np.unique(raw[-1])) == labels.max() + 1  # the same but for names
@@ -508,19 +508,21 @@ def test_a_training_that_is_ended_leaves_its_last_map(
         (found,) = listener.of(Trained)
     assert found.labelled.stopped
     kept = Found.read(shown_in(folder, 1))
-    assert kept.training is not None
-    assert (kept.training.stop_reason, len(kept.training.steps)) == ("stopped", 2)
+    assert kept.details is not None
+    assert kept.details.training is not None
+    assert kept.details.is_stopped
+    assert len(kept.details.training.steps) == 2
 
 
 def test_paper_mode_refuses_what_is_too_large(tmp_path: Path, everything_is_large: None) -> None:
     field = uploaded(tmp_path, 2, ".tif")
     with pytest.raises(SettingError, match=r"needs the whole of field-2\.tif"):
-        train_field(DEAF, tmp_path, [field], PAPER)
+        train_field(SILENT, tmp_path, [field], PAPER)
 
 
 def test_paper_mode_is_stopped_before_it_learns(lone: tuple[Path, FieldFile]) -> None:
     folder, field = lone
     listener = Listener(lambda message: True)
     with pytest.raises(Stopped):
-        train_field(listener.tell, folder, [field], PAPER)
+        train_field(listener.report, folder, [field], PAPER)
     assert not (shown_in(folder, 1) / "labels.npy").exists()

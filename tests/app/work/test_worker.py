@@ -1,4 +1,4 @@
-"""The worker: work is done in turn in another process, tells how it stands, and can be stopped."""
+"""The worker: work is done in turn in another process, reports its progress, can be stopped."""
 
 import multiprocessing
 import os
@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from nital.app.work import worker as worker_module
-from nital.app.work.worker import DONE, FAILED, GRACE, QUEUED, RUNNING, STOPPED, Tell, Work, Worker
+from nital.app.work.worker import (
+    DONE,
+    FAILED,
+    GRACE,
+    QUEUED,
+    RUNNING,
+    STOPPED,
+    Reporter,
+    Work,
+    Worker,
+)
 from nital.errors import InputError, Stopped
 
 PATIENCE = 30
@@ -24,112 +34,112 @@ KILLED = "the process that computes was killed; is there too little memory?"
 # --- work, done in the process -------------------------------------------------------------------
 
 
-def count(tell: Tell, n: int) -> int:
+def count(report: Reporter, n: int) -> int:
     for i in range(n):
-        tell(i)
+        report(i)
     return n
 
 
-def whose(tell: Tell) -> int:
+def whose(report: Reporter) -> int:
     return os.getpid()
 
 
-def fail(tell: Tell, error: BaseException) -> None:
-    tell("begun")
+def fail(report: Reporter, error: BaseException) -> None:
+    report("begun")
     raise error
 
 
-def meet(tell: Tell, path: Path) -> bool:
-    """Whether somebody has heard this while it was at work."""
-    tell("begun")
+def meet(report: Reporter, path: Path) -> bool:
+    """Whether this was received while it was at work."""
+    report("begun")
     return wait_until(path.exists, 5)
 
 
-def hold(tell: Tell, path: Path) -> None:
+def hold(report: Reporter, path: Path) -> None:
     """Until the file is there, or it is stopped."""
-    tell("begun")
+    report("begun")
     while not path.exists():
-        tell.check()
+        report.check()
         time.sleep(0.005)
 
 
-def tidy(tell: Tell, path: Path) -> None:
+def tidy(report: Reporter, path: Path) -> None:
     """Needs a moment when it is stopped."""
     try:
-        hold(tell, path.with_name("never"))
+        hold(report, path.with_name("never"))
     except Stopped:
         time.sleep(0.2)
         path.touch()
         raise
 
 
-def finish(tell: Tell, path: Path) -> str:
+def finish(report: Reporter, path: Path) -> str:
     """Makes the best of it when it is stopped."""
     with suppress(Stopped):
-        hold(tell, path)
+        hold(report, path)
     return "as far as it was"
 
 
-def sleep(tell: Tell) -> None:
-    tell(os.getpid())
+def sleep(report: Reporter) -> None:
+    report(os.getpid())
     time.sleep(10 * PATIENCE)
 
 
-def chatter(tell: Tell) -> None:
-    tell(os.getpid())
+def chatter(report: Reporter) -> None:
+    report(os.getpid())
     while True:
         with suppress(Stopped):
-            tell("still here")
+            report("still here")
 
 
-def die(tell: Tell) -> None:
-    tell("begun")
+def die(report: Reporter) -> None:
+    report("begun")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_asking(tell: Tell) -> None:
-    """Killed at the moment when it looks whether it shall stop."""
-    stop: Any = tell._is_stopped
+def die_asking(report: Reporter) -> None:
+    """Killed at the moment when it checks whether it is to stop."""
+    stop: Any = report._is_stopped
     with stop.__self__._cond:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def interrupt(tell: Tell) -> str:
+def interrupt(report: Reporter) -> str:
     os.kill(os.getpid(), signal.SIGINT)
     return "went on"
 
 
-# --- and what is heard of it ---------------------------------------------------------------------
+# --- and what is received of it ------------------------------------------------------------------
 
 
 class Job(Work):
-    """Work that keeps all that is heard of it: messages, then how it ended."""
+    """Work that stores all that is received of it: messages, then how it ended."""
 
     def __init__(self, function: Callable[..., Any], **arguments: Any) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
         self.on_first: Callable[[], None] | None = None
         self.pause = 0.0
-        super().__init__("work", function, arguments, self._hear, self._end)
+        super().__init__("work", function, arguments, self._receive, self._end)
 
-    def _hear(self, message: Any) -> None:
+    def _receive(self, message: Any) -> None:
         assert self.state == RUNNING
-        if not self.heard and self.on_first is not None:
+        if not self.received and self.on_first is not None:
             self.on_first()
-        self.heard.append(message)
+        self.received.append(message)
         time.sleep(self.pause)
 
     def _end(self, work: Work) -> None:
         assert work is self
         assert self.is_over
         assert not self.ended.is_set()
-        self.heard.append(self.state)
+        self.received.append(self.state)
 
     def wait(self) -> "Job":
         assert self.ended.wait(PATIENCE)
         return self
 
     def wait_for_message(self) -> "Job":
-        assert wait_until(lambda: bool(self.heard))
+        assert wait_until(lambda: bool(self.received))
         return self
 
 
@@ -170,13 +180,13 @@ def begin(worker: Worker, function: Callable[..., Any], **arguments: Any) -> Job
 
 def test_messages_come_in_order_and_before_the_end(worker: Worker) -> None:
     job = do(worker, count, n=50)
-    assert job.heard == [*range(50), DONE]
+    assert job.received == [*range(50), DONE]
     assert (job.state, job.result, job.error, job.is_over) == (DONE, 50, None, True)
 
 
 def test_messages_come_while_it_is_at_work(worker: Worker, tmp_path: Path) -> None:
-    job = Job(meet, path=tmp_path / "heard")
-    job.on_first = (tmp_path / "heard").touch
+    job = Job(meet, path=tmp_path / "received")
+    job.on_first = (tmp_path / "received").touch
     worker.submit(job)
     assert job.wait().result is True
 
@@ -206,7 +216,7 @@ def test_work_is_done_in_turn(worker: Worker, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (InputError("a.png: damaged; export it again"), "a.png: damaged; export it again"),
         (MemoryError(), "not enough memory; use a smaller micrograph, or fewer"),
@@ -216,17 +226,17 @@ def test_work_is_done_in_turn(worker: Worker, tmp_path: Path) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_is_told_in_words_and_the_process_stays(
-    worker: Worker, error: Exception, said: str
+def test_an_error_is_reported_in_words_and_the_process_stays(
+    worker: Worker, error: Exception, reason: str
 ) -> None:
     process = do(worker, whose).result
     job = do(worker, fail, error=error)
-    assert (job.heard, job.result, job.error) == (["begun", FAILED], None, said)
+    assert (job.received, job.result, job.error) == (["begun", FAILED], None, reason)
     assert do(worker, whose).result == process
 
 
 @pytest.mark.parametrize("function", [die, fail])
-def test_a_process_that_dies_is_told_and_the_next_work_is_done(
+def test_a_process_that_dies_is_reported_and_the_next_work_is_done(
     worker: Worker, function: Callable[..., Any]
 ) -> None:
     arguments = {"error": SystemExit(3)} if function is fail else {}
@@ -234,7 +244,7 @@ def test_a_process_that_dies_is_told_and_the_next_work_is_done(
     job, after = Job(function, **arguments), Job(whose)
     worker.submit(job)
     worker.submit(after)
-    assert (job.wait().heard, job.error) == (["begun", FAILED], KILLED)
+    assert (job.wait().received, job.error) == (["begun", FAILED], KILLED)
     assert after.wait().state == DONE
     assert after.result != before
     assert before not in running_processes()
@@ -264,9 +274,9 @@ def test_waiting_work_that_is_stopped_never_runs(worker: Worker, tmp_path: Path)
     assert worker.place(third) == 1
     assert first.state == RUNNING
     (tmp_path / "go").touch()
-    assert third.wait().heard == [0, 1, 2, DONE]
-    assert first.heard == ["begun", DONE]
-    assert (second.heard, second.started, second.result) == ([STOPPED], None, None)
+    assert third.wait().received == [0, 1, 2, DONE]
+    assert first.received == ["begun", DONE]
+    assert (second.received, second.started, second.result) == ([STOPPED], None, None)
 
 
 def test_work_that_listens_ends_by_itself(worker: Worker, tmp_path: Path) -> None:
@@ -274,11 +284,11 @@ def test_work_that_listens_ends_by_itself(worker: Worker, tmp_path: Path) -> Non
     job = begin(worker, tidy, path=tmp_path / "tidied")
     worker.stop(job)
     worker.stop(job)
-    assert job.wait().heard == ["begun", STOPPED]
+    assert job.wait().received == ["begun", STOPPED]
     assert (job.result, job.error) == (None, None)
     assert (tmp_path / "tidied").exists()  # it had the time
     assert do(worker, whose).result == process
-    assert do(worker, count, n=3).state == DONE  # what comes next shall not stop
+    assert do(worker, count, n=3).state == DONE  # the next work is not to stop
 
 
 def test_work_may_make_the_best_of_it(worker: Worker, tmp_path: Path) -> None:
@@ -296,8 +306,8 @@ def test_work_that_does_not_listen_is_killed_soon(worker: Worker) -> None:
     assert job.wait().state == STOPPED
     assert GRACE <= time.monotonic() - start < GRACE + 2  # 2: others are at work as well
     assert (job.result, job.error) == (None, None)
-    assert job.heard == [job.heard[0], STOPPED]
-    assert job.heard[0] not in running_processes()
+    assert job.received == [job.received[0], STOPPED]
+    assert job.received[0] not in running_processes()
     assert after.wait().state == DONE
 
 
@@ -306,7 +316,7 @@ def test_what_is_over_can_not_be_stopped(worker: Worker, tmp_path: Path) -> None
     running = begin(worker, hold, path=tmp_path / "go")
     for _ in range(2):
         worker.stop(job)
-        assert (job.state, job.heard) == (DONE, [0, DONE])
+        assert (job.state, job.received) == (DONE, [0, DONE])
     time.sleep(0.1)  # long enough to notice
     (tmp_path / "go").touch()
     assert running.wait().state == DONE
@@ -314,7 +324,7 @@ def test_what_is_over_can_not_be_stopped(worker: Worker, tmp_path: Path) -> None
 
 def test_work_that_talks_all_the_time_is_killed_too() -> None:
     worker, job = Worker(), Job(chatter)
-    job.pause = 0.001  # there is always one more to be heard
+    job.pause = 0.001  # there is always one more to be received
     worker.submit(job)
     job.wait_for_message()
     try:
@@ -323,7 +333,7 @@ def test_work_that_talks_all_the_time_is_killed_too() -> None:
         assert job.state == STOPPED
     finally:
         with suppress(ProcessLookupError):
-            os.kill(job.heard[0], signal.SIGKILL)
+            os.kill(job.received[0], signal.SIGKILL)
         worker.close()
 
 
@@ -369,7 +379,7 @@ def test_the_process_ends_when_its_other_end_goes(
     stop = multiprocessing.Event()
     stop.set()
     ours.close()
-    with theirs, pytest.raises(BrokenPipeError):  # nobody is there to hear of it
+    with theirs, pytest.raises(BrokenPipeError):  # nobody receives it
         worker_module._serve(theirs, stop, "loaded_by_nital")
     assert "loaded_by_nital" in sys.modules
     assert heeded == [(signal.SIGINT, signal.SIG_IGN)]
@@ -381,12 +391,12 @@ def test_the_process_ends_when_its_other_end_goes(
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_message_is_sent_before_it_is_stopped(stopped: bool) -> None:
-    said: list[str] = []
-    tell = Tell(said.append, lambda: stopped)
-    for act in (lambda: tell("word"), tell.check):
+    sent: list[str] = []
+    report = Reporter(sent.append, lambda: stopped)
+    for act in (lambda: report("word"), report.check):
         if stopped:
             with pytest.raises(Stopped):
                 act()
         else:
             act()
-    assert said == ["word"]
+    assert sent == ["word"]

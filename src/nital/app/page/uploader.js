@@ -23,7 +23,6 @@ export default {
     return { waiting: [], busy: false, name: "", percent: 0, dragging: false };
   },
   mounted() {
-    addStyle();
     if (!this.anywhere) return;
     this.listeners = { dragover: this.over, dragleave: this.leave, drop: this.dropped };
     for (const [event, handler] of Object.entries(this.listeners)) {
@@ -85,29 +84,3 @@ export default {
     },
   },
 };
-
-function addStyle() {
-  if (document.getElementById("nital-uploader-style")) return;
-  const style = document.createElement("style");
-  style.id = "nital-uploader-style";
-  style.textContent = `
-    .nital-uploader { width: 100% }
-    .nital-uploader-button {
-      width: 100%; padding: 14px 12px; border: 2px dashed currentColor; border-radius: 8px;
-      background: none; color: inherit; font: inherit; cursor: pointer }
-    .nital-uploader-button:disabled { opacity: 0.6; cursor: default }
-    .nital-uploader-button:focus-visible { outline: 3px solid #2f6fde; outline-offset: 2px }
-    .nital-uploader-input { display: none }
-    .nital-uploader-state { min-height: 1.4em; font-size: 0.85em }
-    .nital-uploader-apart {
-      position: fixed; left: 12px; bottom: 60px; z-index: 9000; padding: 0 12px; border-radius: 8px;
-      background: rgb(16 24 40 / 90%); color: white; width: 260px }
-    .nital-uploader-apart:not(:has(progress)) { display: none }
-    .nital-uploader-state progress { width: 100% }
-    .nital-uploader-drop {
-      position: fixed; inset: 12px; z-index: 9000; display: grid; place-items: center;
-      border: 4px dashed #2f6fde; border-radius: 12px; background: rgb(16 24 40 / 80%);
-      color: white; font-size: 1.6em; pointer-events: none }
-  `;
-  document.head.append(style);
-}

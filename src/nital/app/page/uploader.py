@@ -1,11 +1,16 @@
 """The uploader: a button, and all of the page, that take files and send them as they are."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from nicegui import ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from nital.work.batch import SUFFIXES
+
+# In the head of every page, so that nothing is seen without its looks.
+ui.add_css(Path(__file__).with_name("uploader.css"), shared=True)
 
 
 class Uploader(Element, component="uploader.js"):

@@ -1,7 +1,8 @@
 """The viewer: one micrograph as tiles, and over it a map that the browser colours.
 
-Colours, opacity and what is lit up are look-up tables in the browser (`viewer.js`): changing them
-moves no pixels. The server sends pixels at four kinds of address below a source's `url`:
+Colours, opacity and what is lit up are look-up tables in the browser (`viewer.js`, which imports
+`viewer-*.js`): changing them moves no pixels. The server sends pixels at four kinds of address
+below a source's `url`:
 
 - `/micrograph/LEVEL/ROW/COL?v=VERSION`: a tile as PNG or JPEG
 - `/labels/LEVEL/ROW/COL?v=VERSION`: its fine classes, one byte a pixel, 0 = excluded
@@ -14,8 +15,10 @@ the end. The first level that is a single tile is the last.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
+from nicegui import ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments, Handler, UiEventArguments, handle_event
 
@@ -82,7 +85,12 @@ class Cropped(UiEventArguments):
     rows: int
 
 
-class Viewer(Element, component="viewer.js"):
+# In the head of every page, so that nothing is seen without its looks.
+ui.add_css(Path(__file__).with_name("viewer.css"), shared=True)
+
+
+# The address of the dependencies tells when the newest was changed: no browser keeps an older one.
+class Viewer(Element, component="viewer.js", dependencies=["viewer-*.js"]):
     """Shows a micrograph and its classes; fills its parent, at least 320 px high.
 
     Parameters

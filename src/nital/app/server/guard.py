@@ -1,7 +1,7 @@
-"""The guard: what a browser shows from elsewhere can't use the local page, nor the page elsewhere.
+"""The guard: pages from elsewhere can't use the local page, and can't show it inside of them.
 
-Every page that a browser has open can send requests to this machine. Which one sent them is told
-by headers that no page can set: Host, Origin and Sec-Fetch-Site.
+Every page that a browser has open can send requests to this machine. Headers that no page can set
+show which one sent them: Host, Origin and Sec-Fetch-Site.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,7 +14,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
-"""What this machine may be called; of any other name the owner is somebody else."""
+"""Names of this machine; any other name belongs to somebody else."""
 
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -22,7 +22,7 @@ _HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
 }
-# NiceGUI writes scripts and styles into its page, and Vue compiles templates there.
+# NiceGUI writes scripts and styles into its pages, and Vue compiles templates there.
 _POLICY = (
     "default-src 'self'",
     "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
@@ -37,16 +37,17 @@ _POLICY = (
 
 
 class Guard:
-    """An ASGI application around another one, that lets only requests of its own pages through.
+    """An ASGI application around another one that passes only requests of its own pages on.
 
     Parameters
     ----------
     app : ASGI application
-        What is guarded. The guard has to be outermost, so that error pages get its headers too.
+        The application to guard. The guard has to be outermost, so that error pages get its
+        headers too.
     port : int
         Where the server listens on this machine.
     max_body : int
-        Bytes that the body of a request may have.
+        Bytes that the body of a request may have at most.
     """
 
     def __init__(self, app: App, port: int, max_body: int) -> None:
@@ -82,17 +83,17 @@ class Guard:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except Exception:
-            if not exchange.cut:  # what the application says of a request cut short is no news
+            if not exchange.cut:  # an error about a request that was cut short is expected
                 raise
 
     def _refusal(self, scope: Scope) -> str | None:
-        """Why a request is none of our own pages', or None."""
+        """Why a request is refused; None where it comes from a page of our own."""
         # A foreign name may lead to this machine as well (DNS rebinding); it shows in the Host.
         host = _header(scope, b"host")
         name = self._hosts.get(host.lower()) if host else None
         if name is None:
-            said = f"Host {host!r}" if host else "no Host"
-            return f"{said}: not the address of this page; open {self._address}"
+            given = f"Host {host!r}" if host else "no Host"
+            return f"{given}: not the address of this page; open {self._address}"
         # Not only one of our names, but that of this request: at [::1] another may listen.
         origin = _header(scope, b"origin")
         if origin is not None and not (
@@ -101,7 +102,7 @@ class Guard:
             return f"Origin {origin!r}: a page from elsewhere; open {self._address}"
         if scope["type"] == "websocket":
             return None  # a browser's has an Origin always
-        # "same-site" is another port of this machine, thus another server. "none" is the person:
+        # "same-site" is another port of this machine and so another server. "none" is the user:
         # an address typed, a bookmark. A link from elsewhere may lead here, but not into a frame.
         site = _header(scope, b"sec-fetch-site")
         followed_link = (
@@ -113,7 +114,7 @@ class Guard:
             return f"Sec-Fetch-Site {site!r}: asked by a page from elsewhere; open {self._address}"
         # A POST with neither Origin nor Sec-Fetch-Site is no browser's: to all but GET and HEAD,
         # browsers add an Origin (since 2019, all of them), and no page can take it away. So it is
-        # a tool such as curl, which runs here with rights of its own. A Referer would tell no more:
+        # a tool such as curl, which runs here with rights of its own. A Referer would not help:
         # pages can leave it out.
         return None
 
@@ -132,7 +133,7 @@ class _Exchange:
         self.cut = False
 
     async def receive(self) -> Message:
-        """The next message; once the body is too long, that the client has gone."""
+        """The next message; once the body is too long, a disconnect."""
         if not self.cut:
             message = await self._receive()
             self._n_bytes += len(message.get("body", b""))
@@ -163,7 +164,7 @@ class _Exchange:
         await self.refuse(413, f"body: more than the {most} that the page takes; send less")
 
     async def refuse(self, status: int, reason: str) -> None:
-        """Answer with a line of text; what is left of the body is not read."""
+        """Answer with a line of text; the rest of the body is not read."""
         text = f"{reason}\n".encode()
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),

@@ -1,6 +1,6 @@
-"""Uploads: micrographs that a browser sends, kept under names of our own.
+"""Uploads: micrographs that a browser sends, stored under names of our own.
 
-A client's name is shown and nothing else: no path is ever made of it.
+A client's name is only shown: no path is ever made of it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 NAME_LENGTH = 120
 """Characters of a name that are shown."""
 
-# What tifffile logs of a damaged file is told when it is opened.
+# What tifffile logs about a damaged file is reported when it is opened.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
@@ -47,7 +47,7 @@ class Upload:
 async def receive(
     stream: AsyncIterator[bytes], folder: Path, given_name: str, *, max_bytes: int
 ) -> Upload:
-    """Write what a client sends to a new file; whatever goes wrong, nothing of it is left.
+    """Write what a client sends to a new file; if anything goes wrong, no file is left.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ async def receive(
     folder : Path
         Where the file appears when it is complete, as `001.tif`, `002.png` and so on.
     given_name : str
-        The client's name of it, percent-encoded or not. It tells the kind of file.
+        The client's name of it, percent-encoded or not. Its suffix gives the kind of file.
     max_bytes : int
-        The most that is taken.
+        The most that is accepted.
 
     Raises
     ------
@@ -109,14 +109,14 @@ def display_name(given: str) -> str:
 def check_pixels(path: Path, *, max_pixels: int, name: str | None = None) -> None:
     """Refuse an image with too many pixels by its header, before any of them is decoded.
 
-    A file without a readable header passes: opening it tells what is wrong.
+    A file without a readable header passes: opening it reports what is wrong.
 
     Parameters
     ----------
     max_pixels : int
         Of a page, where there are several.
     name : str, optional
-        What to call it. None: as its file is called.
+        Its name in messages. None: that of the file.
 
     Raises
     ------
@@ -140,12 +140,12 @@ def check_pixels(path: Path, *, max_pixels: int, name: str | None = None) -> Non
             f" {_mega(min(limit, max_pixels))}; save it as TIFF for `nital segment`, or cut out a"
             " part of it"
         ) from error
-    except Exception:  # decoders raise whatever they like on damaged files
+    except Exception:  # decoders raise anything on damaged files
         return
 
 
 def _sizes(path: Path) -> Iterator[tuple[int, int]]:
-    """(rows, cols) of each page, whatever the suffix says; no pixel is read."""
+    """(rows, cols) of each page, whatever the suffix is; no pixel is read."""
     try:
         tiff = tifffile.TiffFile(path)
     except tifffile.TiffFileError:
@@ -179,7 +179,7 @@ async def _pour(stream: AsyncIterator[bytes], file: BinaryIO, name: str, max_byt
                 waiting = bytearray()
     except NitalError:
         raise
-    except Exception as error:  # each server has errors of its own for a client that is gone
+    except Exception as error:  # each server has its own errors for a client that has disconnected
         raise InputError(
             f"{name}: broke off after {n_bytes:,} bytes ({reason_of(error)}); send it again"
         ) from error
@@ -199,7 +199,7 @@ async def _write(file: BinaryIO, data: bytearray, name: str) -> None:
 
 
 def _reserve(folder: Path) -> tuple[int, Path, BinaryIO]:
-    """The next number, and its partial file, which is nobody else's.
+    """The next number, and its partial file, which no other upload uses.
 
     The partial file holds the number: another upload sees it, or the complete one.
     """
@@ -220,7 +220,7 @@ def _reserve(folder: Path) -> tuple[int, Path, BinaryIO]:
 
 @contextmanager
 def _writing(name: str, folder: Path) -> Iterator[None]:
-    """Turn what the operating system says of a failed write into an OutputError."""
+    """Turn an error of the operating system into an OutputError."""
     try:
         yield
     except NitalError:

@@ -1,4 +1,4 @@
-"""The assignment: fine classes shown one after the other, each put into its phase by one key."""
+"""The assignment: fine classes shown one after the other, each assigned to a phase by one key."""
 
 from dataclasses import dataclass, field
 
@@ -12,14 +12,14 @@ from nital.result.grouping import ClassName, Grouping
 
 @dataclass
 class Slot:
-    """A phase while fine classes are dealt; its key and its colour stay, whatever it holds."""
+    """A phase while fine classes are assigned; its key and colour stay, whatever it holds."""
 
     name: ClassName
     members: set[int] = field(default_factory=set)
 
 
 class Assignment:
-    """Deals fine classes to phases.
+    """Fine classes that are assigned to phases, one after the other.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class Assignment:
         ]
         self.order = [int(i) + 1 for i in np.argsort(-fractions, kind="stable")]
         self.place = 0
-        self._dealt: list[tuple[int, int, bool]] = []
-        """Place in the order, phase before, and whether a phase was made for it."""
+        self._assigned: list[tuple[int, int, bool]] = []
+        """Of each: its place in the order, its phase before, whether a phase was made for it."""
 
     @property
     def fine(self) -> int | None:
@@ -48,12 +48,12 @@ class Assignment:
 
     @property
     def slot(self) -> int | None:
-        """The phase that it is in, from 1."""
+        """The phase that the fine class is in, from 1."""
         found = [i for i, slot in enumerate(self.slots, start=1) if self.fine in slot.members]
         return found[0] if found else None
 
     def put(self, key: int) -> Grouping:
-        """Put the fine class that is shown into a phase, from 1, and go on to the next.
+        """Assign the fine class that is shown to a phase, from 1, and go on to the next.
 
         One more than there are makes a new phase.
 
@@ -71,8 +71,8 @@ class Assignment:
             )
         made = key > len(self.slots)
         if made:
-            taken = [slot.name.colour for slot in self.slots]
-            self.slots.append(Slot(ClassName(None, spare_colours(taken)[0])))
+            used = [slot.name.colour for slot in self.slots]
+            self.slots.append(Slot(ClassName(None, spare_colours(used)[0])))
         self._move(fine, key)
         try:
             model = self.model
@@ -81,31 +81,31 @@ class Assignment:
             if made:
                 self.slots.pop()
             raise
-        self._dealt.append((self.place, before or 1, made))
+        self._assigned.append((self.place, before or 1, made))
         self.place += 1
         return model
 
-    def take_back(self) -> bool:
-        """Put the fine class that was dealt last back to where it was; whether there was one."""
-        if not self._dealt:
+    def undo(self) -> bool:
+        """Put the fine class that was assigned last back to its phase; whether there was one."""
+        if not self._assigned:
             return False
-        self.place, before, made = self._dealt.pop()
+        self.place, before, made = self._assigned.pop()
         self._move(self.order[self.place], before)
         if made:
             self.slots.pop()
         return True
 
     def skip(self) -> None:
-        """Leave it where it is, and go on."""
+        """Leave the fine class in its phase, and go on to the next."""
         self.place = min(self.place + 1, len(self.order))
 
     def back(self) -> None:
-        """Show the one before again."""
+        """Go back to the fine class before."""
         self.place = max(0, self.place - 1)
 
     @property
     def model(self) -> Grouping:
-        """The model with the phases as they are."""
+        """The model with the phases as its classes."""
         class_of = np.zeros(len(self.order), np.int64)
         for number, slot in enumerate(self.slots, start=1):
             class_of[[fine - 1 for fine in slot.members]] = number

@@ -1,1 +1,1 @@
-"""What the page has done off the event loop, in processes of its own."""
+"""The work of the page, done off the event loop in processes of their own."""

@@ -1,4 +1,4 @@
-"""Live: what is told and shown of work while it is under way."""
+"""Live: what is reported and shown of work while it is under way."""
 
 import time
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.app.work.fields import FieldFile
-from nital.app.work.worker import Tell
+from nital.app.work.worker import Reporter
 from nital.fast.labelling import OnRows
 from nital.image.micrograph import step_within
+from nital.paper.settings import PaperSettings
 from nital.series.fitting import FitStep
 from nital.series.model import Model
-from nital.settings import Settings
 from nital.storage.writing import write_whole
 
 if TYPE_CHECKING:
-    from nital.paper.training import Step
+    from nital.paper.course import Step
 
 LIVE = "live.bin"
 
@@ -27,14 +27,14 @@ LIVE_SIDE = 1000
 """The map under way is shown with so many rows and columns at most."""
 
 LIVE_PAUSE = 0.15
-"""Seconds between two pictures of a fit: drawing one takes some 50 ms, a round of it 3."""
+"""Seconds between two pictures of a fit: drawing one takes about 50 ms, a round of it 3."""
 
 _STAGES = {
     "sampling": "looking at grey levels and sizes",
     "clustering": "round {0.n_rounds}, {0.n_clusters} clusters",
     "comparing": "comparing them with the micrographs",
 }
-"""What a fit is at, by `FitStep.stage`."""
+"""What a fit is doing, by `FitStep.stage`."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class Stage:
     """0 to 1, where it is known."""
 
     field: int | None = None
-    """The micrograph that it is done to."""
+    """The number of the micrograph that is worked on."""
 
     live: "Live | None" = None
     detail: str = ""
-    """How far it is, in words that change from step to step."""
+    """How far it has come, in words that change from step to step."""
 
     may_end_early: bool = False
-    """Whether it may be over before all is done."""
+    """Whether it may end before `done` is 1."""
 
 
 FIRST = Stage("finding classes", detail=_STAGES["sampling"])
-"""What a fit begins with."""
+"""The first stage of a fit."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ class Live:
 
     n_classes: int
     n_done: int
-    """So many blocks, or iterations, are done and can be kept; 0 while a model is fitted."""
+    """Number of blocks, or iterations, that are done and can be kept; 0 while a model is fitted."""
 
 
 class LiveMap:
     """Shows a map while it is made."""
 
-    def __init__(self, tell: Tell, session: Path, fields: Sequence[FieldFile]) -> None:
-        self._tell, self._session, self._fields = tell, session, fields
+    def __init__(self, report: Reporter, session: Path, fields: Sequence[FieldFile]) -> None:
+        self._report, self._session, self._fields = report, session, fields
         self._n_shown, self._next = 0, 0.0
 
     def fit(self, step: FitStep) -> None:
-        """As `on_step` of `fit_model`."""
-        self._tell.check()
+        """Show a step of a fit; for `on_step` of `fit_model`."""
+        self._report.check()
         if time.monotonic() < self._next:
             return
         live = field = None
@@ -93,33 +93,33 @@ class LiveMap:
             live, field = self._draw(step.draw(), 0), self._fields[0].number
             self._next = time.monotonic() + LIVE_PAUSE
         detail = _STAGES[step.stage].format(step)
-        self._tell(Stage(FIRST.text, step.done, field, live, detail))
+        self._report(Stage(FIRST.text, step.done, field, live, detail))
 
     def label(self, place: int, model: Model) -> OnRows:
-        """What follows the labelling of a micrograph."""
+        """A function that follows the labelling of a micrograph."""
         field = self._fields[place]
         class_of = np.append(0, model.class_of[model.fine_of - 1]).astype(np.uint8)
         n_blocks = 0
 
         def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
             nonlocal n_blocks
-            self._tell.check()
+            self._report.check()
             n_blocks += 1
             live = self._draw(class_of[_small(labels)], n_blocks)
             share = (place + done / len(labels)) / len(self._fields)
-            self._tell(Stage(f"labelling {field.name}", share, field.number, live))
+            self._report(Stage(f"labelling {field.name}", share, field.number, live))
 
         return on_rows
 
-    def train(self, step: "Step", raw: NDArray[np.int64], settings: Settings) -> None:
-        """What follows an iteration of paper mode; `raw` is as from `Step.draw`."""
+    def train(self, step: "Step", raw: NDArray[np.int64], settings: PaperSettings) -> None:
+        """Show an iteration of paper mode; `raw` is as from `Step.draw`."""
         field = self._fields[0]
-        shown = (_small(raw) + 1).astype(np.uint8)  # by its raw number a class keeps its colour
+        shown = (_small(raw) + 1).astype(np.uint8)  # raw numbers, so that a class keeps its colour
         live = self._draw(shown, step.iteration)
         detail = f"iteration {step.iteration}, {step.n_classes} classes left"
         share = step.iteration / settings.max_iterations
         text = f"training on {field.name}"
-        self._tell(Stage(text, share, field.number, live, detail, may_end_early=True))
+        self._report(Stage(text, share, field.number, live, detail, may_end_early=True))
 
     def _draw(self, classes: NDArray[np.uint8], n_done: int) -> Live:
         self._n_shown += 1
@@ -129,6 +129,6 @@ class LiveMap:
 
 
 def _small(labels: NDArray[Any]) -> NDArray[Any]:
-    """Every few of them."""
+    """Every n-th row and column, so that `LIVE_SIDE` is not exceeded."""
     step = step_within(labels.shape, LIVE_SIDE)
     return labels[::step, ::step]

@@ -1,4 +1,4 @@
-"""What the worker does to make classes: open, segment, label. As the commands do.
+"""Tasks: what the worker does to make classes: open, segment, label. As the commands do.
 
 A session is a folder:
 
@@ -6,10 +6,10 @@ A session is a folder:
     shown/001/          what the viewer shows of each: micrograph-0.npy ..., labels.npy, sure.npy;
                         found.npz has what else was found
     live.bin            the map under way, small
-    training.npz        how far paper mode is
-    fitted.nital        a model that the bench has not taken note of yet
+    training.npz        how far paper mode has come
+    fitted.nital        a model that the bench has not adopted yet
     model.nital         as it was fitted
-    decided.nital       with what was decided since
+    decided.nital       the same with what was decided since
     results/001/        a folder of results, as `nital predict` writes it
 """
 
@@ -29,49 +29,53 @@ from nital.app.work.fields import (
     Labelled,
     Opened,
     Trained,
-    arrays_of,
     shown_in,
-    training_of,
 )
 from nital.app.work.live import FIRST, LiveMap, Stage
 from nital.app.work.tiles import write_pyramid
-from nital.app.work.worker import Tell
+from nital.app.work.worker import Reporter
 from nital.fast.labelling import OnRows
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import Micrograph
 from nital.image.synthetic import synthesize
-from nital.methods import of_training, prepare, resolve, segment
-from nital.output.results import versions
+from nital.methods import prepare, resolve, segment
+from nital.modes import settings_of
+from nital.paper.course import PaperDetails, Training
+from nital.paper.method import of_training
+from nital.paper.settings import PaperSettings
 from nital.result.criteria import measure_regions
-from nital.result.segmentation import FineClasses, Likeness, Segmentation
+from nital.result.fine import FineClasses
+from nital.result.likeness import Likeness
+from nital.result.segmentation import Segmentation
 from nital.series.fitting import fit_model
 from nital.series.model import Model
 from nital.series.model_files import write_model
-from nital.settings import Settings
+from nital.storage.versions import versions
 from nital.storage.writing import write_whole, writing
 from nital.work.jobs import KnownModel
 
 if TYPE_CHECKING:
-    from nital.paper.training import Step
+    from nital.paper.course import Step
 
 FITTED = "fitted.nital"
 CLUSTERS, LABELS = "clusters.part.npy", "labels.part.npy"
 TRAINING = "training.npz"
 
 
-def open_field(tell: Tell, session: Path, field: FieldFile) -> Opened:
+def open_field(report: Reporter, session: Path, field: FieldFile) -> Opened:
     """Read a micrograph, and write what the viewer shows of it."""
-    tell(Stage(f"opening {field.name}", field=field.number))
-    said = field.open()
-    whole = said if not said.cropped_bottom else field.open_whole()
-    tell.check()
+    report(Stage(f"opening {field.name}", field=field.number))
+    cropped = field.open()
+    whole = cropped if not cropped.cropped_bottom else field.open_whole()
+    report.check()
     folder = shown_in(session, field.number)
-    with field.told(), writing(folder):
+    with field.naming_errors(), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_pyramid(folder, whole)
-    return Opened(field.number, whole.shape, said.cropped_bottom, said.pixel_size)
+    return Opened(field.number, whole.shape, cropped.cropped_bottom, cropped.pixel_size)
 
 
-def make_synthetic(tell: Tell, path: Path) -> None:
+def make_synthetic(report: Reporter, path: Path) -> None:
     """Write a synthetic micrograph of ferrite and pearlite."""
     made = synthesize((768, 1024), {"ferrite": 0.65, "pearlite": 0.35}, grain_size=48, seed=0)
     with writing(path):
@@ -80,61 +84,61 @@ def make_synthetic(tell: Tell, path: Path) -> None:
 
 
 def segment_fields(
-    tell: Tell,
+    report: Reporter,
     session: Path,
     fields: Sequence[FieldFile],
-    settings: Settings,
+    settings: FastSettings,
     exposure: str,
 ) -> int:
-    """Fit a model to all micrographs, and label each with it; how many could be labelled.
+    """Fit a model to all micrographs, and label each with it; return how many were labelled.
 
-    Sends `Stage` and, of each micrograph, `Labelled`. What is done when it is stopped is kept.
+    Reports `Stage` and, of each micrograph, `Labelled`. What is done when it is stopped is kept.
     """
-    tell(FIRST)
-    openers, live = [each.open for each in fields], LiveMap(tell, session, fields)
+    report(FIRST)
+    openers, live = [each.open for each in fields], LiveMap(report, session, fields)
     model = fit_model(openers, settings, exposure=exposure, on_step=live.fit)
     write_model(session / FITTED, model, versions=versions(), force=True)
-    tell(model.settings)
-    return _label_all(tell, session, fields, model, live)
+    report(model.settings)
+    return _label_all(report, session, fields, model, live)
 
 
-def label_fields(tell: Tell, session: Path, fields: Sequence[FieldFile], path: Path) -> int:
-    """Label micrographs with a model; messages as of `segment_fields`."""
+def label_fields(report: Reporter, session: Path, fields: Sequence[FieldFile], path: Path) -> int:
+    """Label micrographs with a model; reports as `segment_fields` does."""
     model = KnownModel.read(path).model
-    return _label_all(tell, session, fields, model, LiveMap(tell, session, fields))
+    return _label_all(report, session, fields, model, LiveMap(report, session, fields))
 
 
 def _label_all(
-    tell: Tell, session: Path, fields: Sequence[FieldFile], model: Model, live: LiveMap
+    report: Reporter, session: Path, fields: Sequence[FieldFile], model: Model, live: LiveMap
 ) -> int:
     for place, field in enumerate(fields):
-        tell(_label(session, field, model, live.label(place, model)))
+        report(_label(session, field, model, live.label(place, model)))
     return len(fields)
 
 
 def _label(session: Path, field: FieldFile, model: Model, on_rows: OnRows) -> Labelled:
-    """Write the fine classes of one micrograph, for the viewer and for what is kept."""
+    """Write the fine classes of one micrograph, for the viewer and for results."""
     micrograph, folder = field.open(), shown_in(session, field.number)
-    with field.told(), writing(folder):
+    with field.naming_errors(), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         clusters, fine = (
             np.lib.format.open_memmap(folder / name, "w+", np.uint8, micrograph.shape)
             for name in (CLUSTERS, LABELS)
         )
         found = model.find_fine_classes(micrograph, out=clusters, on_rows=on_rows, into=fine)
-    return _take(session, field, *found)
+    return _store_fine(session, field, *found)
 
 
-def _take(session: Path, field: FieldFile, fine: FineClasses, likeness: Likeness) -> Labelled:
-    """Put the fine classes of a model where they belong."""
+def _store_fine(session: Path, field: FieldFile, fine: FineClasses, likeness: Likeness) -> Labelled:
+    """Store the fine classes that a model found."""
     found = Found(fine.statistics, fine.stopped, likeness)
-    labelled = _put(session, field, fine.labels.size, found)
+    labelled = _store(session, field, fine.labels.size, found)
     (shown_in(session, field.number) / CLUSTERS).unlink()
     return labelled
 
 
-def _put(session: Path, field: FieldFile, n_pixels: int, found: Found) -> Labelled:
-    """Put the labels where they belong, with what was found of them."""
+def _store(session: Path, field: FieldFile, n_pixels: int, found: Found) -> Labelled:
+    """Move the labels to their place, and store what was found of them."""
     folder = shown_in(session, field.number)
     with writing(folder):
         found.write(folder)
@@ -150,36 +154,36 @@ def _put(session: Path, field: FieldFile, n_pixels: int, found: Found) -> Labell
 
 
 def recover_field(
-    tell: Tell, session: Path, field: FieldFile, path: Path, n_blocks: int
+    report: Reporter, session: Path, field: FieldFile, path: Path, n_blocks: int
 ) -> Labelled:
     """Keep what `label_fields` had done of a micrograph when its process was killed."""
-    tell(Stage(f"keeping what is done of {field.name}", field=field.number))
+    report(Stage(f"keeping what is done of {field.name}", field=field.number))
     model, micrograph = KnownModel.read(path).model, field.open()
     folder = shown_in(session, field.number)
-    with field.told(), writing(folder):
+    with field.naming_errors(), writing(folder):
         clusters = np.lib.format.open_memmap(folder / CLUSTERS, "r+")
         fine = np.lib.format.open_memmap(folder / LABELS, "w+", np.uint8, clusters.shape)
         found = model.recover_fine_classes(micrograph, clusters, n_blocks, fine)
-    return _take(session, field, *found)
+    return _store_fine(session, field, *found)
 
 
-def train_field(tell: Tell, session: Path, fields: Sequence[FieldFile], settings: Settings) -> int:
-    """Segment a single micrograph in paper mode; 1.
+def train_field(
+    report: Reporter, session: Path, fields: Sequence[FieldFile], settings: PaperSettings
+) -> int:
+    """Segment a single micrograph in paper mode; return 1.
 
-    Sends `Stage` and `Trained`. What is done when it is stopped is kept.
+    Reports `Stage` and `Trained`. What is done when it is stopped is kept.
     """
     (field,) = fields
-    tell(Stage(f"dividing {field.name} into superpixels", field=field.number))
+    report(Stage(f"dividing {field.name} into superpixels", field=field.number))
     micrograph = field.open()
-    with field.told():
+    with field.naming_errors():
         settings = resolve(settings, micrograph)
         assert isinstance(micrograph, Micrograph)  # others are refused
         superpixels = prepare(micrograph, settings)
-        assert isinstance(superpixels, np.ndarray)
-    tell.check()
-    from nital.paper.training import Training  # which loads torch
-
-    live = LiveMap(tell, session, fields)
+        n_superpixels = int(superpixels.max()) + 1
+    report.check()
+    live = LiveMap(report, session, fields)
     steps: list[Step] = []
 
     def on_step(step: "Step") -> None:
@@ -189,44 +193,40 @@ def train_field(tell: Tell, session: Path, fields: Sequence[FieldFile], settings
         np.savez(
             file,
             raw=raw.astype(np.int16),
-            **arrays_of(Training(tuple(steps), "stopped")),
-            n_superpixels=superpixels.max() + 1,
-            settings=json.dumps(settings.in_use),
+            **PaperDetails(Training(tuple(steps), "stopped"), n_superpixels).as_arrays(),
+            settings=json.dumps(settings.as_dict()),
         )
         write_whole(session / TRAINING, file.getvalue())
         live.train(step, raw, settings)
 
     found = segment(micrograph, settings=settings, prepared=superpixels, on_step=on_step)
-    tell(_take_trained(session, field, micrograph, found))
+    report(_store_trained(session, field, micrograph, found))
     return 1
 
 
-def recover_training(tell: Tell, session: Path, field: FieldFile) -> Trained:
+def recover_training(report: Reporter, session: Path, field: FieldFile) -> Trained:
     """Keep what `train_field` had done when its process was killed: its last iteration."""
-    tell(Stage(f"keeping what is done of {field.name}", field=field.number))
+    report(Stage(f"keeping what is done of {field.name}", field=field.number))
     micrograph = field.open()
     assert isinstance(micrograph, Micrograph)
     with np.load(session / TRAINING) as kept:
-        settings = Settings(**json.loads(str(kept["settings"])))
-        raw, n_superpixels = kept["raw"].astype(np.int64), int(kept["n_superpixels"])
-        result = of_training(micrograph, raw, settings, training_of(kept), n_superpixels)
-    return _take_trained(session, field, micrograph, result)
+        settings = settings_of(**json.loads(str(kept["settings"])))
+        assert isinstance(settings, PaperSettings)
+        raw, details = kept["raw"].astype(np.int64), PaperDetails.of_arrays(kept)
+        result = of_training(micrograph, raw, settings, details)
+    return _store_trained(session, field, micrograph, result)
 
 
-def _take_trained(
+def _store_trained(
     session: Path, field: FieldFile, micrograph: Micrograph, result: Segmentation
 ) -> Trained:
-    """Put the classes of paper mode where they belong."""
+    """Store the classes that paper mode found."""
     folder = shown_in(session, field.number)
     with writing(folder):
         np.save(folder / LABELS, result.labels.astype(np.uint8))
         (session / TRAINING).unlink()
     statistics = measure_regions(micrograph.pixels, result.labels)
-    found = Found(
-        statistics,
-        result.stopped,
-        training=result.training,
-        n_superpixels=result.n_superpixels,
-    )
-    labelled = _put(session, field, result.labels.size, found)
+    assert isinstance(result.details, PaperDetails)
+    found = Found(statistics, result.stopped, details=result.details)
+    labelled = _store(session, field, result.labels.size, found)
     return Trained(result.settings, statistics, labelled)

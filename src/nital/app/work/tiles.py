@@ -1,4 +1,4 @@
-"""Tiles: what the viewer shows of pictures and maps of any size, cut from files on the disk."""
+"""Tiles: parts of pictures and maps of any size, cut from files on the disk for the viewer."""
 
 import io
 import math
@@ -12,13 +12,13 @@ from nital.errors import InputError
 from nital.image.micrograph import LargeMicrograph, Micrograph
 
 TILE = 512
-"""Pixels that a tile is wide and high; at the right and lower edge there may be fewer."""
+"""Width and height of a tile in pixels; at the right and lower edge there may be fewer."""
 
 _ROWS_AT_ONCE = 1024
 
 
 def n_levels(shape: tuple[int, int]) -> int:
-    """Levels of a pyramid; each has half the rows and columns of the one before, rounded up."""
+    """Number of levels of a pyramid; each has half the rows and columns of the last, rounded up."""
     return 1 + max(0, math.ceil(math.log2(max(shape) / TILE)))
 
 
@@ -32,7 +32,7 @@ def write_pyramid(folder: Path, micrograph: Micrograph | LargeMicrograph) -> Non
     above = np.empty(0, np.uint8)
     for level in range(n_levels(micrograph.shape)):
         size = -(-rows // 2**level), -(-cols // 2**level)
-        aside = folder / f"micrograph-{level}.part.npy"  # the old one may be on a screen
+        aside = folder / f"micrograph-{level}.part.npy"  # the old one may still be shown
         shown = np.lib.format.open_memmap(aside, "w+", np.uint8, size if grey else (*size, 3))
         for top in range(0, size[0], _ROWS_AT_ONCE):
             part = slice(top, min(top + _ROWS_AT_ONCE, size[0]))
@@ -95,7 +95,7 @@ def _is_grey(micrograph: Micrograph | LargeMicrograph) -> bool:
 
 
 def _halved(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The mean of four pixels each; the last row or column stands for a missing one."""
+    """The mean of four pixels each; a missing last row or column is replaced by the one before."""
     odd = [(0, length % 2) for length in pixels.shape[:2]]
     even = np.pad(pixels, [*odd, *[(0, 0)] * (pixels.ndim - 2)], "edge").astype(np.uint16)
     total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]

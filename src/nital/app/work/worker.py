@@ -19,25 +19,25 @@ from nital.errors import NitalError, Stopped, reason_of
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 
 GRACE = 0.6
-"""Seconds that work has to end by itself when it is told to stop; then its process is killed, which
+"""Seconds that work has to end by itself when it is stopped; then its process is killed, which
 takes some tenths of a second more."""
 
 _POLL = 0.02
 
 
-class Tell:
-    """What work in the process says to whoever waits for it.
+class Reporter:
+    """Sends messages of work out of its process, and learns whether the work is to stop.
 
     Parameters
     ----------
-    say : callable
-        Takes a message on its way.
+    send : callable
+        Called with each message.
     is_stopped : callable
-        Whether the work shall stop.
+        Returns whether the work is to stop.
     """
 
-    def __init__(self, say: Callable[[Any], None], is_stopped: Callable[[], bool]) -> None:
-        self._say, self._is_stopped = say, is_stopped
+    def __init__(self, send: Callable[[Any], None], is_stopped: Callable[[], bool]) -> None:
+        self._send, self._is_stopped = send, is_stopped
 
     def __call__(self, message: Any) -> None:
         """Send a message; it has to be small.
@@ -45,33 +45,33 @@ class Tell:
         Raises
         ------
         Stopped
-            If the work shall stop.
+            If the work is to stop.
         """
-        self._say(message)
+        self._send(message)
         self.check()
 
     def check(self) -> None:
-        """Raise `Stopped` if the work shall stop."""
+        """Raise `Stopped` if the work is to stop."""
         if self._is_stopped():
             raise Stopped("stopped")
 
 
 @dataclass
 class Work:
-    """One piece of work, and how it stands."""
+    """One piece of work, and its state."""
 
     title: str
     """What it does, for people to read."""
 
     function: Callable[..., Any]
-    """At the top of a module; called in the process as function(tell, **arguments)."""
+    """At the top of a module; called in the process as function(report, **arguments)."""
 
     arguments: dict[str, Any]
     on_message: Callable[[Any], None]
     """Called with each message, in a thread of the worker."""
 
     on_end: Callable[["Work"], None]
-    """Called when it has ended, however it did, in a thread of the worker."""
+    """Called when it has ended, in whatever way, in a thread of the worker."""
 
     grace: float = GRACE
     """Seconds that it has to end by itself when it is stopped."""
@@ -89,7 +89,7 @@ class Work:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is neither waiting nor running."""
+        """Whether it neither waits nor runs any more."""
         return self.state not in (QUEUED, RUNNING)
 
 
@@ -99,7 +99,7 @@ class Worker:
     Parameters
     ----------
     loads : str, optional
-        A module that the process loads before the first work comes.
+        A module that the process loads before there is any work.
     """
 
     def __init__(self, loads: str | None = None) -> None:
@@ -123,12 +123,12 @@ class Worker:
         return work
 
     def place(self, work: Work) -> int:
-        """How much work comes before this."""
+        """How many pieces of work come before this one."""
         with self._lock:
             return self._pending.index(work) if work in self._pending else 0
 
     def stop(self, work: Work) -> None:
-        """Stop work, wherever it stands; what it had finished by then is kept."""
+        """Stop work that waits or runs; what it had finished by then is kept."""
         with self._lock:
             waiting = work.state == QUEUED
             if waiting:
@@ -196,7 +196,9 @@ class Worker:
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
-        self._stop = self._context.Event()  # one that was killed may hold the lock of its own
+        self._stop = (
+            self._context.Event()
+        )  # a process that was killed may hold the lock of the old one
         given = (theirs, self._stop, self._loads)
         process = self._context.Process(target=_serve, args=given, daemon=True)
         with _interrupts_ignored():
@@ -215,8 +217,8 @@ class Worker:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """What is started meanwhile never hears Ctrl-C: that is for the server, which ends it."""
-    if threading.current_thread() is not threading.main_thread():  # others can't say so
+    """Processes started meanwhile ignore Ctrl-C: the server receives it, and ends them."""
+    if threading.current_thread() is not threading.main_thread():  # others can't set handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -227,18 +229,18 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _serve(connection: Connection, stop: Event, loads: str | None) -> None:
-    """What the process does until its other end goes."""
+    """Do work in the process until the other end of the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if loads is not None:
         importlib.import_module(loads)
-    tell = Tell(lambda message: connection.send(("message", message)), stop.is_set)
+    report = Reporter(lambda message: connection.send(("message", message)), stop.is_set)
     while True:
         try:
             function, arguments = connection.recv()
         except (EOFError, OSError):
             return
         try:
-            answer = (DONE, function(tell, **arguments))
+            answer = (DONE, function(report, **arguments))
         except Stopped:
             answer = (STOPPED, None)
         except NitalError as error:
@@ -246,7 +248,7 @@ def _serve(connection: Connection, stop: Event, loads: str | None) -> None:
         except MemoryError:
             answer = (FAILED, "not enough memory; use a smaller micrograph, or fewer")
         except Exception as error:
-            traceback.print_exc()  # for whoever started the server
+            traceback.print_exc()  # in the terminal of the server
             answer = (FAILED, f"unexpected: {type(error).__name__}: {reason_of(error)}")
         try:
             connection.send(answer)

@@ -1,0 +1,1 @@
+"""The report: one HTML file to read offline, print and sign."""

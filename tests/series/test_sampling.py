@@ -1,0 +1,167 @@
+"""Sampling of several micrographs: equally many pixels from each, at a common exposure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.watched import Watched, micrograph
+from nital.errors import InputError
+from nital.fast import windows
+from nital.fast.features import CHANNELS, dark_and_bright, smooth
+from nital.fast.space import DISTANCE
+from nital.image.micrograph import Micrograph
+from nital.series import sampling as module
+from nital.series.sampling import CommonSample, take_common_sample
+
+# --- several micrographs --------------------------------------------------------------------------
+
+
+def common(images: Sequence[Any], *, align: bool = False) -> CommonSample:
+    return take_common_sample([lambda image=each: image for each in images], "fine", align=align)
+
+
+def spans(*sides: int) -> list[Micrograph]:
+    """Images of these sides whose grey levels do not overlap: 0 to 0.1, 0.2 to 0.3, ..."""
+    found = [np.random.default_rng(i).random((side, side)) for i, side in enumerate(sides)]
+    return [Micrograph.from_array((2 * i + each) / 10) for i, each in enumerate(found)]
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLE_PIXELS", 3000)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_of_each_image_there_are_as_many_pixels_whatever_its_size() -> None:
+    sample = common(spans(20, 90, 40))
+    of = (5 * sample.pixels[:, 0]).astype(int)
+    assert np.bincount(of).tolist() == [1000, 1000, 1000]
+    assert len(sample.values) == len(sample.around) == len(sample.pixels)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_no_pixel_is_drawn_twice_where_there_are_enough() -> None:
+    (image,) = spans(60)
+    assert len(np.unique(image.pixels)) == 3600
+    assert len(np.unique(common([image]).pixels[:, 0])) == 3000
+
+
+def test_a_sample_is_no_larger_for_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLE_PIXELS", 20)
+    (image,) = spans(20)
+    assert len(common([image] * 5).values) == 20
+    assert len(common([image] * 25).values) == 25  # at least one from each
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("align", [False, True])
+def test_drawn_pixels_have_the_features_that_the_space_gives_them(align: bool) -> None:
+    images = [micrograph(40, 50), micrograph(60, 40, seed=1)]
+    sample = common(images, align=align)
+    for i, image in enumerate(images):
+        view = sample.space.view(image)
+        window = slice(0, image.shape[0]), slice(0, image.shape[1])
+        known = set(map(bytes, sample.space.features(view, window).reshape(-1, len(CHANNELS))))
+        drawn = slice(1500 * i, 1500 * (i + 1))
+        for values in (sample.values[drawn], sample.around[drawn]):
+            assert set(map(bytes, values)) <= known
+        assert np.isin(sample.pixels[drawn, 0], view.read(*window)[..., 0]).all()
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_what_is_around_a_pixel_lies_some_pixels_away() -> None:
+    image = micrograph(60, 70)
+    sample = common([image])
+    features = sample.space.features(image, (slice(0, 60), slice(0, 70)))
+    place = {bytes(features[row, col]): (row, col) for row in range(60) for col in range(70)}
+    assert len(place) == 60 * 70
+    pairs = zip(map(bytes, sample.values), map(bytes, sample.around), strict=True)
+    steps = np.array([np.subtract(place[beside], place[own]) for own, beside in pairs])
+    assert (np.abs(steps).max(axis=1) == DISTANCE).all()
+    assert (np.abs(steps).min(axis=1) == 0).all()
+    _, counts = np.unique(steps, axis=0, return_counts=True)
+    assert counts / 3000 == pytest.approx(np.full(4, 0.25), abs=0.05)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(1, 50), st.floats(0, 1))
+def test_what_is_beside_a_pixel_is_included_and_at_the_distance(
+    seed: int, rows: int, cols: int, share: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    included = rng.random((rows, cols)) < share
+    row, col = np.nonzero(included)
+    down, right = module._beside(row, col, included, rng)
+    assert included[down, right].all()
+    steps = np.abs(np.stack([down - row, right - col]))
+    assert set(steps.sum(axis=0)) <= {0, DISTANCE}
+    assert not steps.min(axis=0).any()
+    # Itself only where no pixel at that distance is included.
+    padded = np.pad(included, DISTANCE)
+    shifts = [(-DISTANCE, 0), (DISTANCE, 0), (0, -DISTANCE), (0, DISTANCE)]
+    near = np.any([np.roll(padded, shift, (0, 1)) for shift in shifts], axis=0)
+    near = near[DISTANCE : DISTANCE + rows, DISTANCE : DISTANCE + cols]
+    assert ((steps.sum(axis=0) > 0) == near[row, col]).all()
+
+
+@pytest.mark.usefixtures("small_samples")
+@pytest.mark.parametrize("align", [False, True])
+def test_excluded_pixels_are_no_part_of_a_common_sample(align: bool) -> None:
+    excluded = np.zeros((60, 70), bool)
+    excluded[20:] = True
+    samples = []
+    for shown in (0.0, 1.0):
+        pixels = np.where(excluded, shown, micrograph(60, 70).grey)
+        images = [Micrograph.from_array(pixels, excluded=excluded), micrograph(50, 50, seed=1)]
+        samples.append(common(images, align=align))
+    first, second = samples
+    assert first.space.levels == second.space.levels
+    assert first.space.exposure == second.space.exposure
+    for name in ("values", "around", "pixels"):
+        assert (getattr(first, name) == getattr(second, name)).all()
+
+
+def test_an_image_that_is_excluded_altogether_is_named() -> None:
+    image = micrograph(8, 9)
+    nothing = Micrograph(image.pixels, np.ones(image.shape, bool), (0, 1), name="glass.tif")
+    with pytest.raises(InputError, match=r"glass\.tif: every pixel is excluded"):
+        common([image, nothing])
+
+
+@pytest.mark.usefixtures("several_blocks", "small_samples")
+@pytest.mark.parametrize("align", [False, True])
+def test_of_large_images_tiles_from_all_over_are_read(align: bool) -> None:
+    watched = [Watched(micrograph(256, 320)), Watched(micrograph(256, 256, seed=1))]
+    sample = common(watched, align=align)
+    assert len(sample.values) == 3000
+    for each in watched:
+        tiles = {
+            (rows.start, cols.start)
+            for rows, cols in each.read_windows
+            if (rows.stop - rows.start, cols.stop - cols.start) == (16, 16)
+        }
+        assert len(tiles) == windows.N_TILES
+        assert {row // 128 for row, _ in tiles} == {0, 1}
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_names_and_checksums_are_kept_in_order() -> None:
+    first, second = micrograph(20, 20), micrograph(30, 20)
+    images = [
+        Micrograph.from_array(first.pixels, name="a.tif", sha256="1" * 64),
+        Micrograph.from_array(second.pixels, name="b.tif"),
+    ]
+    assert common(images).images == (("a.tif", "1" * 64), ("b.tif", None))
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_a_common_exposure_is_the_mean_of_all() -> None:
+    images = [micrograph(), Micrograph.from_array(0.5 * micrograph(seed=1).grey + 0.1)]
+    found = common(images, align=True).space.exposure
+    levels = [dark_and_bright(smooth(each.grey)) for each in images]
+    assert found is not None
+    assert (found.dark, found.bright) == pytest.approx(np.mean(levels, axis=0))
+    assert common(images).space.exposure is None
