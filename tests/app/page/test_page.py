@@ -641,6 +641,7 @@ def test_keys_alone_lead_to_a_report(visitor: Visitor, pictures: Path) -> None:
     page.evaluate("fetch(`${location.href}/live`)")  # nobody picks before the server answers
     visitor.tab_to("Join to pearlite")
     press("Enter")
+    page.get_by_role("menu").wait_for(state="hidden")  # an open menu keeps the focus
     assert {row.name for row in visitor.rows(3)} == {"pearlite", "bainite", ""}
     next_tab("3 Decide", "4 Measure")
     visitor.tab_to("Measure regions")
