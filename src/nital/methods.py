@@ -13,12 +13,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nital.errors import InputError, SettingError
+from nital.errors import InputError
 from nital.fast.settings import FAST
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source
 from nital.modes import MODES
 from nital.result.segmentation import Clock, Segmentation
-from nital.settings import Settings
+from nital.settings import Settings, check_choice
 
 S = TypeVar("S", bound=Settings)
 """Settings of a method."""
@@ -73,8 +73,7 @@ def method_of(mode: str) -> Method[Any, Any]:
     SettingError
         If there is no such mode.
     """
-    if mode not in MODES:
-        raise SettingError(f"mode {mode!r}: unknown; use one of {', '.join(MODES)}")
+    check_choice("mode", mode, MODES)
     found: Method[Any, Any] = import_module(f"nital.{mode}.method").METHOD
     return found
 

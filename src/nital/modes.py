@@ -6,7 +6,7 @@ from typing import Any
 from nital.errors import SettingError
 from nital.fast.settings import FastSettings
 from nital.paper.settings import PaperSettings
-from nital.settings import Settings
+from nital.settings import Settings, check_choice
 
 MODES: dict[str, type[Settings]] = {kind.mode: kind for kind in (FastSettings, PaperSettings)}
 """The first is the default. `methods.method_of` finds the method of each."""
@@ -25,8 +25,7 @@ def settings_of(mode: str, **values: Any) -> Settings:
     >>> settings_of("fast", n_classes=4, seed=None)
     FastSettings(n_classes=4, repeats=None, seed=0, regions='classes', scale='fine')
     """
-    if mode not in MODES:
-        raise SettingError(f"mode {mode!r}: unknown; use one of {', '.join(MODES)}")
+    check_choice("mode", mode, MODES)
     kind = MODES[mode]
     given = {name: value for name, value in values.items() if value is not None}
     for name in given:
