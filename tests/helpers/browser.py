@@ -14,12 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import pytest
-
 if TYPE_CHECKING:
     from playwright.sync_api import (
-        Browser,
-        BrowserContext,
         ConsoleMessage,
         Page,
         Request,
@@ -27,8 +23,9 @@ if TYPE_CHECKING:
         WebSocket,
     )
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-REMEDY = "install Debian's chromium: apt install chromium; or set NITAL_CHROMIUM"
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first needs an eighth less time."""
+REMEDY = "install one, on Debian: apt install chromium-headless-shell; or set NITAL_CHROMIUM"
 SCREEN: "ViewportSize" = {"width": 1280, "height": 800}
 PATIENCE = 30
 """Seconds that a server has until it answers."""
@@ -38,39 +35,6 @@ def find_chromium() -> str | None:
     """The path of a Chromium: what NITAL_CHROMIUM names, or else the first on the PATH."""
     named = os.environ.get("NITAL_CHROMIUM")
     return shutil.which(named) if named else next(filter(None, map(shutil.which, NAMES)), None)
-
-
-# Not for the whole session: while Playwright is at work no other test can call asyncio.run.
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    """A headless browser; tests that ask for it are skipped where there is none."""
-    reason = f"Playwright is not installed: pip install playwright; then {REMEDY}"
-    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip(f"no browser: {REMEDY}")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def context(browser: "Browser") -> "Iterator[BrowserContext]":
-    """A browser that keeps what it has loaded: scripts are asked for once."""
-    context = browser.new_context(viewport=SCREEN)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: "BrowserContext") -> "Iterator[Page]":
-    """An empty page; fails on complaints of `watch`."""
-    page = context.new_page()
-    complaints = watch(page)
-    yield page
-    page.close()
-    assert not complaints
 
 
 def watch(page: "Page") -> list[str]:

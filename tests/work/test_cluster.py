@@ -1,5 +1,6 @@
 """The cluster: killed workers cost only time; invalid options are refused at once."""
 
+import gc
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ from helpers.terminal import Nital
 from nital.errors import InputError, SettingError
 from nital.storage.journal import Journal
 from nital.storage.tables import read_json
-from nital.work import batch
+from nital.work import batch, cluster
 from nital.work.batch import Batch, Outcome, find_images, plan_tasks
 from nital.work.cluster import ClusterExecutor, executor_of
 from nital.work.jobs import KnownModel
@@ -230,9 +231,10 @@ def test_one_worker_is_this_process_and_several_are_processes() -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_told_soon(
-    nital: Nital, folder: Path, tmp_path: Path
+    nital: Nital, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason=MISSING)
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and nobody listens
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -249,6 +251,8 @@ def test_an_address_that_is_none_is_told(address: str) -> None:
     pytest.importorskip("distributed", reason=MISSING)
     with pytest.raises(InputError, match="check the address"), executor_of(1, address):
         pass
+    # A client that never ran waits, when it is collected, for a lock of the one that starts.
+    gc.collect()
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -88,7 +88,6 @@ class ClusterExecutor(Executor):
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._executor = client.get_executor(pure=False)
         self._work: Callable[..., Any] | None = None
 
     def submit(self, work: Callable[..., Any], /, *given: Any, **more: Any) -> Future[Any]:
@@ -105,10 +104,10 @@ class ClusterExecutor(Executor):
             self._sent = self._client.submit(_itself, work, key=(f"work-{self._group}", 0))
         self._n_given += 1
         key = (self._group, self._n_given)  # unique, so Dask never returns an older result
-        inner = self._executor.submit(partial(_call, **more), self._sent, *given, key=key)
-        outer: Future[Any] = Future()
-        inner.add_done_callback(partial(_pass_on, outer=outer))
-        return outer
+        found = self._client.submit(partial(_call, **more), self._sent, *given, key=key)
+        future: Future[Any] = Future()
+        found.add_done_callback(partial(_pass_on, future=future))
+        return future
 
 
 def _itself(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,19 +118,21 @@ def _call(work: Callable[..., Any], *given: Any, **more: Any) -> Any:
     return work(*given, **more)
 
 
-def _pass_on(inner: Future[Any], *, outer: Future[Any]) -> None:
-    """Translate Dask's signs of lost work into those of concurrent.futures."""
+def _pass_on(found: Any, *, future: Future[Any]) -> None:
+    """Give what a task of Dask came to to a future, in the terms of concurrent.futures."""
+    # Not by `Client.get_executor`: it takes a result for an error, and fails on it, where the
+    # worker dies between the end of the task and the transfer of its result.
     from distributed import KilledWorker
 
-    if not outer.set_running_or_notify_cancel():
+    if not future.set_running_or_notify_cancel():
         return  # cancelled by the caller
-    if inner.cancelled():
-        outer.set_exception(
+    try:
+        future.set_result(found.result())
+    except CancelledError:
+        future.set_exception(
             InputError("the Dask scheduler is gone; start it, then repeat the same command")
         )
-    elif isinstance(error := inner.exception(), KilledWorker):
-        outer.set_exception(BrokenExecutor(str(error)))
-    elif error is not None:
-        outer.set_exception(error)
-    else:
-        outer.set_result(inner.result())
+    except KilledWorker as error:
+        future.set_exception(BrokenExecutor(str(error)))
+    except BaseException as error:
+        future.set_exception(error)

@@ -2,7 +2,6 @@
 
 Called as a script, this file is the server that the tests look at.
 """
-# ruff: noqa: F401, F811 (a fixture is imported, and then named as an argument)
 
 import io
 import json
@@ -18,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from helpers.browser import SCREEN, browser, server, watch
+from helpers.browser import SCREEN, server, watch
 
 if TYPE_CHECKING:
     from playwright.sync_api import APIResponse, Browser, Locator, Page, Request

@@ -1,7 +1,5 @@
 """The guard: requests of the page's own pass, all others are refused, and a browser agrees."""
 
-# ruff: noqa: F401, F811 (a fixture is imported, and then named as an argument)
-
 import asyncio
 import socket
 import subprocess
@@ -16,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from helpers.browser import browser
 from nital.app.server.guard import Guard, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:

@@ -1,5 +1,4 @@
 """The server of the local page: what strangers, hostile names and a bad start come to."""
-# ruff: noqa: F401, F811 (a fixture is imported, and then named as an argument)
 
 import base64
 import hashlib
@@ -25,7 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.browser import browser, context, free_port, nital_app, page, watch
+from helpers.browser import free_port, nital_app, watch
 from helpers.terminal import Nital
 from nital.image.synthetic import synthesize
 

@@ -1,6 +1,7 @@
 """A class row: one class in the list of the decide panel."""
 
 from collections.abc import Callable
+from functools import partial
 
 from nicegui import ui
 
@@ -103,12 +104,17 @@ class ClassRow:
             # Menus of more, as a stopped training leaves, take seconds; clicks join them too.
             for other, each in enumerate(names if len(names) <= MAX_CLASSES else (), start=1):
                 if other != self._number:
-                    ui.menu_item(
-                        f"Join to {each}",
-                        lambda other=other: self._join(other, self._number),
-                    )
+                    self._add_item(f"Join to {each}", partial(self._join, other, self._number))
             if several:
-                ui.menu_item("Split in two", lambda: self._split(self._number))
+                self._add_item("Split in two", partial(self._split, self._number))
+
+    def _add_item(self, text: str, act: Callable[[], None]) -> None:
+        def choose() -> None:
+            # Not left to the browser: what is done may replace the items before it closes them.
+            self._menu.close()
+            act()
+
+        ui.menu_item(text, choose, auto_close=False)
 
     def _add_palette(self) -> None:
         with ui.row().classes("q-pa-sm").style("max-width: 170px"):
