@@ -6,9 +6,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-# The tests start many processes, each of which would compile the package anew.
-export PYTHONDONTWRITEBYTECODE :=
-
 .PHONY: demo test check format clean
 
 demo: $(READY)

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 import nital
 from nital.modes import settings_of
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Labels = NDArray[np.integer]
 
@@ -243,6 +247,24 @@ def run(item: Known, method: str, seed: int) -> Score:
     )
 
 
+def kept(path: Path) -> list[dict[str, str]]:
+    """The runs that are done."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def keep(path: Path, run: "DataclassInstance") -> None:
+    """Add a run as a line."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(run)])
+        if is_new:
+            writer.writeheader()
+        writer.writerow(asdict(run))
+
+
 def table(scores: list[dict[str, str]]) -> Table:
     columns = ("mean IoU", "choosing", "reporting", "worst", "accuracy", "ARI", "area, points", "s")
     made = Table("set", "method", "runs", *columns)
@@ -285,11 +307,9 @@ def main() -> None:
     parser.add_argument("--ignore-zero", default="lom_weld", help="sets, between commas")
     parser.add_argument("--out", type=Path, default=Path("accuracy.csv"))
     given = parser.parse_args()
-    columns = [field.name for field in fields(Score)]
-    if not given.out.exists():
-        given.out.write_text(",".join(columns) + "\n", encoding="utf-8")
-    done = list(csv.DictReader(given.out.open(encoding="utf-8")))
-    keys = {(row["folder"], row["name"], row["method"], int(row["seed"])) for row in done}
+    keys = {
+        (row["folder"], row["name"], row["method"], int(row["seed"])) for row in kept(given.out)
+    }
     items = list(labelled(given.data, given.crop, given.ignore_zero.split(",")))
     if not given.crop:
         items += [*synthetic(), *collages(given.data / "sem_uhcs_textures")]
@@ -297,9 +317,8 @@ def main() -> None:
         for item in items:
             for seed in range(1 if method in ONCE else given.seeds):
                 if (item.folder, item.name, method, seed) not in keys:
-                    with given.out.open("a", encoding="utf-8", newline="") as file:
-                        csv.DictWriter(file, columns).writerow(asdict(run(item, method, seed)))
-    Console(width=160).print(table(list(csv.DictReader(given.out.open(encoding="utf-8")))))
+                    keep(given.out, run(item, method, seed))
+    Console(width=160).print(table(kept(given.out)))
 
 
 if __name__ == "__main__":

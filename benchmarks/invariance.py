@@ -22,11 +22,10 @@ Every run is a line of --out, and is not done again. Needs scikit-learn: pip ins
 """
 
 import argparse
-import csv
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -39,7 +38,18 @@ from scipy import ndimage
 from skimage.transform import resize
 
 import nital
-from accuracy import Known, Labels, by_nital, forest, half, k_means, labelled, multi_otsu
+from accuracy import (
+    Known,
+    Labels,
+    by_nital,
+    forest,
+    half,
+    k_means,
+    keep,
+    kept,
+    labelled,
+    multi_otsu,
+)
 
 Grey = NDArray[np.float32]
 
@@ -145,8 +155,8 @@ CHANGES = (
            lambda labels, shape: np.rot90(labels, -1)),
     Change("seed", "another seed", seed=1),
     *(resolution(factor) for factor in (0.35, 0.4, 0.6, 1.7, 3)),
-    lit("ramp", 0.25, lambda rows, cols: (cols + 1) / 2 + 0 * rows),
-    lit("ramp", 0.4, lambda rows, cols: (rows + 1) / 2 + 0 * cols),
+    lit("ramp", 0.25, lambda rows, cols: (cols + 1) / 2),
+    lit("ramp", 0.4, lambda rows, cols: (rows + 1) / 2),
     lit("vignette", 0.4, lambda rows, cols: (rows**2 + cols**2) / 2),
     lit("corner", 0.35, lambda rows, cols: ((rows + 1) ** 2 + (cols + 1) ** 2) / 8),
     blotches(0.5),
@@ -275,10 +285,9 @@ METHODS: dict[str, Callable[[Known, int], Labels]] = {
     "otsu": multi_otsu,
     "background": background,
     "k-means": k_means,
-    "forest": lambda item, seed: forest(item, seed) - 1,
-    "fast": lambda item, seed: by_nital(item, seed) - 1,
+    "forest": forest,
+    "fast": by_nital,
 }
-"""Each returns labels from 0."""
 
 
 # --- runs ----------------------------------------------------------------------------------------
@@ -303,7 +312,7 @@ class Moved:
 
 def labels_of(method: str, item: Known, seed: int = 0) -> tuple[Labels, float]:
     start = time.perf_counter()
-    labels = METHODS[method](item, seed) + 1
+    labels = METHODS[method](item, seed) + 1  # some count from 0
     return labels, time.perf_counter() - start
 
 
@@ -321,16 +330,19 @@ def altered(item: Known, change: Change) -> Known:
     )
 
 
-def runs_of_picture(method: str, kind: str, item: Known, skip: set[str]) -> Iterator[Moved]:
+def runs_of_picture(
+    method: str, kind: str, item: Known, done: set[tuple[str, ...]]
+) -> Iterator[Moved]:
     base: Labels | None = None
+    picture = f"{item.folder} {item.name}"
     for change in CHANGES:
-        if f"{item.folder} {item.name}: {change.group} {change.name}" in skip:
+        if (method, picture, change.group, change.name) in done:
             continue
         if base is None:
             base, _ = labels_of(method, item)
         labels, seconds = labels_of(method, altered(item, change), change.seed)
         back = change.back(labels, base.shape)
-        yield Moved(method, kind, f"{item.folder} {item.name}", item.half, change.group,
+        yield Moved(method, kind, picture, item.half, change.group,
                     change.name, *apart(back, base), seconds)  # fmt: skip
 
 
@@ -370,30 +382,18 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--out", type=Path, default=Path("invariance.csv"))
     given = parser.parse_args()
-    columns = [field.name for field in fields(Moved)]
-    if not given.out.exists():
-        given.out.write_text(",".join(columns) + "\n", encoding="utf-8")
-    done: dict[str, set[str]] = {}
-    for row in csv.DictReader(given.out.open(encoding="utf-8")):
-        key = f"{row['picture']}: {row['group']} {row['change']}"
-        done.setdefault(row["method"], set()).add(key)
-
-    def keep(run: Moved) -> None:
-        with given.out.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, columns).writerow(asdict(run))
-
+    done = {(row["method"], row["picture"], row["group"], row["change"]) for row in kept(given.out)}
     for method in given.methods.split(","):
-        skip = done.get(method, set())
         for kind, item in pictures(given.data):
             if given.half in (None, item.half):
-                for run in runs_of_picture(method, kind, item, skip):
-                    keep(run)
+                for run in runs_of_picture(method, kind, item, done):
+                    keep(given.out, run)
         for item in targets():
-            if f"{item.name}:  " not in skip:
+            if (method, item.name, "", "") not in done:
                 labels, seconds = labels_of(method, item)
                 found = apart(labels, item.reference)
-                keep(Moved(method, "target", item.name, "", "", "", *found, seconds))
-    rows = list(csv.DictReader(given.out.open(encoding="utf-8")))
+                keep(given.out, Moved(method, "target", item.name, "", "", "", *found, seconds))
+    rows = kept(given.out)
     for table in tables([row for row in rows if given.half in (None, row["half"] or given.half)]):
         Console(width=160).print(table)
 

@@ -206,10 +206,7 @@ def test_a_worker_killed_for_good_is_told_without_a_traceback(scheduler: str) ->
 
 
 class Gone:
-    """The client of a scheduler that is gone, and its executor."""
-
-    def get_executor(self, **_: Any) -> "Gone":
-        return self
+    """The client of a scheduler that is gone."""
 
     def submit(self, *_: Any, **__: Any) -> Future[Any]:
         future: Future[Any] = Future()

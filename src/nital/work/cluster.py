@@ -119,7 +119,7 @@ def _call(work: Callable[..., Any], *given: Any, **more: Any) -> Any:
 
 
 def _pass_on(found: Any, *, future: Future[Any]) -> None:
-    """Give what a task of Dask came to to a future, in the terms of concurrent.futures."""
+    """Pass the outcome of a task of Dask on to a future of concurrent.futures."""
     # Not by `Client.get_executor`: it takes a result for an error, and fails on it, where the
     # worker dies between the end of the task and the transfer of its result.
     from distributed import KilledWorker
