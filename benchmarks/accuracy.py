@@ -195,7 +195,9 @@ def forest(item: Known, seed: int) -> Labels:
 
 
 def segmented(item: Known, seed: int, mode: str = "fast", **changes: object) -> nital.Segmentation:
-    settings = settings_of(mode, n_classes=item.n_classes, seed=seed, **changes)
+    if mode == "paper":
+        changes["seed"] = seed
+    settings = settings_of(mode, n_classes=item.n_classes, **changes)
     return nital.segment(item.micrograph, settings=settings)
 
 
@@ -217,11 +219,13 @@ METHODS: dict[str, Callable[[Known, int], Labels]] = {
     "k-means": k_means,
     "paper": partial(by_nital, mode="paper", max_iterations=100),
     **{f"fast-{scale}": partial(by_nital, scale=scale) for scale in SCALES},
-    "fast-fine-10": partial(by_nital, repeats=10),
     "forest": forest,
     **{f"hand-{scale}": partial(by_hand, scale=scale) for scale in SCALES},
 }
-ONCE = {"multi-otsu"}
+ONCE = {
+    "multi-otsu",
+    *(f"{kind}-{scale}" for kind in ("fast", "hand") for scale in ("fine", "medium", "coarse")),
+}
 """No seed alters them."""
 
 

@@ -89,7 +89,7 @@ def main() -> None:
             for i in range(seed, given.micrographs + N_MADE, N_MADE):
                 tifffile.imwrite(folder / f"{i:05}.tif", np.roll(grey, i, axis=1))
         images = find_images(folder, root / "out")[:N_FITTED]
-        how = {"n_classes": 2, "seed": 0, "scale": "fine", "exposure": "same"}
+        how = {"n_classes": 2, "scale": "fine", "exposure": "same"}
         model = fit_batch(images, root / "model", **how)
 
         def add(name: str, seconds: float, empty: float | None) -> None:

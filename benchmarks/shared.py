@@ -1,6 +1,6 @@
 """One model for many micrographs: fitted to one half of a series, tried on the other.
 
-    python benchmarks/shared.py FOLDER [--seeds 3]
+    python benchmarks/shared.py FOLDER
 
 FOLDER is as for accuracy.py. Both halves take their turn. Each micrograph that was not fitted to is
 labelled with the model, and once by itself with as many classes. `agrees` is the share of pixels to
@@ -50,7 +50,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
     known = list(labelled(given.data, None, []))
     all_series = [
@@ -65,27 +64,26 @@ def main() -> None:
     for series in all_series:
         rows, exposures = [], []
         for first in (0, 1):
-            for seed in range(given.seeds):
-                segmenter = Segmenter(series.n_classes, seed=seed)
-                segmenter.fit([item.micrograph for item in series.items[first::2]])
-                exposures.append(segmenter.model_.exposure)
-                for item in series.items[1 - first :: 2]:
-                    found = segmenter.segment(item.micrograph)
-                    own = nital.segment(item.micrograph, series.n_classes, seed=seed).labels
-                    reference = item.reference + 1
-                    shared, alone = (nital.compare(each, reference) for each in (found.labels, own))
-                    assert found.likeness is not None
-                    rows.append(
-                        (
-                            shared.mean_iou,
-                            shared.ari,
-                            alone.mean_iou,
-                            alone.ari,
-                            float(np.mean(found.labels == own)),
-                            100 * fmean(abs(row.difference) for row in shared.classes),
-                            float(found.likeness.is_far),
-                        )
+            segmenter = Segmenter(series.n_classes)
+            segmenter.fit([item.micrograph for item in series.items[first::2]])
+            exposures.append(segmenter.model_.exposure)
+            for item in series.items[1 - first :: 2]:
+                found = segmenter.segment(item.micrograph)
+                own = nital.segment(item.micrograph, series.n_classes).labels
+                reference = item.reference + 1
+                shared, alone = (nital.compare(each, reference) for each in (found.labels, own))
+                assert found.likeness is not None
+                rows.append(
+                    (
+                        shared.mean_iou,
+                        shared.ari,
+                        alone.mean_iou,
+                        alone.ari,
+                        float(np.mean(found.labels == own)),
+                        100 * fmean(abs(row.difference) for row in shared.classes),
+                        float(found.likeness.is_far),
                     )
+                )
         means = [fmean(column) for column in zip(*rows, strict=True)]
         table.add_row(
             series.name,

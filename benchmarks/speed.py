@@ -47,7 +47,6 @@ HUGE_SIDE = 20_000
 ITERATION_SIDES = (256, 512, 1000)
 WARM_UP, ITERATIONS = 2, 3
 ROUNDS = 3
-REPEATS = 10
 STAGES = ("preparation", "clustering", "labels")
 
 console = Console(width=140)
@@ -190,21 +189,6 @@ def iterations() -> Table:
     return table
 
 
-def repeats(folder: Path) -> str:
-    """Ten seeds against one, file to files."""
-    image, out = str(folder / "1000.tif"), str(folder / "out")
-    one = statistics.median(
-        nital("segment", image, "--n-classes", "3", "--out", out)[0] for _ in range(ROUNDS)
-    )
-    many = statistics.median(
-        nital("classes", image, "--range", "3:3", "--repeats", str(REPEATS), "--out", out)[0]
-        for _ in range(ROUNDS)
-    )
-    return (
-        f"{REPEATS} repeats of 1000 x 1000: {many:.1f} s, one {one:.1f} s, ratio {many / one:.2f}"
-    )
-
-
 def starts() -> str:
     python = sys.executable
     commands = {
@@ -309,7 +293,6 @@ def main() -> None:
         folder = Path(name)
         console.print(starts())
         console.print(whole_runs(folder))
-        console.print(repeats(folder))
         console.print(iterations())
         console.print(criteria())
         if given.huge:

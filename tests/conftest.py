@@ -17,8 +17,15 @@ from PIL import Image
 # Before torch is loaded: on cores that others use as well, two threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from helpers.benches import Session, make_samples_small, segmented, uploaded, with_glass
-from helpers.pictures import halves
+from helpers.benches import (
+    Session,
+    make_samples_small,
+    see_steels_as_they_are,
+    segmented,
+    uploaded,
+    with_glass,
+)
+from helpers.pictures import halves, make_views_small
 from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
 from nital.fast import windows
@@ -37,9 +44,21 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def small_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views in which fast mode takes no time."""
+    make_views_small(monkeypatch)
+
+
+@pytest.fixture
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough for a few small images, and quickly clustered."""
+    """Enough for a few small images, and small views of them."""
     make_samples_small(monkeypatch)
+
+
+@pytest.fixture
+def seen_steels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same; a pixel of the view of a `steel` is one of its own."""
+    see_steels_as_they_are(monkeypatch)
 
 
 @pytest.fixture
@@ -56,7 +75,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("first")
     fields = with_glass(folder, rows=32), uploaded(folder, 2), uploaded(folder, 3)
     with pytest.MonkeyPatch.context() as patch:
-        make_samples_small(patch)
+        see_steels_as_they_are(patch)
         return Session(folder, fields, segmented(folder, fields))
 
 

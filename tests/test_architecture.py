@@ -17,10 +17,12 @@ ROOMS: dict[str, str] = {
     "errors": "",
     "settings": "",
     "storage": "writing tables versions journal",
-    "image": "lengths values micrograph constituents synthetic metadata ome_zarr decoding files"
-    " labels large",
-    "result": "agreement criteria classes consensus fine likeness phases segmentation grouping",
-    "fast": "settings windows features space sampling clustering labelling method",
+    "image": "lengths values micrograph light tone constituents synthetic metadata ome_zarr"
+    " decoding files labels large",
+    "result": "agreement criteria classes consensus boundaries fine likeness phases segmentation"
+    " grouping",
+    "fast": "settings windows view disturbances features space sampling clustering labelling"
+    " method",
     "paper": "settings device superpixels network course training labelling method",
     "modes": "",
     "methods": "",

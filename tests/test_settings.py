@@ -25,10 +25,12 @@ PAPER_ONLY: dict[str, Any] = {
     "max_iterations": 64,
     "device": "cpu",
     "threads": 1,
+    "repeats": 5,
+    "seed": 7,
 }
 """The settings that only paper mode has, with values other than the defaults."""
 
-BOTH: dict[str, Any] = {"n_classes": 4, "repeats": 5, "seed": 7, "regions": "components"}
+BOTH: dict[str, Any] = {"n_classes": 4, "regions": "components"}
 
 
 def test_the_papers_values() -> None:
@@ -39,7 +41,7 @@ def test_the_papers_values() -> None:
 
 def test_fast_mode_is_the_default() -> None:
     assert FastSettings() == FAST
-    assert (FAST.mode, FAST.n_classes, FAST.seed, FAST.scale) == ("fast", 3, 0, "fine")
+    assert (FAST.mode, FAST.n_classes, FAST.scale) == ("fast", 3, "fine")
 
 
 def test_settings_are_frozen() -> None:
@@ -118,14 +120,14 @@ def test_modes_and_names_are_checked() -> None:
     st.builds(
         FastSettings,
         n_classes=st.integers(2, MAX_CLASSES) | st.just("auto"),
-        repeats=st.none() | st.integers(1, 255),
-        seed=st.integers(0, 2**31),
         regions=st.sampled_from(["classes", "components"]),
         scale=st.sampled_from(["fine", "medium", "coarse"]),
     )
     | st.builds(
         PaperSettings,
         n_classes=st.integers(2, 50),
+        repeats=st.integers(1, 255),
+        seed=st.integers(0, 2**31),
         n_superpixels=st.none() | st.integers(1, 10**6),
         compactness=st.floats(0.001, 1000),
         momentum=st.floats(0, 1, exclude_max=True),
@@ -165,8 +167,7 @@ def test_values_at_the_edge_are_taken_in_paper_mode(change: dict[str, Any]) -> N
         {"n_classes": 2},
         {"n_classes": 24},
         {"n_classes": "auto"},
-        {"seed": 2**32 - 1},
-        {"repeats": 255, "seed": 2**32 - 255},
+        {"regions": "components"},
         {"scale": "coarse"},
     ],
 )
@@ -233,10 +234,13 @@ def test_fast_mode_alone_finds_the_number_of_classes_itself() -> None:
         replace(PAPER, n_classes="auto")
 
 
-def test_one_repeat_is_the_default_and_ten_where_the_number_is_found() -> None:
-    assert (FAST.n_repeats, PAPER.n_repeats) == (1, 1)
-    assert FastSettings(n_classes="auto").n_repeats == 10
-    for settings in (FAST, FastSettings(n_classes="auto"), PAPER):
-        assert replace(settings, repeats=4).n_repeats == 4
-    with pytest.raises(SettingError, match=f"seed {2**32 - 9}"):  # no room for ten
-        FastSettings(n_classes="auto", seed=2**32 - 9)
+def test_one_repeat_of_seed_0_is_the_default() -> None:
+    assert (PAPER.repeats, PAPER.seed) == (1, 0)
+    with pytest.raises(SettingError, match=f"seed {2**32 - 9}: too large for 10 repeats; use 0 to"):
+        replace(PAPER, repeats=10, seed=2**32 - 9)  # no room for ten
+
+
+@pytest.mark.parametrize("name", ["seed", "repeats"])
+def test_fast_mode_has_nothing_of_chance(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        FastSettings(**{name: 1})  # type: ignore[arg-type]

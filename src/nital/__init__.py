@@ -1,7 +1,7 @@
 """nital: unsupervised segmentation of the constituents in micrographs of steel.
 
     import nital
-    result = nital.segment(image, n_classes=3, seed=0)
+    result = nital.segment(image, n_classes=3)
     result.labels, result.classes, result.criteria
 
 The public names are listed in `__init__.pyi` and loaded on first use. The subpackages, in the order

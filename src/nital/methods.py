@@ -82,7 +82,6 @@ def segment(
     image: ArrayLike | Micrograph | LargeMicrograph,
     n_classes: int | str | None = None,
     *,
-    seed: int | None = None,
     settings: Settings = FAST,
     excluded: ArrayLike | None = None,
     prepared: Any = None,
@@ -96,15 +95,15 @@ def segment(
     ----------
     image : (rows, cols) or (rows, cols, channels), a Micrograph, or a LargeMicrograph
         Grey, grey with alpha, RGB or RGBA; bool, integer or float (`Micrograph.from_array`).
-    n_classes, seed : int, optional
-        Replace those in `settings` (3 and 0 there).
+    n_classes : int or "auto", optional
+        Replaces that in `settings` (3 there).
     settings : FastSettings or PaperSettings
         Everything else that can alter the result; its type selects the method.
     excluded : (rows, cols) of bool, optional
         Pixels that belong to no class; they get the label 0.
     prepared : optional
-        Result of `prepare` for this image and these settings, if available; runs with other seeds
-        or numbers of classes can share it.
+        Result of `prepare` for this image and these settings, if available; other numbers of
+        classes, and in paper mode other seeds, can share it.
     out : (rows, cols), optional
         Array that fast mode writes the labels to, such as a `numpy.memmap` if they do not fit into
         memory.
@@ -123,9 +122,9 @@ def segment(
 
     Notes
     -----
-    The same image, settings and seed give the same labels, byte for byte, with the same versions of
+    The same image and settings give the same labels, byte for byte, with the same versions of
     numpy and scipy; in paper mode on the same device with the same number of threads and the same
-    versions of torch and scikit-image.
+    versions of torch and scikit-image. In fast mode a mirrored image has the mirrored labels.
 
     Examples
     --------
@@ -138,8 +137,6 @@ def segment(
     method = method_of(getattr(settings, "mode", str(settings)))
     if n_classes is not None:
         settings = replace(settings, n_classes=n_classes)
-    if seed is not None:
-        settings = replace(settings, seed=seed)
     clock = Clock()
     micrograph = _as_micrograph(image, excluded)
     settings = method.resolve(settings, micrograph)

@@ -22,8 +22,8 @@ def settings_of(mode: str, **values: Any) -> Settings:
 
     Examples
     --------
-    >>> settings_of("fast", n_classes=4, seed=None)
-    FastSettings(n_classes=4, repeats=None, seed=0, regions='classes', scale='fine')
+    >>> settings_of("fast", n_classes=4, scale=None)
+    FastSettings(n_classes=4, regions='classes', scale='fine')
     """
     check_choice("mode", mode, MODES)
     kind = MODES[mode]

@@ -7,14 +7,8 @@ from typing import Any, ClassVar
 
 from nital.errors import SettingError
 
-MAX_SEED = 2**32 - 1
-MAX_REPEATS = 255
-
 AUTO = "auto"
 """Used in place of a number of classes."""
-
-AUTO_REPEATS = 10
-"""Number of repeats over which the paper averages its criteria."""
 
 REGIONS = ("classes", "components")
 
@@ -29,11 +23,6 @@ class Settings:
     ----------
     n_classes : int or "auto"
         Number of classes; auto: the number with the lowest F.
-    repeats : int, optional
-        Number of runs, with seeds SEED, SEED + 1, ..., that are combined to a consensus, 1 to 255.
-        Default: 1; with auto: 10.
-    seed : int
-        Seed of the random numbers, 0 to 2**32 - 1; the same seed gives the same result.
     regions : {"classes", "components"}
         Regions of the criteria: classes, all pixels of a class; or components, each connected piece
         of a class.
@@ -51,28 +40,12 @@ class Settings:
     """What users choose it for, in a few words."""
 
     n_classes: int | str = 3
-    repeats: int | None = None
-    seed: int = 0
     regions: str = "classes"
 
     def __post_init__(self) -> None:
         check_choice("regions", self.regions, REGIONS)
-        check_whole("seed", self.seed, 0)
         if self.n_classes != AUTO:
             check_whole("n_classes", self.n_classes, 2, f", or {AUTO!r}")
-        if self.repeats is not None:
-            check_whole("repeats", self.repeats, 1)
-        if self.n_repeats > MAX_REPEATS:
-            raise SettingError(f"repeats {self.repeats}: too many; use 1 to {MAX_REPEATS}")
-        if self.seed > (last := MAX_SEED - self.n_repeats + 1):
-            raise SettingError(
-                f"seed {self.seed}: too large for {self.n_repeats} repeats; use 0 to {last}"
-            )
-
-    @property
-    def n_repeats(self) -> int:
-        """Number of repeats, with the default filled in."""
-        return self.repeats or (AUTO_REPEATS if self.n_classes == AUTO else 1)
 
     @property
     def n_least(self) -> int:

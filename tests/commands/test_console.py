@@ -49,6 +49,7 @@ def test_paper_mode_tells_its_iterations(
     assert first == f"a.png: {result.n_classes} classes, 3 iterations, 1.5 s on cpu"
 
 
+@pytest.mark.usefixtures("small_views")
 def test_fast_mode_has_no_iterations_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
     found = segment(halves(), settings=FastSettings(n_classes=2))
     tables.print_segmentation("a.png", replace(found, seconds={"labels": 0.2}), None)

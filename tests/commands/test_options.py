@@ -80,7 +80,6 @@ def test_groups_have_the_fields_that_were_asked_for() -> None:
     assert {each.name for each in fields(AnySettings)} == every  # type: ignore[arg-type]
     assert {each.name for each in fields(FitSettings)} == {  # type: ignore[arg-type]
         "n_classes",
-        "seed",
         "scale",
     }
     left_out = {"repeats", "compactness", "n_superpixels"}

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.terminal import Nital, Outcome
-from nital.fast import clustering
 from nital.fast.settings import FastSettings
 from nital.image.labels import read_labels
 from nital.measure.regions import tabulate_regions
@@ -454,12 +453,10 @@ def test_an_export_that_can_not_be_is_told_and_leaves_nothing(
 # --- the classes of a model ---------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_samples")
 def test_names_and_colours_of_a_model_are_in_all_that_is_measured(
-    fields: Path, nital: Nital, monkeypatch: pytest.MonkeyPatch
+    fields: Path, nital: Nital
 ) -> None:
-    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr(clustering, "STARTS", 1)
     nital("fit", "a.png", "b.png", "--n-classes", 2, "--exposure", "same", "--out", "m")
     nital("name", "m", "1=lath α", "2=film", "--colour", "lath α=#0a0b0c")
     assert nital("predict", "a.png", "b.png", "--model", "m", "--out", "p").code == 0

@@ -11,14 +11,24 @@ from nital.errors import InputError, Stopped
 from nital.fast import windows
 from nital.fast.clustering import find_centres, nearest
 from nital.fast.features import CHANNELS
-from nital.fast.labelling import SURROUNDINGS_WEIGHT, OnRows, find_clusters, find_fine_classes
+from nital.fast.labelling import (
+    SURROUNDINGS_WEIGHT,
+    OnRows,
+    find_clusters,
+    find_fine_classes,
+    fine_classes_of_view,
+    recover_clusters,
+    sample_clusters,
+)
 from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import MAX_CLASSES
 from nital.fast.space import DISTANCE
+from nital.fast.view import look_at
 from nital.fast.windows import blocks
 from nital.image.micrograph import Micrograph
 from nital.methods import segment
 from nital.result.criteria import measure_regions
+from nital.result.fine import FineClasses
 
 
 def micrograph(excluded: NDArray[np.bool_] | None = None) -> Micrograph:
@@ -26,59 +36,64 @@ def micrograph(excluded: NDArray[np.bool_] | None = None) -> Micrograph:
     return Micrograph.from_array((grey - grey.min()) / np.ptp(grey), excluded=excluded)
 
 
-def test_fine_classes_are_clusters_joined() -> None:
-    image = micrograph()
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 4)])
-    cluster = nearest(
-        sample.features(image, (slice(0, 120), slice(0, 100))), find_centres(sample.values, 4)
-    )
-    for each in np.unique(cluster):
-        assert len(np.unique(fine.labels[cluster == each])) == 1
-    assert fine.labels.max() == MAX_CLASSES == len(fine.tree.centres)
+def sample_of(image: Micrograph, step: float = 1.0) -> Sample:
+    return take_sample(look_at(image, step), "fine")
 
 
-def test_their_statistics_and_centres_are_those_of_their_pixels() -> None:
+def found_in(image: Micrograph, step: float = 1.0) -> tuple[FineClasses, Sample]:
+    """Its fine classes, and the sample that they come from."""
+    sample = sample_of(image, step)
+    return find_fine_classes(image, sample, find_centres(sample.values)), sample
+
+
+def test_fine_classes_are_clusters_by_other_numbers() -> None:
+    fine, sample = found_in(micrograph())
+    centres = find_centres(sample.values)
+    cluster = nearest(sample.features(sample.seen, WHOLE), centres)
+    pairs = set(zip(cluster.flat, fine.labels.flat, strict=True))
+    assert len(pairs) == fine.labels.max() == MAX_CLASSES == len(fine.tree.centres)
+    number = np.array([label for _, label in sorted(pairs)])
+    assert fine.tree.centres[number - 1, : len(CHANNELS)] == pytest.approx(centres)
+
+
+@pytest.mark.parametrize("step", [0.6, 1.0, 1.7])
+def test_their_statistics_and_centres_are_those_of_their_pixels(step: float) -> None:
     image = micrograph()
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    fine, sample = found_in(image, step)
     expected = measure_regions(image.pixels, fine.labels)
     assert fine.statistics.areas == pytest.approx(expected.areas)
     assert fine.statistics.means == pytest.approx(expected.means)
     assert fine.statistics.errors == pytest.approx(expected.errors, rel=1e-6)
     assert sample.whole is not None
-    means = [sample.whole[fine.labels == i + 1].mean(axis=0) for i in range(MAX_CLASSES)]
-    assert (
-        np.abs(np.array(means) - fine.tree.centres[:, : len(CHANNELS)]).max() < 0.05
-    )  # of centres, not of pixels
+    centres = find_centres(sample.values)
+    cluster = nearest(sample.whole, centres)
+    window = slice(0, cluster.shape[0]), slice(0, cluster.shape[1])
+    pairs = set(zip(sample.seen.enlarged(cluster, window).flat, fine.labels.flat, strict=True))
+    assert len(pairs) == len(fine.tree.centres)  # a fine class is one cluster
+    for own, label in pairs:
+        assert fine.tree.centres[label - 1, : len(CHANNELS)] == pytest.approx(centres[own])
+    assert fine.labels.shape == image.shape
 
 
 def test_they_rise_from_dark_to_bright() -> None:
-    image = micrograph()
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    fine, _ = found_in(micrograph())
     greys = [row.mean_grey for row in fine.classes]
     assert greys == sorted(greys)
-
-
-def test_several_seeds_come_out_as_each_alone() -> None:
-    image = micrograph()
-    sample = take_sample(image, "fine")
-    centres = [find_centres(sample.values, seed) for seed in (3, 8)]
-    together = find_fine_classes(image, sample, centres)
-    alone = [find_fine_classes(image, sample, [own])[0] for own in centres]
-    for one, other in zip(together, alone, strict=True):
-        assert (one.labels == other.labels).all()
-        assert (one.tree.centres == other.tree.centres).all()
-    assert (together[0].labels != together[1].labels).any()
 
 
 def test_excluded_pixels_get_no_class() -> None:
     excluded = np.zeros((120, 100), bool)
     excluded[:40] = True
     image = micrograph(excluded)
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    fine, _ = found_in(image)
+    assert ((fine.labels == 0) == excluded).all()
+
+
+@pytest.mark.parametrize("step", [0.6, 1.7])
+def test_excluded_pixels_get_no_class_at_any_sampling(step: float) -> None:
+    rows, cols = np.indices((120, 100))
+    excluded = np.hypot(rows - 50, cols - 60) > 45  # all but a round part
+    fine, _ = found_in(micrograph(excluded), step)
     assert ((fine.labels == 0) == excluded).all()
 
 
@@ -86,23 +101,40 @@ def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
     monkeypatch.setattr(windows, "TILE_SIDE", 32)
     image = micrograph()
-    sample = take_sample(image, "fine")
+    sample = sample_of(image)
     out, rows = np.zeros(image.shape, np.uint8), []
-    centres = [find_centres(sample.values, 0)]
-    (fine,) = find_fine_classes(image, sample, centres, out, lambda done, _: rows.append(done))
+    centres = find_centres(sample.values)
+    fine = find_fine_classes(image, sample, centres, out, lambda done, _: rows.append(done))
     assert fine.labels is out
     assert rows == [60, 60, 120, 120]
     # Blocks whose margin holds all of a small image have its features.
     monkeypatch.setattr(windows, "BLOCK_SIDE", 2048)
-    (whole,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    whole = find_fine_classes(image, sample, centres)
     assert (whole.labels == fine.labels).mean() > 0.999
+
+
+@pytest.mark.parametrize("step", [0.6, 1.7])
+def test_blocks_of_a_view_are_told_by_the_rows_of_the_image(
+    step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = micrograph()
+    sample = sample_of(image, step)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", round(64 / step))
+    rows: list[int] = []
+    centres = find_centres(sample.values)
+    whole = find_fine_classes(image, sample, centres, None, lambda done, _: rows.append(done))
+    assert rows == sorted(rows)
+    assert len(rows) == 4
+    assert rows[0] == pytest.approx(60, abs=2)
+    assert rows[-1] == 120
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 2048)
+    assert (find_fine_classes(image, sample, centres).labels == whole.labels).all()
 
 
 def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
     grey = np.repeat([0.1, 0.5, 0.9], 40)[np.newaxis].repeat(90, axis=0)
     image = Micrograph.from_array(grey)
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    fine, _ = found_in(image)
     labels = np.empty_like(fine.labels)
     fine.join(3, labels)
     assert (labels[:, 5:35] == 1).all()
@@ -111,36 +143,91 @@ def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
 
 
 def test_the_surroundings_of_a_fine_class_are_the_features_some_pixels_away() -> None:
-    """Pixel by pixel; a fine class is a few clusters, so it has their weighted mean."""
-    image = micrograph()
-    sample = take_sample(image, "fine")
-    own = find_centres(sample.values, 0)
-    (fine,) = find_fine_classes(image, sample, [own])
-    cluster = nearest(sample.features(image, np.s_[0:120, 0:100]), own)
+    """Pixel by pixel."""
+    fine, _ = found_in(micrograph())
+    own = fine.tree.centres[:, : len(CHANNELS)]
     padded = np.full((120 + 2 * DISTANCE, 100 + 2 * DISTANCE, len(CHANNELS)), np.nan)
-    padded[DISTANCE:-DISTANCE, DISTANCE:-DISTANCE] = own[cluster]
+    padded[DISTANCE:-DISTANCE, DISTANCE:-DISTANCE] = own[fine.labels - 1]
     inside = (slice(DISTANCE, -DISTANCE),) * 2
     shifted = [
         np.roll(padded, shift, axis)[inside] for axis in (0, 1) for shift in (-DISTANCE, DISTANCE)
     ]
-    clusters = range(len(own))
-    around = np.array(
-        [np.nanmean([s[cluster == c] for s in shifted], axis=(0, 1)) for c in clusters]
-    )
-    areas = np.bincount(cluster.ravel(), minlength=len(own))
     for number, centre in enumerate(fine.tree.centres, start=1):
-        members = np.unique(cluster[fine.labels == number])
-        expected = np.average(around[members], axis=0, weights=areas[members])
+        expected = np.nanmean([s[fine.labels == number] for s in shifted], axis=(0, 1))
         assert centre[len(CHANNELS) :] == pytest.approx(SURROUNDINGS_WEIGHT * expected, abs=1e-4)
 
 
 def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> None:
     grey = np.repeat([0.1, 0.9], 5)[np.newaxis].repeat(9, axis=0)
     image = Micrograph.from_array(grey)
-    sample = take_sample(image, "fine")
-    (fine,) = find_fine_classes(image, sample, [find_centres(sample.values, 0)])
+    fine, _ = found_in(image)
     own, around = np.split(fine.tree.centres, 2, axis=1)
     assert around == pytest.approx(SURROUNDINGS_WEIGHT * own)
+
+
+# --- of a view ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [0.6, 1.0, 1.7])
+def test_fine_classes_of_a_view_are_at_its_own_pixels(step: float) -> None:
+    fine, sample = found_in(micrograph(), step)
+    found = fine_classes_of_view(sample, sample.seen, find_centres(sample.values))
+    assert found.labels.shape == sample.seen.shape
+    whole = slice(0, sample.seen.shape[0]), slice(0, sample.seen.shape[1])
+    grey = sample.seen.grey(whole)
+    expected = measure_regions(grey, found.labels)
+    assert found.statistics.areas == pytest.approx(expected.areas)
+    assert found.statistics.means == pytest.approx(expected.means)
+    greys = [row.mean_grey for row in found.classes]
+    assert greys == sorted(greys)
+    # The same clusters, but ordered by the grey level of the view.
+    back = sample.seen.enlarged(found.labels, whole)
+    assert len(set(zip(back.flat, fine.labels.flat, strict=True))) == MAX_CLASSES
+    ours, theirs = (each.tree.centres[:, : len(CHANNELS)] for each in (found, fine))
+    assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
+
+
+def test_excluded_pixels_of_a_view_have_a_label_and_count_nowhere() -> None:
+    excluded = np.zeros((120, 100), bool)
+    excluded[:40] = True
+    sample = sample_of(micrograph(excluded))
+    found = fine_classes_of_view(sample, sample.seen, find_centres(sample.values))
+    assert (found.labels > 0).all()
+    counts = np.bincount(found.labels[~excluded], minlength=len(found.statistics.areas) + 1)[1:]
+    assert (found.statistics.areas == counts).all()
+    assert found.statistics.areas.sum() == (~excluded).sum()
+
+
+def test_a_view_of_several_blocks_has_the_fine_classes_of_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sample, centres = sampled()
+    whole = fine_classes_of_view(sample, sample.seen, centres)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    assert (fine_classes_of_view(sample, sample.seen, centres).labels == whole.labels).all()
+
+
+def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    found, expected = (
+        sample_clusters(image, sample, centres),
+        find_clusters(image, sample, centres),
+    )
+    assert (found.labels == expected.labels).all()
+    assert found.statistics.areas == pytest.approx(expected.statistics.areas)
+    assert found.statistics.means == pytest.approx(expected.statistics.means)
+    distances = ((sample.features(sample.seen, WHOLE)[:, :, np.newaxis] - centres) ** 2).sum(-1)
+    assert found.distance == pytest.approx(distances.min(axis=-1).mean(), rel=1e-3)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "TILE_SIDE", 16)
+    monkeypatch.setattr(windows, "N_TILES", 5)
+    tiles = windows.sampled_windows(sample.seen)
+    some = sample_clusters(image, sample, centres)
+    counts = sum(
+        np.bincount(expected.labels[tile].ravel(), minlength=len(centres) + 1)[1:] for tile in tiles
+    )
+    assert len(tiles) == 5
+    assert (some.statistics.areas == counts).all()
 
 
 # --- stopped ------------------------------------------------------------------------------------
@@ -149,10 +236,10 @@ WHOLE = np.s_[0:120, 0:100]
 
 
 @functools.cache
-def sampled() -> tuple[Sample, list[NDArray[np.float32]]]:
-    """The sample of the micrograph, in a single block, and two sets of centres."""
-    sample = take_sample(micrograph(), "fine")
-    return sample, [find_centres(sample.values[::20], seed) for seed in (0, 1)]
+def sampled() -> tuple[Sample, NDArray[np.float32]]:
+    """The sample of the micrograph, in a single block, and some centres."""
+    sample = sample_of(micrograph())
+    return sample, find_centres(sample.values[::20])
 
 
 @pytest.fixture
@@ -188,22 +275,21 @@ def test_what_is_not_labelled_when_it_is_stopped_stays_0(n: int) -> None:
     image, (sample, centres) = micrograph(), sampled()
     done = done_after(n)
     assert done.mean() == n / 4
-    found = find_clusters(image, sample, centres, on_rows=stop_after(n))
-    for clusters, own in zip(found, centres, strict=True):
-        assert clusters.stopped
-        expected = nearest(sample.features(image, WHOLE), own) + 1
-        assert (clusters.labels == np.where(done, expected, 0)).all()
+    clusters = find_clusters(image, sample, centres, on_rows=stop_after(n))
+    assert clusters.stopped
+    expected = nearest(sample.features(sample.seen, WHOLE), centres) + 1
+    assert (clusters.labels == np.where(done, expected, 0)).all()
 
 
 @pytest.mark.usefixtures("four_blocks")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
-    image, (sample, (own, _)) = micrograph(), sampled()
-    (clusters,) = find_clusters(image, sample, [own], on_rows=stop_after(n))
+    image, (sample, own) = micrograph(), sampled()
+    clusters = find_clusters(image, sample, own, on_rows=stop_after(n))
     expected = measure_regions(image.pixels, clusters.labels, len(own))
     assert (clusters.statistics.areas == expected.areas).all()
     assert clusters.statistics.means == pytest.approx(expected.means)
-    distances = ((sample.features(image, WHOLE)[:, :, np.newaxis] - own) ** 2).sum(axis=-1)
+    distances = ((sample.features(sample.seen, WHOLE)[:, :, np.newaxis] - own) ** 2).sum(axis=-1)
     measured = np.vstack([distances[top : top + 60].min(axis=-1)[::8] for top in (0, 60)])
     seen = np.vstack([done_after(n)[top : top + 60][::8] for top in (0, 60)])
     assert clusters.distance == pytest.approx(measured[seen].mean(), rel=1e-3)
@@ -216,35 +302,50 @@ def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
 @pytest.mark.usefixtures("four_blocks")
 def test_fine_classes_of_what_was_stopped_are_joined_by_what_is_labelled() -> None:
     image, (sample, centres) = micrograph(), sampled()
-    for fine in find_fine_classes(image, sample, centres, on_rows=stop_after(2)):
-        assert fine.stopped
-        assert ((fine.labels > 0) == done_after(2)).all()
-        expected = measure_regions(image.pixels, fine.labels)
-        assert (fine.tree.statistics.areas == expected.areas).all()
-        greys = [row.mean_grey for row in fine.classes]
-        assert greys == sorted(greys)
+    fine = find_fine_classes(image, sample, centres, on_rows=stop_after(2))
+    assert fine.stopped
+    assert ((fine.labels > 0) == done_after(2)).all()
+    expected = measure_regions(image.pixels, fine.labels)
+    assert (fine.tree.statistics.areas == expected.areas).all()
+    greys = [row.mean_grey for row in fine.classes]
+    assert greys == sorted(greys)
 
 
 @pytest.mark.usefixtures("four_blocks")
 def test_what_is_stopped_is_there_where_it_is_wanted() -> None:
     image, (sample, centres) = micrograph(), sampled()
     out = np.zeros(image.shape, np.uint8)
-    (fine,) = find_fine_classes(image, sample, centres[:1], out, stop_after(1))
+    fine = find_fine_classes(image, sample, centres, out, stop_after(1))
     assert fine.labels is out
-    (expected,) = find_fine_classes(image, sample, centres[:1], on_rows=stop_after(1))
+    expected = find_fine_classes(image, sample, centres, on_rows=stop_after(1))
     assert (out == expected.labels).all()
 
 
 @pytest.mark.usefixtures("four_blocks")
-def test_the_first_map_is_shown_as_far_as_it_is() -> None:
+def test_the_map_is_shown_as_far_as_it_is() -> None:
     image, (sample, centres) = micrograph(), sampled()
     shown: list[NDArray[np.uint8]] = []
     found = find_clusters(image, sample, centres, on_rows=lambda _, now: shown.append(now.copy()))
-    assert not any(clusters.stopped for clusters in found)
-    assert (found[0].labels != found[1].labels).any()
+    assert not found.stopped
     assert len(shown) == 4
     for n, labels in enumerate(shown, start=1):
-        assert (labels == np.where(done_after(n), found[0].labels, 0)).all()
+        assert (labels == np.where(done_after(n), found.labels, 0)).all()
+
+
+@pytest.mark.usefixtures("four_blocks")
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_what_was_done_when_it_was_killed_is_recovered(n: int) -> None:
+    image, (sample, centres) = micrograph(), sampled()
+    whole = find_clusters(image, sample, centres)
+    left = np.where(done_after(n), whole.labels, 5).astype(np.uint8)
+    found = recover_clusters(image, sample, centres, left, n)
+    assert found.labels is left
+    assert (left == np.where(done_after(n), whole.labels, 0)).all()
+    expected = measure_regions(image.pixels, left, len(centres))
+    assert found.statistics.areas == pytest.approx(expected.areas)
+    assert found.statistics.means == pytest.approx(expected.means)
+    assert found.stopped == (n < 4)
+    assert found.distance == pytest.approx(whole.distance, rel=0.5)
 
 
 @pytest.mark.parametrize("error", [InputError, ValueError, KeyboardInterrupt])
@@ -260,6 +361,7 @@ def test_another_error_of_who_watches_is_not_kept(error: type[BaseException]) ->
 
 @pytest.mark.parametrize("fill", [3, 77])
 def test_what_is_not_reached_is_cleared(fill: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 96 * 96)
     monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
     image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
     out = np.full((96, 96), fill, np.uint8)
@@ -272,6 +374,7 @@ def test_what_is_not_reached_is_cleared(fill: int, monkeypatch: pytest.MonkeyPat
     assert not out[48:].any()
 
 
+@pytest.mark.usefixtures("small_views")
 def test_who_watches_can_not_alter_the_map() -> None:
     image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
 
@@ -283,6 +386,7 @@ def test_who_watches_can_not_alter_the_map() -> None:
 
 
 def test_stopped_at_the_end_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 96 * 96)
     monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
     image = np.where(np.arange(96) % 24 < 12, 0.3, 0.7) * np.ones((96, 1))
 

@@ -1,58 +1,85 @@
-"""Sampling: the pixels of one micrograph that are learned from."""
+"""Sampling: the pixels of one view that are learned from."""
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from helpers.watched import Watched, micrograph
+from helpers.watched import micrograph
 from nital.errors import InputError
-from nital.fast import sampling, windows
+from nital.fast import windows
 from nital.fast.features import CHANNELS, MODE_WEIGHT, find_features, smooth
 from nital.fast.sampling import take_sample
-from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.fast.view import View, look_at
+from nital.image.micrograph import LargeMicrograph, Micrograph, Source
+
+STEPS = pytest.mark.parametrize("step", [0.8, 1.0, 1.5])
 
 
-def test_of_a_single_block_every_feature_is_kept() -> None:
-    image = micrograph()
-    sample = take_sample(image, "fine")
+def seen(image: Source | None = None, step: float = 1.0) -> View:
+    return look_at(micrograph() if image is None else image, step)
+
+
+def grey_of(view: View) -> NDArray[np.float32]:
+    return view.grey((slice(0, view.shape[0]), slice(0, view.shape[1])))
+
+
+@STEPS
+def test_of_a_single_block_every_feature_is_kept(step: float) -> None:
+    view = seen(step=step)
+    sample = take_sample(view, "fine")
     assert sample.whole is not None
-    expected = find_features(image.grey, sample.levels, "fine") * sample.weights
+    assert sample.whole.shape == (*view.shape, len(CHANNELS))
+    expected = find_features(grey_of(view), sample.levels, "fine") * sample.weights
     assert (sample.whole == expected).all()
     window = slice(10, 20), slice(30, 70)
-    assert (sample.features(image, window) == expected[window]).all()
-    assert sorted(map(tuple, sample.values)) == sorted(
-        map(tuple, expected.reshape(-1, len(CHANNELS)))
-    )
+    assert (sample.features(view, window) == expected[window]).all()
+    assert (sample.values == expected.reshape(-1, len(CHANNELS))).all()
 
 
-def test_channels_are_divided_by_the_root_of_their_spread() -> None:
+@STEPS
+def test_a_sample_knows_its_image_and_its_view(step: float) -> None:
     image = micrograph()
-    sample = take_sample(image, "fine")
-    found = find_features(image.grey, sample.levels, "fine").reshape(-1, len(CHANNELS))
-    spread = found.std(axis=0)
-    used = spread > 0
-    assert sample.weights[:-1] == pytest.approx((1 / np.sqrt(spread))[:-1], rel=1e-4)
-    assert used[:-1].all()
-    of_mode = MODE_WEIGHT / np.sqrt(smooth(image.grey).std())
+    view = seen(image, step)
+    sample = take_sample(view, "medium")
+    assert sample.shape == image.shape
+    assert (sample.step, sample.scale, sample.exposure) == (step, "medium", None)
+    assert sample.seen is view
+    assert sample.view(image) is view
+
+
+@STEPS
+def test_channels_are_divided_by_the_root_of_their_spread(step: float) -> None:
+    view = seen(step=step)
+    sample = take_sample(view, "fine")
+    found = find_features(grey_of(view), sample.levels, "fine").reshape(-1, len(CHANNELS))
+    spread = found.std(axis=0, dtype=np.float64)[:-1]  # that of the mode has no part in it
+    assert (spread > 0).all()
+    assert sample.weights[:-1] == pytest.approx(1 / np.sqrt(spread), rel=1e-4)
+    of_mode = MODE_WEIGHT / np.sqrt(smooth(grey_of(view)).std(dtype=np.float64))
     assert sample.weights[-1] == pytest.approx(of_mode, rel=1e-4)
 
 
 def test_a_channel_that_is_the_same_everywhere_counts_for_nothing() -> None:
     grey = np.repeat([0.2, 0.8], 30).repeat(60).reshape(60, 60)
-    sample = take_sample(Micrograph.from_array(grey), "fine")
+    sample = take_sample(seen(Micrograph.from_array(grey)), "fine")
     assert sample.weights[CHANNELS.index("bright_below_32")] == 0
     assert np.isfinite(sample.weights).all()
 
 
-def test_excluded_pixels_are_no_part_of_the_sample() -> None:
+@STEPS
+def test_excluded_pixels_are_no_part_of_the_sample(step: float) -> None:
     image = micrograph()
     excluded = np.zeros(image.shape, bool)
     excluded[:50] = True
-    part = Micrograph.from_array(image.pixels, excluded=excluded)
-    sample = take_sample(part, "fine")
-    assert len(sample.values) == (~excluded).sum()
-    other = part.pixels.copy()
+    view = seen(Micrograph.from_array(image.pixels, excluded=excluded), step)
+    sample = take_sample(view, "fine")
+    whole = slice(0, view.shape[0]), slice(0, view.shape[1])
+    assert len(sample.values) == (~view.excluded(whole)).sum()
+    assert sample.whole is not None
+    assert (sample.values == sample.whole[~view.excluded(whole)]).all()
+    other = image.pixels.copy()
     other[:50] = np.random.default_rng(5).random((50, 1, 3))  # their content has no effect
-    again = take_sample(Micrograph.from_array(other, excluded=excluded), "fine")
+    again = take_sample(seen(Micrograph.from_array(other, excluded=excluded), step), "fine")
     assert again.levels == sample.levels
     assert (again.values == sample.values).all()
 
@@ -61,44 +88,44 @@ def test_all_excluded_is_an_error() -> None:
     image = micrograph(8, 9)
     nothing = Micrograph(image.pixels, np.ones(image.shape, bool), (0, 1))
     with pytest.raises(InputError, match="every pixel is excluded"):
-        take_sample(nothing, "fine")
+        take_sample(seen(nothing), "fine")
 
 
 @pytest.mark.usefixtures("several_blocks")
-def test_of_several_blocks_tiles_from_all_over_are_read() -> None:
-    watched = Watched(micrograph(256, 320))
-    sample = take_sample(watched, "fine")
+def test_of_several_blocks_tiles_are_learned_from() -> None:
+    view = seen(micrograph(256, 320))
+    sample = take_sample(view, "fine")
     assert sample.whole is None
-    read = {(rows.start, cols.start) for rows, cols in watched.read_windows[: windows.N_TILES]}
-    assert len(read) == windows.N_TILES
-    assert {row // 128 for row, _ in read} == {0, 1}
+    tiles = windows.sampled_windows(view)
+    assert len(tiles) == windows.N_TILES
     assert len(sample.values) == windows.N_TILES * 16 * 16
+    found = np.concatenate([sample.features(view, each) for each in tiles])
+    assert sample.values == pytest.approx(found.reshape(-1, len(CHANNELS)), abs=1e-5)
 
 
 @pytest.mark.usefixtures("several_blocks")
-def test_tiles_lie_where_anything_is_included() -> None:
-    image = micrograph(256, 320)
-    excluded = np.ones(image.shape, bool)
-    excluded[200:210, 40:90] = False
-    sample = take_sample(Micrograph.from_array(image.pixels, excluded=excluded), "fine")
-    assert 0 < len(sample.values) <= 500
-
-
-@pytest.mark.usefixtures("several_blocks")
-def test_a_window_of_several_blocks_has_the_features_of_the_whole(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    image = micrograph(256, 320)
-    sample = take_sample(image, "fine")
-    found = sample.features(image, (slice(128, 192), slice(64, 128)))
-    whole = find_features(image.grey, sample.levels, "fine") * sample.weights
+def test_a_window_of_several_blocks_has_the_features_of_the_whole() -> None:
+    view = seen(micrograph(256, 320))
+    sample = take_sample(view, "fine")
+    found = sample.features(view, (slice(128, 192), slice(64, 128)))
+    whole = find_features(grey_of(view), sample.levels, "fine") * sample.weights
     assert found == pytest.approx(whole[128:192, 64:128], abs=1e-4)
 
 
-def test_the_same_image_gives_the_same_sample() -> None:
-    first, second = (take_sample(micrograph(300, 300), "medium") for _ in range(2))
-    assert (first.values == second.values).all()
-    assert len(first.values) == sampling.SAMPLE_PIXELS
+@pytest.mark.parametrize("scale", ["fine", "medium", "coarse"])
+def test_the_same_view_gives_the_same_sample(scale: str) -> None:
+    first, second = (take_sample(seen(), scale) for _ in range(2))
+    assert first.values.tobytes() == second.values.tobytes()
+    assert first.levels == second.levels
+
+
+def test_a_mirrored_view_gives_the_mirrored_sample() -> None:
+    image = micrograph()
+    first = take_sample(seen(image), "fine")
+    other = take_sample(seen(Micrograph.from_array(image.pixels[:, ::-1])), "fine")
+    assert first.whole is not None
+    assert other.whole is not None
+    assert np.mean(np.abs(other.whole[:, ::-1] - first.whole) > 1e-3) < 1e-3
 
 
 @pytest.mark.usefixtures("several_blocks")
@@ -107,4 +134,4 @@ def test_of_several_blocks_all_excluded_is_an_error_too() -> None:
     values[..., 0] = np.arange(120)
     nothing = LargeMicrograph.scan(lambda rows, cols: values[rows, cols], (100, 120))
     with pytest.raises(InputError, match="every pixel is excluded"):
-        take_sample(nothing, "fine")
+        take_sample(seen(nothing), "fine")

@@ -12,11 +12,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from helpers.pictures import make_views_small
 from nital.app.state.bench import Bench
 from nital.app.work.fields import FieldFile, Labelled, Trained
 from nital.app.work.tasks import FITTED, segment_fields
 from nital.app.work.worker import Reporter
-from nital.fast import clustering
 from nital.fast.settings import FastSettings
 from nital.image.synthetic import synthesize
 from nital.paper.settings import PaperSettings
@@ -28,17 +28,21 @@ from nital.settings import Settings
 from nital.storage.versions import versions
 
 SHAPE = (64, 80)
-THREE = FastSettings(n_classes=3, seed=5)
+THREE = FastSettings(n_classes=3)
 PAPER = PaperSettings(n_classes=2, seed=5, n_filters=8, n_responses=6, max_iterations=4)
 FILES = ("labels.tif", "fine.tif", "fine.csv", "overlay.png", "classes.csv")
 
 
 def make_samples_small(patch: pytest.MonkeyPatch) -> None:
-    """Enough for a few small images, and quickly clustered."""
-    patch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**12)
+    """Enough for a few small images, and small views of them."""
+    make_views_small(patch)
     patch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**12)
-    patch.setattr(clustering, "DRAWN", 1500)
-    patch.setattr(clustering, "STARTS", 1)
+
+
+def see_steels_as_they_are(patch: pytest.MonkeyPatch) -> None:
+    """The same, but a pixel of the view of a `steel` is one of its own."""
+    make_samples_small(patch)
+    patch.setattr("nital.fast.view.VIEW_PIXELS", SHAPE[0] * SHAPE[1])
 
 
 @functools.cache

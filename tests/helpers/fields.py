@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from nital.image.synthetic import synthesize
 from nital.output.numbers import percent
 
-MIDDLE, LARGE = 900, 3000
-"""Pixels that a micrograph is long and wide: what takes seconds, and what takes long."""
+MIDDLE, LARGE = 900, 12_000
+"""Rows of a square micrograph that takes seconds, and of one that takes long, since its view has
+several blocks."""
 
 
 def grains(seed: int, rows: int = 240, cols: int = 320) -> NDArray[np.float32]:

@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from numpy.typing import NDArray
 
 from nital.result.classes import ClassTree
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
+
+
+def make_views_small(patch: pytest.MonkeyPatch) -> None:
+    """About 90 x 90 pixels, so that eight of them take no time."""
+    patch.setattr("nital.fast.view.VIEW_PIXELS", 2**13)
 
 
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:

@@ -18,7 +18,8 @@ from nital.app.work.worker import Reporter
 PATIENCE = 60
 """Seconds; whatever takes so long will never happen."""
 
-SHAPES = {1: (48, 60), 2: (56, 72), 3: (40, 90), 4: (20, 4200)}
+SHAPES = {1: (48, 60), 2: (56, 72), 3: (40, 90), 4: (63, 4161)}
+"""The view of the fourth has the same shape, and three blocks."""
 
 
 @dataclass(frozen=True)

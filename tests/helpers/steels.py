@@ -66,7 +66,7 @@ def of_steel(exposure: str = "same") -> Model:
 
 def is_same(one: Model, other: Model) -> bool:
     """Bit by bit; arrays have no single truth that `==` could give."""
-    arrays = ("centres", "shares", "fine_of", "class_of")
+    arrays = ("centres", "shares", "class_of")
     statistics = ("areas", "means", "errors")
     return (
         all(np.array_equal(getattr(one, each), getattr(other, each)) for each in arrays)

@@ -23,6 +23,8 @@ from nital.output.report import document as report
 from nital.output.report import pages as pages_module
 from nital.result.likeness import Likeness
 
+pytestmark = pytest.mark.usefixtures("small_views")
+
 VOID = {"meta", "img", "br"}
 TRICKY = '<b>&"'
 
@@ -246,22 +248,33 @@ def test_names_are_shown_as_they_are(one: Path, nital: Nital) -> None:
     assert len(page.all("style")) == 1
 
 
-def test_repeats_and_a_reference_are_told(image: Path, nital: Nital) -> None:
+def test_views_and_a_reference_are_told(image: Path, nital: Nital) -> None:
     Image.fromarray((halves() > 100).astype(np.uint8)).save("reference.png")
     nital(
-        "segment", image, "--n-classes", "auto", "--repeats", 2, "--reference", "reference.png",
-        "--out", "o",
-    )  # fmt: skip
+        *("segment", image, "--n-classes", "auto"),
+        *("--reference", "reference.png", "--out", "o"),
+    )
+    nital("report", "o")
+    text = Page("o/a/report.html").text
+    summary = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))
+    agreement = percent(summary["mean_agreement"])
+    assert f"Disturbed views of the micrograph agree on {agreement} of the area." in text
+    first, found = summary["classes"][0], summary["agreement"]
+    shares = f"{percent(first['area_fraction'])} ± {percent(first['uncertainty'])}"
+    assert f"standard deviation over the views: class 1 {shares}" in text
+    assert f"Mean IoU {found['mean_iou']:.3f}, pixel accuracy {found['accuracy']:.3f}" in text
+    assert f"mean F of 2 classes {quantity(summary['n_classes_by_F'][0]['F'], 4)} ± " in text
+    assert "the tint fades where views disagree" in text
+
+
+def test_repeats_of_paper_mode_are_told(image: Path, nital: Nital) -> None:
+    nital("segment", image, *PAPER, "--n-classes", 2, "--repeats", 2, "--out", "o")
     nital("report", "o")
     text = Page("o/a/report.html").text
     summary = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))
     agreement = percent(summary["mean_agreement"])
     assert f"2 repeats with different seeds agree on {agreement} of the area." in text
-    first, found = summary["classes"][0], summary["agreement"]
-    shares = f"{percent(first['area_fraction'])}, s = {percent(first['spread'])}"
-    assert f"class 1 {shares}" in text
-    assert f"Mean IoU {found['mean_iou']:.3f}, pixel accuracy {found['accuracy']:.3f}" in text
-    assert f"mean F of 2 classes {quantity(summary['n_classes_by_F'][0]['F'], 4)} ± " in text
+    assert "standard deviation over the repeats: class 1 " in text
     assert "the tint fades where repeats disagree" in text
 
 

@@ -1,6 +1,7 @@
-"""Classes: joined by distance, numbered from the darkest to the brightest, and their table."""
+"""Classes: fine ones joined, numbered from the darkest to the brightest, and their table."""
 
-from itertools import combinations, pairwise
+from collections.abc import Iterator
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from nital.result.classes import (
     AREA_POWER,
+    TINY_FRACTION,
     ClassTree,
     from_dark_to_bright,
-    join_classes,
-    number_classes,
     order_labels,
+    partition,
     tabulate_classes,
 )
 from nital.result.criteria import RegionStatistics, evaluate, measure_regions
@@ -88,103 +89,239 @@ def test_absent_classes_have_a_row_where_they_are_asked_for() -> None:
     assert [row.mean_grey is None for row in rows] == [True, False, True, False, True]
 
 
-# --- joining ------------------------------------------------------------------------------------
+# --- partition ----------------------------------------------------------------------------------
 
 N_FINE = 7
+Reals = NDArray[np.float64]
+Groups = NDArray[np.int64]
 
 
-def fine_classes(seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres and areas of seven classes, some without a pixel."""
+def points(seed: int) -> tuple[Reals, Reals]:
+    """Centres and weights of seven points, some of them to be ignored."""
     rng = np.random.default_rng(seed)
-    areas = rng.integers(50, 1000, N_FINE) * (rng.random(N_FINE) < 0.8)
-    areas[0] = 100
-    return rng.random((N_FINE, 3)), areas.astype(float)
+    weights = rng.integers(50, 1000, N_FINE) * (rng.random(N_FINE) < 0.8)
+    weights[:2] = 100, 300
+    return rng.random((N_FINE, 3)), weights.astype(float)
 
 
-def joined_naively(
-    centres: NDArray[np.float64], areas: NDArray[np.float64], k: int
-) -> set[frozenset[int]]:
-    """Join by trying every pair, computed anew from the members."""
-    groups = [[int(i)] for i in np.flatnonzero(areas)]
+def error_of(centres: Reals, weights: Reals, group: Groups) -> float:
+    """The weighted squared error of the groups from 1."""
+    total = 0.0
+    for label in np.unique(group[group > 0]):
+        own, share = centres[group == label], weights[group == label]
+        total += float(share @ ((own - np.average(own, axis=0, weights=share)) ** 2).sum(axis=1))
+    return total
 
-    def cost(pair: tuple[list[int], list[int]]) -> float:
-        sizes = [areas[members].sum() for members in pair]
-        means = [areas[members] @ centres[members] / areas[members].sum() for members in pair]
-        a, b = (size**AREA_POWER for size in sizes)
-        return float(a * b / (a + b) * ((means[0] - means[1]) ** 2).sum())
 
-    while len(groups) > k:
-        first, second = min(combinations(groups, 2), key=cost)
-        groups = [each for each in groups if each not in (first, second)] + [first + second]
-    return {frozenset(members) for members in groups}
+def all_partitions(n: int, k: int) -> Iterator[Groups]:
+    """Every way to divide n points into k groups, each once."""
+    for group in product(range(1, k + 1), repeat=n):
+        first = [group.index(label) for label in range(1, k + 1) if label in group]
+        if len(first) == k and first == sorted(first):
+            yield np.array(group)
+
+
+def settled(centres: Reals, weights: Reals, start: Reals) -> Groups | None:
+    """Groups by k-means from these centres; None if one of them is lost."""
+    before = None
+    while True:
+        group = ((centres[:, np.newaxis] - start) ** 2).sum(axis=2).argmin(axis=1)
+        if before is not None and (group == before).all():
+            return group + 1
+        if len(np.unique(group)) < len(start):
+            return None
+        before = group
+        start = np.stack(
+            [
+                np.average(centres[group == i], axis=0, weights=weights[group == i])
+                for i in range(len(start))
+            ]
+        )
+
+
+def as_sets(group: Groups) -> set[frozenset[int]]:
+    return {frozenset(np.flatnonzero(group == each).tolist()) for each in set(group[group > 0])}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_groups_far_apart_are_those_of_the_least_error(seed: int, k: int) -> None:
+    """All partitions are tried; each point lies near one of k corners."""
+    rng = np.random.default_rng(seed)
+    corner = rng.permutation(np.append(np.arange(k), rng.integers(0, k, N_FINE - k)))
+    centres = 10.0 * np.eye(k)[corner] + 0.5 * rng.random((N_FINE, k))
+    weights = rng.integers(1, 100, N_FINE).astype(float) ** AREA_POWER
+    group = partition(centres, weights, k)
+    least = min(all_partitions(N_FINE, k), key=lambda each: error_of(centres, weights, each))
+    assert as_sets(group) == as_sets(least) == as_sets(corner + 1)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_two_groups_are_those_of_the_least_error_along_a_line(seed: int) -> None:
+    """Of points in a single channel, whose best groups are neighbours."""
+    rng = np.random.default_rng(seed)
+    centres = np.sort(np.append(rng.random(4), 3 + rng.random(3)))[:, np.newaxis]
+    group = partition(centres, np.ones(N_FINE), 2)
+    assert as_sets(group) == {frozenset(range(4)), frozenset(range(4, 7))}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5))
+def test_no_start_of_one_more_centre_has_less_error(seed: int, k: int) -> None:
+    """The groups of one less and any of the points are the starts; the best is kept."""
+    centres, weights = points(seed)
+    used = weights > 0
+    own, share = centres[used], weights[used]
+    if len(own) < k:
+        return
+    group, before = partition(own, share, k), partition(own, share, k - 1)
+    means = [np.average(own[before == i], axis=0, weights=share[before == i]) for i in range(1, k)]
+    tried = [settled(own, share, np.stack([*means, each])) for each in own]
+    errors = [error_of(own, share, each) for each in tried if each is not None]
+    assert error_of(own, share, group) <= min(errors) * (1 + 1e-9) + 1e-9
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
-def test_classes_are_joined_as_by_trying_every_pair(seed: int, k: int) -> None:
-    centres, areas = fine_classes(seed)
-    group = join_classes(centres, areas, k)
-    found = {frozenset(np.flatnonzero(group == each).tolist()) for each in range(1, max(group) + 1)}
-    assert found == joined_naively(centres, areas, k)
+def test_each_point_lies_nearest_to_the_mean_of_its_own_group(seed: int, k: int) -> None:
+    centres, weights = points(seed)
+    group = partition(centres, weights, k)
+    means = np.stack(
+        [
+            np.average(centres[group == i], axis=0, weights=weights[group == i])
+            for i in range(1, group.max() + 1)
+        ]
+    )
+    distance = ((centres[:, np.newaxis] - means) ** 2).sum(axis=2)
+    used = weights > 0
+    nearest = distance[used].min(axis=1)
+    assert distance[used, group[used] - 1] == pytest.approx(nearest)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
-def test_as_many_classes_as_asked_for_or_as_there_are(seed: int, k: int) -> None:
-    centres, areas = fine_classes(seed)
-    group = join_classes(centres, areas, k)
-    in_use = areas > 0
-    assert np.unique(group[in_use]).tolist() == list(range(1, 1 + min(k, in_use.sum())))
-    assert (group[~in_use] == 0).all()
+@given(st.integers(0, 2**32 - 1))
+def test_more_groups_have_less_error(seed: int) -> None:
+    centres, weights = points(seed)
+    errors = [
+        error_of(centres, weights, partition(centres, weights, k)) for k in range(1, N_FINE + 1)
+    ]
+    assert all(more <= fewer + 1e-9 for fewer, more in pairwise(errors))
+    assert errors[-1] == pytest.approx(0, abs=1e-9)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE - 1))
-def test_fewer_classes_are_more_of_them_joined(seed: int, k: int) -> None:
-    centres, areas = fine_classes(seed)
-    few, many = (join_classes(centres, areas, n) for n in (k, k + 1))
-    assert all(len(set(few[many == each])) == 1 for each in np.unique(many))
+@given(st.integers(0, 2**32 - 1), st.integers(1, N_FINE))
+def test_as_many_groups_as_asked_for_or_as_there_are_points(seed: int, k: int) -> None:
+    centres, weights = points(seed)
+    group = partition(centres, weights, k)
+    used = weights > 0
+    assert np.unique(group[used]).tolist() == list(range(1, 1 + min(k, used.sum())))
+    assert (group[~used] == 0).all()
 
 
-def joined(k: int, *classes: tuple[float, float], **how: float) -> list[int]:
-    """Join classes with these areas and centres."""
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.permutations(range(N_FINE)))
+def test_the_order_of_the_points_has_no_part_in_it(seed: int, k: int, order: list[int]) -> None:
+    centres, weights = points(seed)
+    group, other = partition(centres, weights, k), partition(centres[order], weights[order], k)
+    assert as_sets(other) == as_sets(group[order])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.floats(0.1, 10), st.floats(-5, 5))
+def test_neither_scale_nor_place_nor_all_weights_have_a_part_in_it(
+    seed: int, k: int, factor: float, offset: float
+) -> None:
+    centres, weights = points(seed)
+    group = partition(centres, weights, k)
+    assert as_sets(partition(factor * centres + offset, factor * weights, k)) == as_sets(group)
+
+
+def test_equal_points_are_never_in_two_groups() -> None:
+    centres = np.array([[0.0], [0.0], [1.0], [1.0], [0.0]])
+    assert partition(centres, np.ones(5), 2).tolist() in ([1, 1, 2, 2, 1], [2, 2, 1, 1, 2])
+    assert as_sets(partition(centres, np.ones(5), 4)) == {frozenset([0, 1, 4]), frozenset([2, 3])}
+    assert partition(np.ones((3, 2)), np.ones(3), 2).tolist() == [1, 1, 1]
+
+
+def test_the_weight_of_a_point_decides_where_a_group_ends() -> None:
+    centres = np.array([[0.0], [4.0], [9.0]])
+    assert as_sets(partition(centres, np.array([1.0, 1, 1]), 2)) == {
+        frozenset([0, 1]),
+        frozenset([2]),
+    }
+    # 4 * 16 * 100 / 101 against 25 * 100 / 101, and the like.
+    assert as_sets(partition(centres, np.array([100.0, 100, 1]), 2)) == {
+        frozenset([0]),
+        frozenset([1, 2]),
+    }
+
+
+def test_a_partition_leaves_its_input_as_it_was() -> None:
+    centres, weights = points(0)
+    kept = centres.copy(), weights.copy()
+    partition(centres, weights, 3)
+    assert (centres == kept[0]).all()
+    assert (weights == kept[1]).all()
+
+
+# --- joining ------------------------------------------------------------------------------------
+
+
+def tree_of(*classes: tuple[float, float]) -> ClassTree:
+    """A tree of classes with these areas and centres."""
     areas, centres = np.array(classes, float).T
-    return join_classes(centres[:, np.newaxis], areas, k, **how).tolist()
+    grey = np.repeat(centres[:, np.newaxis], 3, axis=1)
+    return ClassTree(centres[:, np.newaxis], RegionStatistics(areas, grey, 0 * areas))
+
+
+def joined(k: int, *classes: tuple[float, float]) -> list[int]:
+    """Join classes with these areas and centres, which rise from dark to bright."""
+    return tree_of(*classes).numbers(k).tolist()
 
 
 def test_the_nearest_are_joined_by_hand() -> None:
-    fine = (10, 200), (10, 50), (0, 0), (10, 203), (10, 120)
+    fine = (10, 50), (10, 120), (0, 90), (10, 200), (10, 203)
     assert joined(4, *fine) == [1, 2, 0, 3, 4]
-    assert joined(3, *fine) == [1, 2, 0, 1, 3]
-    assert joined(2, *fine) == [1, 2, 0, 1, 2]
+    assert joined(3, *fine) == [1, 2, 0, 3, 3]
+    assert joined(2, *fine) == [1, 1, 0, 2, 2]
 
 
-def test_a_class_of_a_few_odd_pixels_is_given_up_first() -> None:
-    # By the error alone the two large ones would be joined.
-    assert joined(3, (5000, 1.0), (4000, 1.1), (3, 9.0), (2000, 5.0)) == [1, 2, 3, 3]
-    assert joined(3, (5000, 1.0), (4000, 1.1), (300, 9.0), (2000, 5.0)) == [1, 1, 2, 3]
+def test_classes_of_other_numbers_may_not_be_nested() -> None:
+    """What three classes have apart may be joined in two, which no tree of pairs can do."""
+    fine = (10, 0), (10, 40), (10, 60), (10, 100)
+    assert joined(3, *fine) == [1, 2, 2, 3]
+    assert joined(2, *fine) == [1, 1, 2, 2]
 
 
-def test_fewer_classes_are_left_where_one_would_be_tiny() -> None:
-    assert joined(3, (5000, 1.0), (3, 4.0), (4000, 9.0)) == [1, 1, 2]
+def test_a_few_odd_pixels_are_no_class_however_odd() -> None:
+    assert joined(3, (5000, 1.0), (4000, 1.1), (2000, 5.0), (3, 9.0)) == [1, 2, 3, 3]
+    assert joined(3, (5000, 1.0), (4000, 1.1), (2000, 5.0), (300, 9.0)) == [1, 1, 2, 3]
     assert joined(2, (5000, 1.0), (4, 9.0)) == [1, 1]
+    assert joined(3, (5000, 1.0), (3, 4.0), (4000, 9.0)) == [1, 1, 2]
 
 
-def test_what_is_tiny_can_be_said() -> None:
-    assert joined(2, (5000, 1.0), (4, 9.0), least=0) == [1, 2]
-    assert joined(2, (75, 0.0), (25, 9.0), least=0.25) == [1, 2]
-    assert joined(2, (75, 0.0), (25, 9.0), least=0.26) == [1, 1]
-    # The class of 15 out of 100 is joined to the nearer one, although three may be left.
-    assert joined(3, (60, 0.0), (25, 1.0), (15, 9.0), least=0.25) == [1, 2, 2]
+def test_odd_pixels_go_to_the_nearest_class_and_do_not_move_it() -> None:
+    assert joined(2, (5000, 1.0), (3, 4.0), (5000, 6.0), (4, 1e6)) == [1, 2, 2, 2]
 
 
-def test_fewer_classes_than_asked_for_are_left_alone() -> None:
-    assert joined(3, (0, 7), (5, 90), (0, 7), (5, 80)) == [0, 1, 0, 2]
+@given(st.lists(st.sampled_from([0, 1, 9, 40, 3000, 5000]), min_size=2, max_size=9), st.data())
+def test_a_tiny_fine_class_is_never_a_class(areas: list[int], data: st.DataObject) -> None:
+    areas = [*areas, 10_000]
+    k = data.draw(st.integers(2, len(areas)))
+    centres = np.random.default_rng(len(areas)).random((len(areas), 3))
+    statistics = RegionStatistics(np.array(areas, float), 255 * centres, np.zeros(len(areas)))
+    number = ClassTree(centres, statistics).numbers(k)
+    rows = tabulate_classes(statistics.joined(np.maximum(number, 1)))
+    assert all(row.area_fraction >= TINY_FRACTION for row in rows)
+    assert ((number > 0) == (np.array(areas) > 0)).all()
+    large = np.array(areas) >= TINY_FRACTION * sum(areas)
+    assert number.max() == min(k, large.sum())
+    assert np.unique(number[large]).tolist() == list(range(1, number.max() + 1))
 
 
-def test_joining_leaves_its_input_as_it_was() -> None:
-    centres, areas = fine_classes(0)
-    kept = centres.copy(), areas.copy()
-    join_classes(centres, areas, 2)
-    assert (centres == kept[0]).all()
-    assert (areas == kept[1]).all()
+def test_rare_classes_count_for_more_than_their_area() -> None:
+    """By the error alone the two large ones would be kept apart, and the small one given up."""
+    fine = (50_000, 0.0), (50_000, 1.0), (500, 5.0)
+    assert joined(2, *fine) == [1, 1, 2]
+    areas, centres = np.array(fine).T
+    by_error = [
+        error_of(centres[:, np.newaxis], areas, np.array(g)) for g in ([1, 1, 2], [1, 2, 2])
+    ]
+    assert by_error[1] < by_error[0]
 
 
 def test_numbers_rise_from_dark_to_bright_and_equal_ones_keep_their_order() -> None:
@@ -194,11 +331,11 @@ def test_numbers_rise_from_dark_to_bright_and_equal_ones_keep_their_order() -> N
     assert from_dark_to_bright(classes).tolist() == [0, 3, 0, 1, 4, 2]
 
 
-def some_statistics(seed: int) -> tuple[NDArray[np.float64], RegionStatistics]:
+def some_statistics(seed: int) -> tuple[Reals, RegionStatistics]:
     """Centres and statistics of classes that are all in use."""
-    centres, _ = fine_classes(seed)
     rng = np.random.default_rng(seed)
     areas = rng.integers(50, 1000, N_FINE).astype(float)
+    centres = rng.random((N_FINE, 3))
     return centres, RegionStatistics(areas, 255 * rng.random((N_FINE, 3)), np.zeros(N_FINE))
 
 
@@ -209,8 +346,8 @@ def test_a_tree_numbers_its_classes_from_dark_to_bright(seed: int, k: int) -> No
     greys = [row.mean_grey for row in tabulate_classes(statistics.joined(number))]
     assert len(greys) == k
     assert greys == sorted(greys)
-    group = join_classes(centres, statistics.areas, k)
-    assert len(set(zip(group.tolist(), number.tolist(), strict=True))) == k
+    group = partition(centres, statistics.areas**AREA_POWER, k)
+    assert as_sets(number) == as_sets(group)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -218,6 +355,12 @@ def test_as_many_classes_as_a_tree_has_are_its_own_in_order(seed: int) -> None:
     centres, statistics = some_statistics(seed)
     number = ClassTree(centres, statistics).numbers(N_FINE)
     assert (number == from_dark_to_bright(statistics)[1:]).all()
+
+
+def test_classes_without_a_pixel_have_no_number() -> None:
+    areas = np.array([0.0, 400, 0, 300])
+    statistics = RegionStatistics(areas, np.array([[9.0], [200], [1], [7]]).repeat(3, 1), areas * 0)
+    assert ClassTree(np.eye(4), statistics).numbers(3).tolist() == [0, 2, 0, 1]
 
 
 @given(
@@ -248,44 +391,37 @@ def test_the_criteria_of_a_cut_by_hand() -> None:
 # --- halves -------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE - 1))
-def test_a_class_is_divided_where_the_next_cut_divides_it(seed: int, k: int) -> None:
-    tree = ClassTree(*some_statistics(seed))
-    coarse, finer = tree.numbers(k), tree.numbers(k + 1)
-    for label in range(1, k + 1):
-        members = np.flatnonzero(coarse == label) + 1
-        parts = np.unique(finer[members - 1])
-        if len(parts) == 2:
-            half = tree.halves(members.tolist())
-            assert set(half.tolist()) == {1, 2}
-            assert len(set(zip(half.tolist(), finer[members - 1].tolist(), strict=True))) == 2
-            return
-    raise AssertionError("no class was divided")
+def halved(tree: ClassTree, *members: int) -> set[frozenset[int]]:
+    """The members of both halves."""
+    half = tree.halves(members)
+    assert set(half.tolist()) == {1, 2}
+    return {frozenset(np.array(members)[half == i].tolist()) for i in (1, 2)}
 
 
-def tree_of(*classes: tuple[float, float]) -> ClassTree:
-    """A tree of classes with these areas and centres."""
-    areas, centres = np.array(classes, float).T
-    grey = np.repeat(centres[:, np.newaxis], 3, axis=1)
-    return ClassTree(centres[:, np.newaxis], RegionStatistics(areas, grey, 0 * areas))
-
-
-def test_halves_are_those_of_the_members_in_their_order() -> None:
+def test_halves_are_those_of_the_members_in_any_order() -> None:
     tree = tree_of((100, 0.0), (100, 90.0), (100, 1.0), (100, 95.0), (100, 40.0))
-    assert tree.halves([1, 2, 3, 4]).tolist() == [1, 2, 1, 2]
-    assert tree.halves([4, 3, 1]).tolist() == [1, 2, 2]
-    assert tree.halves((1, 3)).tolist() == [1, 2]
-    assert tree.halves([2, 4, 5]).tolist() == [1, 1, 2]
+    for order in permutations((1, 2, 3, 4)):
+        assert halved(tree, *order) == {frozenset([1, 3]), frozenset([2, 4])}
+    assert halved(tree, 4, 3, 1) == {frozenset([4]), frozenset([1, 3])}
+    assert halved(tree, 1, 3) == {frozenset([1]), frozenset([3])}
+    assert halved(tree, 2, 4, 5) == {frozenset([2, 4]), frozenset([5])}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_halves_of_all_are_the_two_classes(seed: int) -> None:
+    tree = ClassTree(*some_statistics(seed))
+    assert as_sets(tree.halves(range(1, N_FINE + 1))) == as_sets(tree.numbers(2))
+
+
+@given(st.integers(0, 2**32 - 1), st.sets(st.integers(1, N_FINE), min_size=2))
+def test_both_halves_have_members(seed: int, members: set[int]) -> None:
+    half = ClassTree(*some_statistics(seed)).halves(sorted(members))
+    assert len(half) == len(members)
+    assert set(half.tolist()) == {1, 2}
 
 
 def test_a_half_may_be_tiny() -> None:
     tree = tree_of((5000, 1.0), (4000, 1.1), (3, 9.0))
-    assert tree.numbers(2).tolist() != [1, 1, 2]
-    assert tree.halves([1, 2, 3]).tolist() == [1, 1, 2]
-    assert tree.halves([1, 3]).tolist() == [1, 2]
-
-
-def test_classes_without_a_pixel_have_no_number() -> None:
-    areas = np.array([0.0, 400, 0, 300])
-    statistics = RegionStatistics(areas, np.array([[9.0], [200], [1], [7]]).repeat(3, 1), areas * 0)
-    assert number_classes(np.eye(4), statistics, 3).tolist() == [0, 2, 0, 1]
+    assert tree.numbers(2).tolist() == [1, 2, 2]
+    assert halved(tree, 1, 2, 3) == {frozenset([1, 2]), frozenset([3])}
+    assert halved(tree, 1, 3) == {frozenset([1]), frozenset([3])}

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from helpers.steels import is_same
 from nital.errors import InputError, NotFittedError, OutputError, SettingError
-from nital.fast import clustering
 from nital.fast.settings import FastSettings
 from nital.image.large import open_micrograph
 from nital.image.micrograph import Micrograph
@@ -23,17 +22,20 @@ from nital.series.fitting import fit_model
 from nital.series.model_files import read_model
 
 
+def make_small(patch: pytest.MonkeyPatch) -> None:
+    """Views and samples."""
+    patch.setattr("nital.fast.view.VIEW_PIXELS", 2**12)
+    patch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
+
+
 @pytest.fixture(autouse=True)
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr(clustering, "DRAWN", 1500)
-    monkeypatch.setattr(clustering, "STARTS", 1)
+    make_small(monkeypatch)
 
 
 def image(seed: int = 0, side: int = 48) -> NDArray[np.uint8]:
-    """A dark half beside a bright one, with noise."""
-    level = np.where(np.arange(side) < side // 2, 60, 180)
+    """Four stripes, dark and bright, with noise."""
+    level = np.where(np.arange(side) // (side // 4) % 2 == 0, 60, 180)
     noise = np.random.default_rng(seed).integers(0, 20, (side, side))
     return (level + noise).astype(np.uint8)
 
@@ -44,11 +46,8 @@ IMAGES = [image(0), image(1)]
 @pytest.fixture(scope="module")
 def fitted() -> Segmenter:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
-        patch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
-        patch.setattr(clustering, "DRAWN", 1500)
-        patch.setattr(clustering, "STARTS", 1)
-        return Segmenter(2, seed=3, exposure="same").fit(IMAGES)
+        make_small(patch)
+        return Segmenter(2, exposure="same").fit(IMAGES)
 
 
 @pytest.fixture
@@ -65,17 +64,16 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def test_init_only_stores_its_arguments() -> None:
     """Even invalid values: scikit-learn sets and clones before it fits."""
-    segmenter = Segmenter("many", seed=-1, scale="huge", exposure="dark")  # type: ignore[arg-type]
+    segmenter = Segmenter("many", scale="huge", exposure="dark")
     assert vars(segmenter) == {
         "n_classes": "many",
-        "seed": -1,
         "scale": "huge",
         "exposure": "dark",
     }
 
 
 def test_parameters_are_read_by_name() -> None:
-    expected = {"n_classes": 4, "seed": 0, "scale": "coarse", "exposure": "auto"}
+    expected = {"n_classes": 4, "scale": "coarse", "exposure": "auto"}
     assert Segmenter(4, scale="coarse").get_params() == expected
     assert Segmenter(4, scale="coarse").get_params(deep=False) == expected
 
@@ -91,6 +89,13 @@ def test_a_parameter_that_is_none_is_refused() -> None:
         Segmenter().set_params(mode="paper")
 
 
+def test_there_is_no_seed() -> None:
+    with pytest.raises(TypeError, match="seed"):
+        Segmenter(2, seed=1)  # type: ignore[call-arg]
+    with pytest.raises(SettingError, match="seed 1: not a parameter of Segmenter"):
+        Segmenter(2).set_params(seed=1)
+
+
 def test_what_was_fitted_stays_when_parameters_change(fitted: Segmenter) -> None:
     segmenter = copy(fitted)
     before = segmenter.predict(IMAGES[0])
@@ -100,8 +105,8 @@ def test_what_was_fitted_stays_when_parameters_change(fitted: Segmenter) -> None
 
 
 def test_repr_is_how_it_is_made() -> None:
-    segmenter = Segmenter(4, seed=1, scale="medium", exposure="each")
-    assert repr(segmenter) == "Segmenter(n_classes=4, seed=1, scale='medium', exposure='each')"
+    segmenter = Segmenter(4, scale="medium", exposure="each")
+    assert repr(segmenter) == "Segmenter(n_classes=4, scale='medium', exposure='each')"
     assert eval(repr(segmenter)).get_params() == segmenter.get_params()
 
 
@@ -118,7 +123,6 @@ def test_scikit_learn_clones_it(fitted: Segmenter) -> None:
     [
         ({"n_classes": 1}, "n_classes 1: too small"),
         ({"n_classes": 25}, "ask for at most 24"),
-        ({"seed": -1}, "seed -1"),
         ({"scale": "huge"}, "scale 'huge': unknown"),
         ({"exposure": "dark"}, "exposure 'dark': unknown"),
     ],
@@ -138,25 +142,25 @@ def test_fit_returns_the_segmenter() -> None:
 
 def test_fit_gives_the_model_of_its_parameters(fitted: Segmenter) -> None:
     openers = [partial(Micrograph.from_array, each) for each in IMAGES]
-    expected = fit_model(openers, FastSettings(n_classes=2, seed=3), exposure="same")
+    expected = fit_model(openers, FastSettings(n_classes=2), exposure="same")
     assert is_same(fitted.model_, expected)
 
 
 def test_labels_are_small_numbers_of_the_shape_of_the_image(fitted: Segmenter) -> None:
     labels = fitted.predict(image(5, 40))
     assert (labels.dtype, labels.shape) == (np.uint8, (40, 40))
-    assert (labels[:, :15] == 1).all()
-    assert (labels[:, 25:] == 2).all()
+    for stripe in range(4):
+        assert (labels[:, 10 * stripe + 3 : 10 * stripe + 7] == 1 + stripe % 2).all()
 
 
 def test_fit_predict_is_fit_and_then_predict(fitted: Segmenter) -> None:
-    found = Segmenter(2, seed=3, exposure="same").fit_predict(IMAGES)
+    found = Segmenter(2, exposure="same").fit_predict(IMAGES)
     for labels, each in zip(found, IMAGES, strict=True):
         assert (labels == fitted.predict(each)).all()
 
 
 def test_fit_predict_takes_what_comes_one_by_one() -> None:
-    found = Segmenter(2, seed=3, exposure="same").fit_predict(each for each in IMAGES)  # type: ignore[arg-type]
+    found = Segmenter(2, exposure="same").fit_predict(each for each in IMAGES)  # type: ignore[arg-type]
     assert len(found) == 2
 
 
@@ -200,7 +204,7 @@ def test_an_executor_gives_the_same_model(paths: list[Path]) -> None:
 def test_an_image_may_come_in_any_way(
     kind: Callable[[Path], Image], paths: list[Path], fitted: Segmenter
 ) -> None:
-    found = Segmenter(2, seed=3, exposure="same").fit([kind(each) for each in paths])
+    found = Segmenter(2, exposure="same").fit([kind(each) for each in paths])
     assert (found.model_.centres == fitted.model_.centres).all()
     assert (found.predict(kind(paths[0])) == fitted.predict(IMAGES[0])).all()
 
@@ -231,7 +235,7 @@ def test_a_single_image_in_place_of_a_list_is_refused(single: Any, call: str) ->
 
 
 def test_a_stack_is_a_series(fitted: Segmenter) -> None:
-    found = Segmenter(2, seed=3, exposure="same").fit(np.stack(IMAGES))
+    found = Segmenter(2, exposure="same").fit(np.stack(IMAGES))
     assert is_same(found.model_, fitted.model_)
 
 

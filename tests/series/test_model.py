@@ -30,6 +30,7 @@ from nital.fast import labelling as fast
 from nital.fast import windows
 from nital.fast.settings import FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.result.agreement import compare
 from nital.result.criteria import evaluate
 from nital.result.grouping import ClassName
 from nital.result.likeness import FAR, LEAST_SHIFT, Likeness
@@ -42,13 +43,30 @@ pytestmark = pytest.mark.usefixtures("small_samples")
 # --- one class, one constituent -----------------------------------------------------------------
 
 
-def test_a_class_is_the_same_grey_in_every_micrograph() -> None:
-    model = three_greys()
-    for greys in ((DARK, MID), (BRIGHT, MID, DARK), (MID, BRIGHT), (DARK, BRIGHT)):
-        labels = labels_of(model, field(*greys, seed=9))
-        for place, grey in enumerate(greys):
-            expected = 1 + (DARK, MID, BRIGHT).index(grey)
-            assert (inside(labels, place, len(greys)) == expected).mean() > 0.99
+@pytest.mark.parametrize(
+    "greys",
+    [
+        (DARK, MID),
+        (MID, BRIGHT),
+        (DARK, BRIGHT),
+        (BRIGHT, MID, DARK),
+        pytest.param(
+            (MID, DARK, BRIGHT),
+            marks=pytest.mark.xfail(
+                strict=True, reason="three broad areas are taken for uneven light"
+            ),
+        ),
+    ],
+)
+def test_a_class_is_the_same_grey_in_every_micrograph(greys: tuple[float, ...]) -> None:
+    assert_told_apart(greys)
+
+
+def assert_told_apart(greys: tuple[float, ...]) -> None:
+    labels = labels_of(three_greys(), field(*greys, seed=9))
+    for place, grey in enumerate(greys):
+        expected = 1 + (DARK, MID, BRIGHT).index(grey)
+        assert (inside(labels, place, len(greys)) == expected).mean() > 0.99
 
 
 def test_a_class_is_the_same_texture_in_every_micrograph() -> None:
@@ -140,14 +158,20 @@ def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
     assert (out == labels_of(of_steel(), values)).all()
 
 
-def test_another_number_of_classes_is_a_cut_of_the_same_tree() -> None:
-    model = of_steel()
-    found = model.segment(Micrograph.from_array(steel(5)))
-    assert (found.at(2).labels == found.labels).all()
+def test_another_number_of_classes_is_that_of_the_same_tree() -> None:
+    model, image = of_steel(), Micrograph.from_array(steel(5))
+    found = model.segment(image)
+    assert found.fine is not None
     finer = found.at(5)
     assert finer.likeness == found.likeness
-    pairs = np.unique(np.stack([finer.labels.ravel(), found.labels.ravel()]), axis=1)
-    assert pairs.shape[1] <= 5
+    assert (finer.views, finer.agreement) == ((), None)
+    joined = np.append(0, model.tree.numbers(5)).astype(np.uint8)[found.fine.labels]
+    assert compare(finer.labels, joined).mean_iou == 1.0
+
+
+def test_the_same_number_of_classes_is_the_same_result() -> None:
+    found = of_steel().segment(Micrograph.from_array(steel(5)))
+    assert (found.at(2).labels == found.labels).all()
 
 
 def test_a_prediction_does_not_depend_on_those_before_it() -> None:
@@ -179,21 +203,25 @@ def test_a_prediction_that_is_stopped_keeps_what_is_labelled(
     out = np.zeros(values.shape, np.uint8) if way == "out" else None
     found = model.segment(image, out=out, on_rows=stop)
     assert out is None or found.labels is out
-    done = np.indices(values.shape).max(axis=0) < 64
+    view = model.space.view(image)
+    done = np.zeros(values.shape, bool)
+    done[view.window_of(windows.blocks(view.shape)[0])] = True
+    n_done = int(done.sum())
+    assert 0.2 < n_done / values.size < 0.3
     assert (found.labels == np.where(done, whole.labels, 0)).all()
     assert [row.label for row in found.classes] == [1, 2]
     for row in found.classes:
-        assert row.n_pixels == (whole.labels[:64, :64] == row.label).sum()
-        assert row.area_fraction == row.n_pixels / 64**2
+        assert row.n_pixels == (whole.labels[done] == row.label).sum()
+        assert row.area_fraction == row.n_pixels / n_done
     assert (found.stopped, whole.stopped) == (True, False)
     said = (
-        "stopped before it was done: the figures are those of the 25.0 % of the pixels that have"
-        " a class"
+        "stopped before it was done: the figures are those of the"
+        f" {100 * n_done / values.size:.1f} % of the pixels that have a class"
     )
     assert said in found.notes
     assert said not in whole.notes
-    (clusters,) = fast.find_clusters(image, model.space, [model.centres], None, stop)
-    shares = clusters.statistics.areas / 64**2
+    clusters = fast.find_clusters(image, model.space, model.centres, None, stop)
+    shares = clusters.statistics.areas / n_done
     assert found.likeness is not None
     assert found.likeness.shift == pytest.approx(np.maximum(shares - model.shares, 0).sum())
 
@@ -235,12 +263,15 @@ def test_noise_is_far(exposure: str) -> None:
 
 
 def test_likeness_by_hand() -> None:
-    """Pixel by pixel: the distance from the nearest centre in every eighth row, and the shift."""
+    """Pixel by pixel: the distance from the nearest centre in every eighth row of the view, and the
+    shift of the pixels of the micrograph."""
     model, image = of_steel(), Micrograph.from_array(steel(5))
-    features = model.space.features(image, np.s_[0:STEEL_SIDE, 0:STEEL_SIDE])
+    view = model.space.view(image)
+    whole = slice(0, view.shape[0]), slice(0, view.shape[1])
+    features = model.space.features(view, whole)
     distance = ((features[..., np.newaxis, :] - model.centres) ** 2).sum(axis=-1, dtype=np.float64)
-    counts = np.bincount(distance.argmin(axis=-1).ravel(), minlength=len(model.centres))
-    shares = counts / counts.sum()
+    cluster = view.enlarged(distance.argmin(axis=-1).astype(np.uint8), whole)
+    shares = np.bincount(cluster.ravel(), minlength=len(model.centres)) / cluster.size
     found = likeness(steel(5))
     expected = distance[::8].min(axis=-1).mean() / model.spread
     assert found.novelty == pytest.approx(expected, rel=1e-3)
@@ -249,9 +280,17 @@ def test_likeness_by_hand() -> None:
 
 
 def test_usual_is_the_largest_of_those_fitted_to() -> None:
-    found = [likeness(steel(seed)) for seed in range(4)]
+    """Of all pixels of a view, where `segment` looks at some of its rows."""
+    model = of_steel()
+    found = []
+    for seed in range(4):
+        image = Micrograph.from_array(steel(seed))
+        found.append(model.likeness(fast.sample_clusters(image, model.space, model.centres)))
     expected = max(each.novelty for each in found), max(each.shift for each in found)
-    assert of_steel().usual == pytest.approx(expected)
+    assert model.usual == pytest.approx(expected)
+    others = [likeness(steel(seed)) for seed in range(4)]
+    assert max(each.novelty for each in others) == pytest.approx(model.usual[0], rel=0.3)
+    assert max(each.shift for each in others) == pytest.approx(model.usual[1], abs=0.02)
 
 
 def test_far_is_twice_as_far_as_usual_and_small_shifts_never_are() -> None:
@@ -297,7 +336,8 @@ def test_segment_is_to_find_fine_classes_and_to_join_them(way: str, regions: str
     assert found.labels.tobytes() == expected.labels.tobytes()
     assert found == replace(expected, labels=found.labels)
     assert found.labels.dtype == expected.labels.dtype == np.uint8
-    assert len(found.members) == len(expected.members) == (way == "in memory")
+    assert (found.fine is not None) == (expected.fine is not None) == (way == "in memory")
+    assert found.views == expected.views == ()
     assert (found.labels == np.append(0, model.class_of)[before]).all()
     if isinstance(image, Micrograph):
         criteria = evaluate(image.pixels, found.labels, regions=regions)
@@ -331,18 +371,20 @@ def silhouette(model: Model, image: Micrograph | LargeMicrograph) -> NDArray[np.
 
 
 def silhouette_by_hand(model: Model, image: Micrograph) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pixel by pixel, in per cent and not rounded; and the class of the nearest centre."""
-    rows, cols = image.shape
-    features = model.space.features(model.space.view(image), np.s_[0:rows, 0:cols])
-    class_of = model.class_of[model.fine_of - 1]
-    expected, nearest = np.zeros(image.shape), np.zeros(image.shape, int)
-    for place in zip(*np.nonzero(~image.excluded), strict=True):
+    """Pixel by pixel of the view, in per cent and not rounded; and the class of the nearest
+    centre; both at the pixels of the image."""
+    view = model.space.view(image)
+    features = model.space.features(view, (slice(0, view.shape[0]), slice(0, view.shape[1])))
+    expected, nearest = np.zeros(view.shape), np.zeros(view.shape, int)
+    for place in np.ndindex(view.shape):
         apart = features[place].astype(np.float64) - model.centres
         distance = np.sqrt((apart**2).sum(axis=1))
-        nearest[place] = class_of[distance.argmin()]
-        other = distance[class_of != nearest[place]].min()
+        nearest[place] = model.class_of[distance.argmin()]
+        other = distance[model.class_of != nearest[place]].min()
         expected[place] = 100 * (1 - distance.min() / other)
-    return expected, nearest
+    rows, cols = view.places()
+    at = np.ix_(rows, cols)
+    return np.where(image.excluded, 0, expected[at]), np.where(image.excluded, 0, nearest[at])
 
 
 @pytest.mark.parametrize("exposure", ["same", "each"])
@@ -363,14 +405,14 @@ def test_the_silhouette_by_hand(exposure: str, k: int) -> None:
 def test_a_pixel_on_a_centre_is_sure_and_one_between_two_is_not() -> None:
     image = Micrograph.from_array(steel(5)[:20, :20])
     model = of_steel()
-    features = model.space.features(image, np.s_[0:20, 0:20])
+    view = model.space.view(image)
+    features = model.space.features(view, (slice(0, view.shape[0]), slice(0, view.shape[1])))
     first, last = features[0, 0], features[-1, -1]
     for centres, value in (((first, last), 100), ((first + 1, first - 1), 0)):
         two = replace(
             model,
             centres=np.stack(centres),
-            fine_of=np.array([1, len(model.class_of)]),
-            class_of=np.repeat([1, 2], 12),
+            class_of=np.array([1, 2]),
         )
         assert silhouette(two, image)[0, 0] == pytest.approx(value, abs=1)
 

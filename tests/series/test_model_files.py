@@ -22,6 +22,7 @@ from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.settings import FastSettings
 from nital.fast.space import Exposure, FeatureSpace
 from nital.image.micrograph import Micrograph
+from nital.image.tone import Tone
 from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
 from nital.result.grouping import ClassName
@@ -29,22 +30,23 @@ from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
 
 VERSIONS = {"nital": "0.1.0", "numpy": "2.4"}
-N_CLUSTERS, N_FINE = 7, 4
+N_FINE = 4
 
 
 def some_model(exposure: Exposure | None = None) -> Model:
-    """A model of random numbers: seven clusters, four fine classes, three classes."""
+    """A model of random numbers: four fine classes, three classes."""
     rng = np.random.default_rng(0)
     n = len(CHANNELS)
     levels = GreyLevels(0.1, 0.7, (0.2, 1 / 3), (0.3,))
     statistics = RegionStatistics(rng.random(N_FINE), rng.random((N_FINE, 3)), rng.random(N_FINE))
     return Model(
-        settings=FastSettings(n_classes=3, seed=8, scale="medium", repeats=1),
-        space=FeatureSpace(levels, rng.random(n, np.float32), "medium", exposure),
-        centres=rng.random((N_CLUSTERS, n), np.float32),
-        shares=rng.dirichlet(np.ones(N_CLUSTERS)),
+        settings=FastSettings(n_classes=3, scale="medium"),
+        space=FeatureSpace(
+            levels, rng.random(n, np.float32), "medium", exposure, 4 / 3, Tone((0.5, -0.2, 0.3))
+        ),
+        centres=rng.random((N_FINE, n), np.float32),
+        shares=rng.dirichlet(np.ones(N_FINE)),
         spread=math.pi,
-        fine_of=np.array([1, 2, 3, 4, 4, 1, 2]),
         tree=ClassTree(rng.random((N_FINE, 2 * n)), statistics),
         class_of=np.array([1, 2, 2, 3]),
         usual=(1.1, 0.2),
@@ -107,7 +109,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, exposure: Exposure | N
     write_model(tmp_path / "m", model, versions=VERSIONS)
     found = read_model(tmp_path / "m")
     assert is_same(found, model)
-    for name in ("centres", "shares", "fine_of", "class_of"):
+    for name in ("centres", "shares", "class_of"):
         assert getattr(found, name).dtype == getattr(model, name).dtype
 
 
@@ -304,8 +306,16 @@ def test_a_header_that_is_not_one_is_told(path: Path, text: str) -> None:
     [({"nital": "9.0"}, "9.0"), ({}, "another version"), (None, "another"), ("x", "another")],
 )
 def test_a_newer_format_is_told_with_what_made_it(path: Path, versions: Any, said: str) -> None:
-    alter(path, lambda described: described.update(version=2, versions=versions))
-    assert_refused(path, rf"made with nital {said}.*, in a format \(version 2\)")
+    alter(path, lambda described: described.update(version=3, versions=versions))
+    assert_refused(path, rf"made with nital {said}.*, in a format \(version 3\)")
+
+
+def test_a_file_of_the_first_nital_is_told(path: Path) -> None:
+    """Its clusters were joined to fine classes, and it knew no views."""
+    alter(path, lambda described: described.update(version=1, versions={"nital": "0.1"}))
+    assert_refused(
+        path, r"made with nital 0\.1, in a format \(version 1\) that this nital can't read"
+    )
 
 
 def test_features_of_another_nital_are_told(path: Path) -> None:
@@ -315,7 +325,7 @@ def test_features_of_another_nital_are_told(path: Path) -> None:
 
 HEADER = sorted(
     {"format", "version", "settings", "levels", "exposure", "channels", "spread", "usual"}
-    | {"images", "names"}
+    | {"images", "names", "step", "tone"}
 )
 
 
@@ -345,7 +355,7 @@ def test_a_header_of_anything_never_ends_in_another_error(
 
 
 ARRAYS = (
-    *("weights", "centres", "shares", "fine_of", "class_of"),
+    *("weights", "centres", "shares", "class_of"),
     *("tree_centres", "tree_areas", "tree_means", "tree_errors"),
 )
 
@@ -385,10 +395,6 @@ def test_an_array_that_is_not_finite_is_told(path: Path, name: str, value: float
 @pytest.mark.parametrize(
     ("name", "numbers"),
     [
-        ("fine_of", [1, 2, 3, 4, 4, 1, 5]),
-        ("fine_of", [0, 1, 2, 3, 4, 1, 2]),
-        ("fine_of", [1, 2, 3, -1, 4, 1, 2]),
-        ("fine_of", [1, 2, 3, 3, 3, 1, 2]),
         ("class_of", [1, 2, 2, 4]),
         ("class_of", [0, 1, 2, 3]),
         ("class_of", [1, 1, 2, 2]),
@@ -415,6 +421,8 @@ def test_a_figure_that_is_no_finite_number_is_told(path: Path, value: Any) -> No
     for change in (
         lambda described: described.update(spread=value),
         lambda described: described.update(usual=[1.0, value]),
+        lambda described: described.update(step=value),
+        lambda described: described.update(tone=[0.2, 0.7, value]),
         lambda described: described["levels"].update(low=value),
         lambda described: described["levels"].update(high=value),
         lambda described: described["levels"].update(modes=[0.1, value]),
@@ -433,6 +441,12 @@ def test_a_spread_by_which_nothing_can_be_divided_is_told(path: Path, spread: fl
     assert_refused(path, "damaged, or edited by hand")
 
 
+@pytest.mark.parametrize("step", [0, -1.0, 0.1, 4.5, 1e9])
+def test_a_step_that_no_view_has_is_told(path: Path, step: float) -> None:
+    alter(path, lambda described: described.update(step=step))
+    assert_refused(path, "damaged, or edited by hand")
+
+
 def test_as_many_cuts_as_part_the_groups_of_grey(path: Path) -> None:
     alter(path, lambda described: described["levels"].update(cuts=[0.2, 0.3]))
     assert_refused(path, "2 groups of grey with 2 cuts")
@@ -446,8 +460,8 @@ def test_as_many_cuts_as_part_the_groups_of_grey(path: Path) -> None:
         {"n_classes": "auto"},
         {"n_classes": 3.0},
         {"mode": "paper"},
-        {"repeats": 2},
-        {"seed": -1},
+        {"repeats": 1},
+        {"seed": 0},
         {"scale": "huge"},
         {"odd": 1},
     ],

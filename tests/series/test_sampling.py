@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.watched import Watched, micrograph
+from helpers.watched import micrograph
 from nital.errors import InputError
 from nital.fast import windows
-from nital.fast.features import CHANNELS, dark_and_bright, smooth
-from nital.fast.space import DISTANCE
+from nital.fast.features import CHANNELS, dark_and_bright
+from nital.fast.space import DISTANCE, FeatureSpace, smoothed_grey
+from nital.fast.view import View, look_at, step_of
 from nital.image.micrograph import Micrograph
 from nital.series import sampling as module
 from nital.series.sampling import CommonSample, take_common_sample
@@ -32,7 +33,13 @@ def spans(*sides: int) -> list[Micrograph]:
 
 @pytest.fixture
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In views that have about the pixels of the images."""
     monkeypatch.setattr(module, "SAMPLE_PIXELS", 3000)
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 60 * 60)
+
+
+def windows_of(view: View) -> tuple[slice, slice]:
+    return slice(0, view.shape[0]), slice(0, view.shape[1])
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -46,7 +53,7 @@ def test_of_each_image_there_are_as_many_pixels_whatever_its_size() -> None:
 @pytest.mark.usefixtures("small_samples")
 def test_no_pixel_is_drawn_twice_where_there_are_enough() -> None:
     (image,) = spans(60)
-    assert len(np.unique(image.pixels)) == 3600
+    assert len(np.unique(image.pixels)) == 3600  # as many as the view has
     assert len(np.unique(common([image]).pixels[:, 0])) == 3000
 
 
@@ -64,21 +71,22 @@ def test_drawn_pixels_have_the_features_that_the_space_gives_them(align: bool) -
     sample = common(images, align=align)
     for i, image in enumerate(images):
         view = sample.space.view(image)
-        window = slice(0, image.shape[0]), slice(0, image.shape[1])
-        known = set(map(bytes, sample.space.features(view, window).reshape(-1, len(CHANNELS))))
+        found = sample.space.features(view, windows_of(view)).reshape(-1, len(CHANNELS))
+        known = set(map(bytes, found))
         drawn = slice(1500 * i, 1500 * (i + 1))
         for values in (sample.values[drawn], sample.around[drawn]):
             assert set(map(bytes, values)) <= known
-        assert np.isin(sample.pixels[drawn, 0], view.read(*window)[..., 0]).all()
+        assert np.isin(sample.pixels[drawn, 0], image.pixels[..., 0]).all()
 
 
 @pytest.mark.usefixtures("small_samples")
 def test_what_is_around_a_pixel_lies_some_pixels_away() -> None:
     image = micrograph(60, 70)
     sample = common([image])
-    features = sample.space.features(image, (slice(0, 60), slice(0, 70)))
-    place = {bytes(features[row, col]): (row, col) for row in range(60) for col in range(70)}
-    assert len(place) == 60 * 70
+    view = sample.space.view(image)
+    features = sample.space.features(view, windows_of(view))
+    place = {bytes(features[at]): at for at in np.ndindex(view.shape)}
+    assert len(place) == view.shape[0] * view.shape[1]
     pairs = zip(map(bytes, sample.values), map(bytes, sample.around), strict=True)
     steps = np.array([np.subtract(place[beside], place[own]) for own, beside in pairs])
     assert (np.abs(steps).max(axis=1) == DISTANCE).all()
@@ -133,18 +141,26 @@ def test_an_image_that_is_excluded_altogether_is_named() -> None:
 
 @pytest.mark.usefixtures("several_blocks", "small_samples")
 @pytest.mark.parametrize("align", [False, True])
-def test_of_large_images_tiles_from_all_over_are_read(align: bool) -> None:
-    watched = [Watched(micrograph(256, 320)), Watched(micrograph(256, 256, seed=1))]
-    sample = common(watched, align=align)
+def test_of_large_images_tiles_from_all_over_are_read(
+    align: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 256 * 256)
+    monkeypatch.setattr("nital.fast.view.KEPT_PIXELS", 1000)
+    read: list[tuple[slice, slice]] = []
+    found_in = module.FeatureSpace.features
+
+    def watched(space: FeatureSpace, view: View, window: tuple[slice, slice]) -> Any:
+        read.append(window)
+        return found_in(space, view, window)
+
+    monkeypatch.setattr(module.FeatureSpace, "features", watched)
+    sample = common([micrograph(256, 320), micrograph(256, 256, seed=1)], align=align)
     assert len(sample.values) == 3000
-    for each in watched:
-        tiles = {
-            (rows.start, cols.start)
-            for rows, cols in each.read_windows
-            if (rows.stop - rows.start, cols.stop - cols.start) == (16, 16)
-        }
-        assert len(tiles) == windows.N_TILES
-        assert {row // 128 for row, _ in tiles} == {0, 1}
+    assert len(read) == 2 * windows.N_TILES
+    for own in (read[: windows.N_TILES], read[windows.N_TILES :]):
+        assert len({(rows.start, cols.start) for rows, cols in own}) == windows.N_TILES
+        assert {rows.start // 128 for rows, _ in own} == {0, 1}
+        assert all(rows.stop - rows.start <= 16 for rows, _ in own)
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -158,10 +174,21 @@ def test_names_and_checksums_are_kept_in_order() -> None:
 
 
 @pytest.mark.usefixtures("small_samples")
+def test_all_are_looked_at_with_the_geometric_mean_of_their_steps() -> None:
+    images = [micrograph(48, 60), micrograph(90, 120), micrograph(60, 60)]
+    steps = [step_of(each.shape) for each in images]
+    space = common(images).space
+    assert space.step == pytest.approx(np.exp(np.mean(np.log(steps))))
+    assert all(space.view(each).step == space.step for each in images)
+
+
+@pytest.mark.usefixtures("small_samples")
 def test_a_common_exposure_is_the_mean_of_all() -> None:
     images = [micrograph(), Micrograph.from_array(0.5 * micrograph(seed=1).grey + 0.1)]
-    found = common(images, align=True).space.exposure
-    levels = [dark_and_bright(smooth(each.grey)) for each in images]
+    sample = common(images, align=True)
+    found = sample.space.exposure
+    views = [look_at(each, sample.space.step) for each in images]
+    levels = [dark_and_bright(smoothed_grey(each)) for each in views]
     assert found is not None
     assert (found.dark, found.bright) == pytest.approx(np.mean(levels, axis=0))
     assert common(images).space.exposure is None

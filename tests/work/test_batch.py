@@ -21,6 +21,8 @@ from nital.work import batch
 from nital.work.batch import Batch, Outcome, find_images, fit_batch, plan_tasks
 from nital.work.jobs import KnownModel
 
+pytestmark = pytest.mark.usefixtures("small_views")
+
 HOW: dict[str, Any] = {"page": None, "pixel_size": None, "crop_bottom": None}
 
 
@@ -35,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 def fitted(folder: Path, out: Path) -> KnownModel:
     images = find_images(folder, out)
-    return fit_batch(images, out, n_classes=2, seed=0, scale="fine", exposure="same")
+    return fit_batch(images, out, n_classes=2, scale="fine", exposure="same")
 
 
 def begin(folder: Path, out: Path, **more: Any) -> Batch:
@@ -132,9 +134,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
     out = tmp_path / "out"
     begin(folder, out).finish()
     images = find_images(folder, out)
-    other = fit_batch(
-        images, tmp_path / "other", n_classes=3, seed=0, scale="fine", exposure="same"
-    )
+    other = fit_batch(images, tmp_path / "other", n_classes=3, scale="fine", exposure="same")
     tasks = plan_tasks(folder, out, images)
     with pytest.raises(OutputError, match=r"holds another study .model "):
         Batch(tasks, out, other, HOW)
@@ -143,7 +143,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
     with pytest.raises(
         OutputError, match=r"model\.nital: has n_classes 2, not 3; use it with --model "
     ):
-        fit_batch(images, out, n_classes=3, seed=0, scale="fine", exposure="same")
+        fit_batch(images, out, n_classes=3, scale="fine", exposure="same")
     found = Batch(tasks, out, other, HOW, force=True).finish()
     assert set(statuses(found).values()) == {"done"}
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from helpers.pictures import write
-from helpers.terminal import Nital
+from helpers.terminal import Nital, nital_alone
 from nital.errors import InputError, SettingError
 from nital.storage.journal import Journal
 from nital.storage.tables import read_json
@@ -95,12 +95,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model and labels computed in this process."""
+    """The model and labels computed without a cluster."""
     out = tmp_path_factory.mktemp("alone") / "out"
-    images = find_images(folder, out)
-    how = {"n_classes": 2, "seed": 0, "scale": "fine", "exposure": "same"}
-    model = batch.fit_batch(images, out, **how)  # type: ignore[arg-type]
-    Batch(plan_tasks(folder, out, images), out, model, HOW).finish()
+    done = nital_alone("batch", folder, "--n-classes", 2, "--exposure", "same", "--out", out)
+    assert done.code == 0, done.err
     return out
 
 
@@ -117,16 +115,16 @@ def journal(out: Path) -> list[tuple[str, str]]:
 
 
 def test_the_command_gives_the_same_bytes(
-    nital: Nital, folder: Path, alone: Path, scheduler: str, tmp_path: Path, monkeypatch: Any
+    folder: Path, alone: Path, scheduler: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)  # the workers have another working directory
     options = ("--n-classes", 2, "--exposure", "same", "--out", "out", "--scheduler", scheduler)
-    done = nital("batch", folder, *options)
+    done = nital_alone("batch", folder, *options)
     assert (done.code, done.err) == (0, "")
     assert f"{N_IMAGES} done" in done.out
     for name in ("model.nital", *(f"{i}/labels.tif" for i in range(N_IMAGES))):
         assert (tmp_path / "out" / name).read_bytes() == (alone / name).read_bytes()
-    assert f"{N_IMAGES} kept" in nital("batch", folder, *options).out
+    assert f"{N_IMAGES} kept" in nital_alone("batch", folder, *options).out
 
 
 def test_a_micrograph_that_kills_its_workers_fails_alone(

@@ -20,7 +20,7 @@ from PIL import Image
 from helpers.benches import make_samples_small
 from helpers.pictures import halves
 from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
-from nital.fast import clustering, windows
+from nital.fast import windows
 from nital.fast.settings import FAST, FastSettings
 from nital.image.files import read_micrograph
 from nital.image.labels import read_labels
@@ -29,8 +29,10 @@ from nital.image.ome_zarr import write_ome_zarr_labels
 from nital.output.exports import export_regions
 from nital.output.folders import PhaseFolder, open_result
 from nital.output.names import EXPORT_FILES
-from nital.output.render import class_colours
+from nital.output.render import class_colours, overlay
 from nital.paper.settings import PAPER
+from nital.result.classes import tabulate_classes
+from nital.result.criteria import criteria_of
 from nital.series.estimator import opener
 from nital.series.fitting import fit_model
 from nital.settings import Settings
@@ -42,7 +44,7 @@ from nital.work.study_folder import Study, draw_superpixels
 
 @pytest.fixture(scope="module", autouse=True)
 def small_samples() -> Iterator[None]:
-    """Enough for small images, and quickly clustered; for fixtures of the module as well."""
+    """Enough for small images, and small views; for fixtures of the module as well."""
     with pytest.MonkeyPatch.context() as patch:
         make_samples_small(patch)
         yield
@@ -107,6 +109,7 @@ def test_a_file_becomes_a_folder_with_fine_classes_in_fast_mode(image: Path) -> 
         "overlay.png",
         "classes.csv",
         "summary.json",
+        "agreement.tif",
         "fine.tif",
         "fine.csv",
     }
@@ -211,7 +214,7 @@ def grains(shape: tuple[int, int] = SHAPE) -> NDArray[np.uint8]:
 @pytest.mark.parametrize(
     "options", [{}, {"compression": "zlib", "tile": (64, 64)}], ids=["as it is", "tiles"]
 )
-def test_a_large_file_gives_the_labels_of_a_small_one(
+def test_a_large_file_gives_the_joined_fine_classes_of_a_small_one(
     image: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
@@ -220,8 +223,13 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
 ) -> None:
     monkeypatch.setattr(windows, "BLOCK_SIDE", 300 // n_blocks)
     monkeypatch.setattr(windows, "TILE_SIDE", 32)
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 300 * 90)  # as many as it has itself
     tifffile.imwrite("g.tif", grains(), **options)
     small = segment_file(Path("g.tif"), Path("small"), FAST, pixel_size=0.5)
+    fine = small.segmentation.fine
+    assert fine is not None
+    expected = np.empty_like(fine.labels)
+    statistics = fine.join(3, expected)
     request.getfixturevalue("everything_is_large")
     rows: list[tuple[int, int]] = []
     done = segment_file(
@@ -230,13 +238,18 @@ def test_a_large_file_gives_the_labels_of_a_small_one(
         on_rows=lambda done, labels: rows.append((done, len(labels))),
     )
     assert rows == [(300 * (i + 1) // n_blocks, 300) for i in range(n_blocks)]
-    np.testing.assert_array_equal(done.segmentation.labels, small.segmentation.labels)
-    np.testing.assert_array_equal(
-        read_labels(Path("large/labels.tif")), read_labels(Path("small/labels.tif"))
-    )
-    for name in ("overlay.png", "classes.csv"):
-        assert Path("large", name).read_bytes() == Path("small", name).read_bytes()
-    assert timeless_summary(done.summary) == timeless_summary(small.summary)
+    np.testing.assert_array_equal(done.segmentation.labels, expected)
+    np.testing.assert_array_equal(read_labels(Path("large/labels.tif")), expected)
+    assert done.segmentation.classes == tabulate_classes(statistics)
+    assert done.segmentation.criteria == criteria_of(statistics)
+    with Image.open("large/overlay.png") as shown:  # without views nothing fades
+        pixels = read_micrograph(Path("g.tif")).pixels
+        np.testing.assert_array_equal(shown, overlay(pixels, expected, class_colours(3)))
+    told, of_views = timeless_summary(done.summary), timeless_summary(small.summary)
+    del of_views["mean_agreement"]
+    for summary in (told, of_views):
+        del summary["classes"], summary["criteria"]
+    assert told == of_views
     with tifffile.TiffFile("large/labels.tif") as file:
         assert file.is_bigtiff
     assert {path.name for path in Path("large").iterdir()} == {
@@ -254,13 +267,10 @@ def stop(*_: object) -> None:
 
 @pytest.fixture
 def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A micrograph of two blocks, one above the other, and clusters of few pixels."""
+    """A micrograph of two blocks, one above the other."""
     tifffile.imwrite("g.tif", grains((90, 60)))
     monkeypatch.setattr(windows, "BLOCK_SIDE", 60)
-    monkeypatch.setattr("nital.fast.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr("nital.series.sampling.SAMPLE_PIXELS", 2**11)
-    monkeypatch.setattr(clustering, "DRAWN", 1000)
-    monkeypatch.setattr(clustering, "STARTS", 1)
+    monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 90 * 60)
     return Path("g.tif")
 
 
@@ -352,7 +362,7 @@ def test_an_ome_zarr_is_replaced_with_force(image: Path, everything_is_large: No
     segment_file(Path("g.zarr"), Path("o"), FAST)
     with pytest.raises(OutputError, match="--force"):
         segment_file(Path("g.zarr"), Path("o"), FAST)
-    again = segment_file(Path("g.zarr"), Path("o"), replace(FAST, seed=1), force=True)
+    again = segment_file(Path("g.zarr"), Path("o"), replace(FAST, n_classes=2), force=True)
     levels = open_micrograph(Path("o/labels.zarr")).read(slice(0, 300), slice(0, 90))[..., 0]
     np.testing.assert_array_equal(np.rint(255 * levels), again.segmentation.labels)
 
@@ -437,10 +447,12 @@ def test_fine_classes_are_read_back_as_they_were(image: Path) -> None:
 @pytest.mark.parametrize("k", [2, 5])
 def test_a_result_read_back_is_cut_as_before(image: Path, k: int) -> None:
     result = segment_file(image, Path("r"), FAST).segmentation
+    assert result.fine is not None
     fine = open_result(Path("r")).fine
-    labels = np.empty_like(fine.labels)
+    labels, expected = np.empty_like(fine.labels), np.empty_like(result.fine.labels)
     fine.join(k, labels)
-    np.testing.assert_array_equal(labels, result.at(k).labels)
+    result.fine.join(k, expected)
+    np.testing.assert_array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("name", ["fine.tif", "labels.tif", "fine.csv"])
@@ -558,7 +570,10 @@ def test_a_study_keeps_each_run_at_once(image: Path) -> None:
 
 @BOTH
 def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> None:
-    whole = study(image, Path("whole"), settings=settings).finish()
+    how: dict[str, Any] = {"settings": settings}
+    if settings.mode == "fast":
+        how["n_classes"] = [2, 3, 4, 5]  # as many runs without repeats
+    whole = study(image, Path("whole"), **how).finish()
 
     finished: list[Run] = []
 
@@ -568,12 +583,12 @@ def test_a_study_goes_on_where_it_stopped(image: Path, settings: Settings) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(image, settings=settings).finish(on_run=stop)
-    again = study(image, settings=settings)
+        study(image, **how).finish(on_run=stop)
+    again = study(image, **how)
     assert len(again.missing) == again.n_runs - 2 == 2
     assert timeless(again.finish()) == timeless(whole)
     assert sorted(keys()) == sorted(keys(Path("whole")))
-    assert study(image, settings=settings).missing == []
+    assert study(image, **how).missing == []
 
 
 def test_a_run_whose_line_was_torn_is_done_again(image: Path) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from helpers.runs import run
 from nital.errors import InputError, SettingError
 from nital.fast import method, windows
+from nital.fast.clustering import find_centres
 from nital.fast.labelling import find_fine_classes
 from nital.fast.sampling import Sample
 from nital.fast.settings import FAST
@@ -25,6 +27,8 @@ from nital.result.fine import FineClasses
 from nital.settings import Settings
 from nital.work import runs as runs_module
 from nital.work.runs import Key, Run, execute, key_of, plan
+
+pytestmark = pytest.mark.usefixtures("small_views")
 
 SMALL = replace(
     PAPER, n_filters=6, n_responses=5, max_iterations=3, device="cpu", threads=1, n_superpixels=20
@@ -66,11 +70,9 @@ def test_the_plan_has_every_combination_and_seed_once() -> None:
     assert len(together) == len(set(together)) == 6  # superpixels are computed once for each pair
 
 
-def test_a_plan_of_fast_mode_has_numbers_of_classes_and_seeds() -> None:
-    runs = plan_of(replace(FAST, seed=7, scale="coarse"), [2, 3], repeats=3)
-    assert [key_of(each) for each in runs] == [
-        (k, 20.0, 0, seed) for k in (2, 3) for seed in (7, 8, 9)
-    ]
+def test_a_plan_of_fast_mode_has_each_number_of_classes_once() -> None:
+    runs = plan_of(replace(FAST, scale="coarse"), [2, 3], repeats=3)
+    assert [key_of(each) for each in runs] == [(2, 20.0, 0, 0), (3, 20.0, 0, 0)]
     assert {each.scale for each in runs} == {"coarse"}
 
 
@@ -87,6 +89,12 @@ def test_fast_mode_has_no_superpixels_to_plan(varied: dict[str, list[float]]) ->
 def test_plans_that_can_not_be(repeats: int, seed: int, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         plan(replace(SMALL, seed=seed), repeats=repeats, n_classes=[2])
+
+
+@pytest.mark.parametrize("repeats", [0, 10**9])
+def test_repeats_of_fast_mode_are_checked_though_there_are_none(repeats: int) -> None:
+    with pytest.raises(SettingError, match=f"repeats {repeats}: use 1 to 1000"):
+        plan(FAST, repeats=repeats, n_classes=[2])
 
 
 def spawned() -> Executor:
@@ -121,10 +129,10 @@ def test_a_run_of_paper_mode_is_the_segmentation_with_its_settings() -> None:
 
 @pytest.mark.parametrize("regions", ["classes", "components"])
 def test_a_run_of_fast_mode_has_neither_superpixels_nor_iterations(regions: str) -> None:
-    (settings,) = plan_of(replace(FAST, seed=3, regions=regions), [4], repeats=1)
+    (settings,) = plan_of(replace(FAST, regions=regions), [4], repeats=1)
     (found,) = execute(micrograph(), [settings])
     result = segment(micrograph(), settings=settings)
-    assert found.key == key_of(settings) == (4, 20, 0, 3)
+    assert found.key == key_of(settings) == (4, 20, 0, 0)
     assert (found.n_superpixels, found.iterations, found.stop_reason) == (0, 0, "")
     assert found.n_found == result.n_classes
     assert (found.F, found.F_prime, found.Q) == (
@@ -158,63 +166,41 @@ def test_what_repeats_can_share_is_found_once(
 # --- what is done together ----------------------------------------------------------------------
 
 
-def labelled_together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Number of seeds in each labelling of fast mode from now on."""
-    numbers: list[int] = []
-
-    def counted(
-        source: Micrograph, sample: Sample, centres: Sequence[NDArray[np.float32]], *rest: None
-    ) -> list[FineClasses]:
-        numbers.append(len(centres))
-        return find_fine_classes(source, sample, centres, *rest)
-
-    monkeypatch.setattr(method, "find_fine_classes", counted)
-    return numbers
-
-
 def test_fast_mode_clusters_once_for_all_numbers_of_classes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    numbers = labelled_together(monkeypatch)
+    clustered, labelled = [], []
+
+    def cluster(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        clustered.append(len(values))
+        return find_centres(values)
+
+    def label(source: Micrograph, *rest: Any) -> FineClasses:
+        labelled.append(source)
+        return find_fine_classes(source, *rest)
+
+    monkeypatch.setattr(method, "find_centres", cluster)
+    monkeypatch.setattr(method, "find_fine_classes", label)
     found = list(execute(micrograph(), plan_of(FAST, [2, 3, 5], repeats=2)))
-    assert numbers == [1, 1]
-    assert [(each.seed, each.n_classes) for each in found] == [
-        (seed, k) for seed in (0, 1) for k in (2, 3, 5)
-    ]
+    assert len(labelled) == 1
+    assert len(clustered) == len(method.DISTURBANCES)  # each view has its own
+    assert [(each.seed, each.n_classes) for each in found] == [(0, 2), (0, 3), (0, 5)]
 
 
-def test_features_that_are_not_kept_are_found_once_for_several_seeds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(windows, "BLOCK_SIDE", 10)  # so the image has several blocks
-    monkeypatch.setattr(method, "SEEDS_AT_ONCE", 3)
-    numbers = labelled_together(monkeypatch)
-    runs = plan_of(replace(FAST, seed=4), [2, 5], repeats=5)
-    together = list(execute(micrograph(), runs))
-    assert numbers == [3, 2]
-    assert [(each.seed, each.n_classes) for each in together] == [
-        (seed, k) for seed in range(4, 9) for k in (2, 5)
-    ]
-    alone = [run for one in runs for run in execute(micrograph(), [one])]
-    assert untimed(together) == untimed(alone)
+def test_fast_mode_runs_all_numbers_of_classes_as_one_group() -> None:
+    runs = plan_of(FAST, [2, 3, 7], repeats=1)
+    assert method_of("fast").group(runs, prepare(micrograph(), FAST)) == [runs]
 
 
-def test_groups_of_runs_are_all_runs_of_a_seed_or_of_several() -> None:
-    runs = plan_of(FAST, [2, 3], repeats=12)
+def test_fast_mode_may_see_the_image_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 50)
+    runs = plan_of(FAST, [2, 5], repeats=1)
     sample = prepare(micrograph(), FAST)
     assert isinstance(sample, Sample)
-    kept, not_kept = (
-        [[(each.seed, each.n_classes) for each in group] for group in groups]
-        for groups in (
-            method.METHOD.group(runs, sample),
-            method.METHOD.group(runs, replace(sample, whole=None)),
-        )
-    )
-    assert kept == [[(seed, 2), (seed, 3)] for seed in range(12)]
-    assert [{seed for seed, _ in group} for group in not_kept] == [{*range(10)}, {10, 11}]
-    assert sorted(run for group in not_kept for run in group) == sorted(
-        run for group in kept for run in group
-    )
+    assert sample.whole is None  # features are not kept
+    together = list(execute(micrograph(), runs))
+    alone = [run for one in runs for run in execute(micrograph(), [one])]
+    assert untimed(together) == untimed(alone)
 
 
 def test_a_group_of_paper_mode_is_a_single_run() -> None:

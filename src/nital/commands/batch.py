@@ -61,7 +61,6 @@ def batch(
                 images,
                 out,
                 n_classes=n_classes or 3,
-                seed=settings.seed,
                 scale=settings.scale,
                 exposure=exposure,
                 executor=executor,

@@ -39,7 +39,6 @@ def fit(
             images,
             out,
             n_classes=settings.n_classes,
-            seed=settings.seed,
             scale=settings.scale,
             exposure=exposure,
             page=page,

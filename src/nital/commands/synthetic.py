@@ -77,7 +77,7 @@ def demo(
     segment_and_print(
         out / "micrograph.png",
         out / "micrograph",
-        settings_of(mode, n_classes=len(made.names), seed=seed),
+        settings_of(mode, n_classes=len(made.names)),
         reference=out / "truth.tif",
         names=made.names,
         as_json=as_json,

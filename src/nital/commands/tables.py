@@ -42,8 +42,8 @@ def print_segmentation(
     print_criteria(result.criteria, result.settings.regions)
     if result.mean_agreement is not None:
         out.print(
-            f"{result.settings.n_repeats} repeats agree on {percent(result.mean_agreement)} of the"
-            " area; ± is the standard deviation over repeats"
+            f"{result.what_agrees} agree on {percent(result.mean_agreement)} of the area;"
+            " ± is twice their standard deviation"
         )
     if result.curve is not None:
         values = "   ".join(f"{k}: {mean:.4g}" for k, (mean, _) in result.curve.items())
@@ -148,8 +148,8 @@ def _cells(row: "ClassRow", colour: NDArray[np.uint8]) -> tuple[Text | str, ...]
     """Format the cells of a class: colour, area fraction, mean grey and pixels."""
     swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
     share = percent(row.area_fraction)
-    if row.spread is not None:
-        share += f" ± {percent(row.spread)}"
+    if row.uncertainty is not None:
+        share += f" ± {percent(row.uncertainty)}"
     grey = "" if row.mean_grey is None else f"{row.mean_grey:.1f}"
     return swatch, share, grey, f"{row.n_pixels:,}"
 

@@ -1,55 +1,102 @@
-"""Clustering: centres of clusters in a sample, and the cluster of every pixel."""
+"""Clustering: centres of clusters in a sample, and the cluster of every pixel.
+
+The clusters follow from the values alone: neither chance nor the order of the values has a part in
+them, so that a mirrored micrograph has the mirrored clusters.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-N_CLUSTERS = 48
-"""Twice the largest number of fine classes, so that rare constituents get a cluster too."""
+from nital.fast.settings import MAX_CLASSES
 
-DRAWN = 20_000
-"""Number of sampled pixels that are clustered; the seed selects them."""
+LEAST_ERROR = 1e-7
+"""A cluster is not divided if its squared error is below this fraction of that of all values."""
 
-STARTS = 3
-MAX_ROUNDS = 40
-
+_MOST_ROUNDS = 20
+_N_BINS = 1024
 _ROWS_AT_ONCE = 2**15
 
 Floats = NDArray[np.float32]
-OnRound = Callable[[int, Floats], None]
+OnDivision = Callable[[Floats], None]
 
 
-def find_centres(values: Floats, seed: int, on_round: OnRound | None = None) -> Floats:
-    """Find centres by k-means (Lloyd 1982): the best of several starts by k-means++ (2007).
+def find_centres(values: Floats, on_division: OnDivision | None = None) -> Floats:
+    """Find centres by dividing the cluster of the largest squared error, again and again.
+
+    It is divided across its first principal axis (Boley 1998), halfway between the means of the two
+    parts.
 
     Parameters
     ----------
     values : (n, channels), float32
-    seed : int
-    on_round : callable, optional
-        Called after each round with the number of rounds done, out of at most `STARTS` times
-        `MAX_ROUNDS`, and the current centres of this start. A start that converges early skips
-        rounds.
+    on_division : callable, optional
+        Called with the current centres after each division.
 
     Returns
     -------
     (k, channels), float32
-        `N_CLUSTERS` centres; fewer if there are fewer different values.
+        `MAX_CLASSES` centres; fewer if there are fewer different values.
     """
-    rng = np.random.default_rng(seed)
-    if len(values) > DRAWN:
-        values = values[rng.choice(len(values), DRAWN, replace=False)]
-    tries = []
-    for start in range(STARTS):
+    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    clusters = [_Cluster.of(values - mean)]  # sums of large values would lose precision
+    least = LEAST_ERROR * clusters[0].error
+    while len(clusters) < MAX_CLASSES:
+        place = max(range(len(clusters)), key=lambda i: clusters[i].error)
+        if clusters[place].error <= least:
+            break
+        parts = clusters[place].divided()
+        if parts is None:
+            clusters[place] = replace(clusters[place], error=0.0)
+            continue
+        clusters[place : place + 1] = parts
+        if on_division is not None:
+            on_division(np.stack([each.centre for each in clusters]) + mean)
+    found: Floats = np.stack([each.centre for each in clusters]) + mean
+    return found
 
-        def report(n_rounds: int, centres: Floats, start: int = start) -> None:
-            if on_round is not None:
-                on_round(start * MAX_ROUNDS + n_rounds, centres)
 
-        tries.append(_lloyd(values, _first_centres(values, rng), report))
-    centres, _ = min(tries, key=lambda found: found[1])
-    return centres
+@dataclass(frozen=True)
+class _Cluster:
+    values: Floats
+    """(n, channels)"""
+
+    centre: Floats
+    axis: Floats
+    """The first principal axis, of length 1."""
+
+    error: float
+    """Sum of the squared distances from the centre."""
+
+    @classmethod
+    def of(cls, values: Floats) -> "_Cluster":
+        mean = values.mean(axis=0, dtype=np.float64)
+        scatter = (values.T @ values).astype(np.float64) - len(values) * np.outer(mean, mean)
+        axis = np.linalg.eigh(scatter)[1][:, -1].astype(np.float32)
+        centre: Floats = mean.astype(np.float32)
+        return cls(values, centre, axis, float(np.trace(scatter)))
+
+    def divided(self) -> list["_Cluster"] | None:
+        """Two parts; None if all values are equal along the axis."""
+        along = self.values @ self.axis
+        low, high = float(along.min()), float(along.max())
+        if low == high:
+            return None
+        counts, edges = np.histogram(along, _N_BINS, (low, high))
+        middles = (edges[1:] + edges[:-1]) / 2
+        place = _N_BINS // 2
+        for _ in range(_MOST_ROUNDS):
+            means = [
+                np.average(middles[part], weights=counts[part])
+                for part in (slice(None, place), slice(place, None))
+            ]
+            before, place = place, int(np.searchsorted(middles, sum(means) / 2))
+            if place == before:
+                break
+        upper = along >= edges[place]
+        return [_Cluster.of(self.values[part]) for part in (~upper, upper)]
 
 
 def nearest(values: Floats, centres: Floats) -> NDArray[np.uint8]:
@@ -77,34 +124,3 @@ def _closeness(values: Floats, centres: Floats) -> Floats:
     closeness: Floats = values @ centres.T
     closeness -= 0.5 * (centres**2).sum(axis=1)
     return closeness
-
-
-def _first_centres(values: Floats, rng: np.random.Generator) -> Floats:
-    """Draw the first centres (Arthur and Vassilvitskii 2007), each likely far from those before."""
-    centres: Floats = values[[rng.integers(len(values))]]
-    distance = ((values - centres[0]) ** 2).sum(axis=1)
-    while len(centres) < N_CLUSTERS and distance.any():
-        reached = np.cumsum(distance, dtype=np.float64)
-        drawn = int(np.searchsorted(reached, rng.random() * reached[-1], side="right"))
-        centres = np.append(centres, values[[min(drawn, len(values) - 1)]], axis=0)
-        distance = np.minimum(distance, ((values - centres[-1]) ** 2).sum(axis=1))
-    return centres
-
-
-def _lloyd(
-    values: Floats, centres: Floats, report: Callable[[int, Floats], None]
-) -> tuple[Floats, float]:
-    """Move centres to the means of their nearest values; also return the squared error left."""
-    before: NDArray[np.intp] | None = None
-    for n_rounds in range(1, MAX_ROUNDS + 1):
-        closest = _closeness(values, centres).argmax(axis=1)
-        if before is not None and (closest == before).all():
-            break
-        before = closest
-        size = np.bincount(closest, minlength=len(centres))
-        used = size > 0  # empty clusters are dropped
-        sums = [np.bincount(closest, column, len(centres))[used] for column in values.T]
-        centres = (np.stack(sums, axis=1) / size[used, np.newaxis]).astype(np.float32)
-        report(n_rounds, centres)
-    closest = _closeness(values, centres).argmax(axis=1)
-    return centres, float(((values - centres[closest]) ** 2).sum(dtype=np.float64))

@@ -1,11 +1,11 @@
-"""Fast mode: assign the clusters of a sample, and then fine classes, to every pixel.
+"""Fast mode: assign the clusters of a sample, which are the fine classes, to every pixel.
 
 The fine classes are the same for every number of classes asked for. They are joined by their own
 features and by those of their surroundings: a bright rim between the matrix and a particle is not
 the same as a bright spot in the matrix.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from nital.errors import Stopped
 from nital.fast.clustering import nearest, squared_distances
 from nital.fast.features import CHANNELS
-from nital.fast.settings import MAX_CLASSES
 from nital.fast.space import DISTANCE, FeatureSpace
-from nital.fast.windows import Window, blocks
+from nital.fast.view import View
+from nital.fast.windows import blocks, sampled_windows
 from nital.image.micrograph import Source
 from nital.result.agreement import table_of
-from nital.result.classes import ClassTree, number_classes
+from nital.result.classes import ClassTree, from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
 
-SURROUNDINGS_WEIGHT = 0.5
+SURROUNDINGS_WEIGHT = 1.0
 """Weight of the features of the surroundings, relative to a class's own."""
 
 CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
@@ -62,66 +62,76 @@ class ClusterMap:
 def find_clusters(
     source: Source,
     space: FeatureSpace,
-    centres: Sequence[Floats],
+    centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
-    windows: Sequence[Window] | None = None,
-) -> list[ClusterMap]:
-    """Find the nearest centre of every pixel, for each set of centres; features are found once.
+    view: View | None = None,
+) -> ClusterMap:
+    """Find the nearest centre of every pixel.
 
     Parameters
     ----------
-    centres : sequence of (k, channels)
-        From `find_centres`, one set for each repeat.
+    centres : (k, channels)
+        From `find_centres`.
     out : (rows, cols), uint8, optional
-        Array to write the labels to, for a single set.
+        Array to write the labels to.
     on_rows : callable, optional
-        Called with the number of rows done and the first map so far. It can raise `Stopped` to end
-        the work: pixels not labelled by then are 0.
-    windows : sequence of windows, optional
-        Windows to label. None: all `blocks`.
+        Called with the number of rows done and the map so far. It can raise `Stopped` to end the
+        work: pixels not labelled by then are 0.
+    view : View, optional
+        The view of the source in this space, if available.
 
     Raises
     ------
     Stopped
         If it is stopped before any pixel has a cluster.
     """
-    labels = [np.zeros(source.shape, np.uint8) if out is None else out for _ in centres]
-    measured = [
-        RegionStatistics(np.zeros(len(own)), np.zeros((len(own), 3)), np.zeros(len(own)))
-        for own in centres
-    ]
-    pairs = [np.zeros((len(own) + 1,) * 2, np.int64) for own in centres]
-    distance, n_measured, stopped = np.zeros(len(centres)), 0, False
-    view, windows = space.view(source), windows or blocks(source.shape)
-    seen = labels[0].view()
+    view = space.view(source) if view is None else view
+    labels = np.zeros(source.shape, np.uint8) if out is None else out
+    k = len(centres)
+    measured = _nothing(k)
+    pairs = np.zeros((k + 1,) * 2, np.int64)
+    distance, n_measured, stopped = 0.0, 0, False
+    windows = blocks(view.shape)
+    seen = labels.view()
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
-        features = space.features(view, window)
-        pixels, excluded = source.read(*window), source.read_excluded(*window)
+        features, excluded = space.features(view, window), view.excluded(window)
+        cluster = nearest(features, centres) + 1
         some = features[::_EVERY][~excluded[::_EVERY]]
         n_measured += len(some)
-        for i, own in enumerate(centres):
-            cluster = nearest(features, own) + 1
-            cluster[excluded] = 0
-            labels[i][window] = cluster
-            measured[i] += measure_regions(pixels, cluster, len(own))
-            pairs[i] += _count_pairs(cluster, len(own) + 1)
-            distance[i] += squared_distances(some, own).sum(dtype=np.float64)
+        distance += float(squared_distances(some, centres).sum(dtype=np.float64))
+        there = view.window_of(window)
+        labels[there] = view.enlarged(cluster, window)
+        labels[there][source.read_excluded(*there)] = 0
+        measured += measure_regions(source.read(*there), labels[there], k)
+        cluster[excluded] = 0
+        pairs += _count_pairs(cluster, k + 1)
         if on_rows is not None:
             try:
-                on_rows(window[0].stop, seen)
+                on_rows(there[0].stop, seen)
             except Stopped:
-                if not measured[0].areas.any():
+                if not measured.areas.any():
                     raise
                 stopped = place < len(windows)
                 for rest in windows[place:]:
-                    for each in labels:
-                        each[rest] = 0
+                    labels[view.window_of(rest)] = 0
                 break
-    means = (distance / max(1, n_measured)).tolist()
-    found = zip(labels, measured, pairs, means, strict=True)
-    return [ClusterMap(*each, stopped=stopped) for each in found]
+    return ClusterMap(labels, measured, pairs, distance / max(1, n_measured), stopped)
+
+
+def sample_clusters(source: Source, space: FeatureSpace, centres: Floats) -> ClusterMap:
+    """Find the clusters in the sampled windows of an image alone; labels are those of the last."""
+    view, k = space.view(source), len(centres)
+    measured, distance, n_measured = _nothing(k), 0.0, 0
+    for window in sampled_windows(view):
+        features, included = space.features(view, window), ~view.excluded(window)
+        cluster = nearest(features, centres) + 1
+        cluster[~included] = 0
+        measured += measure_regions(view.pixels(window), cluster, k)
+        distance += float(squared_distances(features[included], centres).sum(dtype=np.float64))
+        n_measured += int(included.sum())
+    return ClusterMap(cluster, measured, np.zeros((0, 0), np.int64), distance / max(1, n_measured))
 
 
 def recover_clusters(
@@ -145,17 +155,18 @@ def recover_clusters(
     ClusterMap
         Without pairs; the distance is that in some rows of the first block.
     """
-    windows = blocks(source.shape)
+    view = space.view(source)
+    windows = blocks(view.shape)
     k = len(centres)
-    measured = RegionStatistics(np.zeros(k), np.zeros((k, 3)), np.zeros(k))
-    for place, window in enumerate(windows):
+    measured = _nothing(k)
+    for place, window in enumerate(map(view.window_of, windows)):
         if place < n_blocks:
             measured += measure_regions(source.read(*window), labels[window], k)
         else:
             labels[window] = 0
-    view, (rows, cols) = space.view(source), windows[0]
+    rows, cols = windows[0]
     some = slice(rows.start, min(rows.start + _SOME_ROWS, rows.stop)), cols
-    values = space.features(view, some)[~source.read_excluded(*some)]
+    values = space.features(view, some)[~view.excluded(some)]
     distance = float(squared_distances(values, centres).mean()) if len(values) else 0.0
     stopped = n_blocks < len(windows)
     return ClusterMap(labels, measured, np.zeros((0, 0), np.int64), distance, stopped)
@@ -164,19 +175,38 @@ def recover_clusters(
 def find_fine_classes(
     source: Source,
     space: FeatureSpace,
-    centres: Sequence[Floats],
+    centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
-) -> list[FineClasses]:
-    """Find fine classes for each clustering. Parameters are those of `find_clusters`."""
-    found = []
-    for own, clusters in zip(
-        centres, find_clusters(source, space, centres, out, on_rows), strict=True
-    ):
-        number, tree = join_clusters(own, clusters.statistics, clusters.pairs)
-        renumber(clusters.labels, np.append(0, number), clusters.labels)
-        found.append(FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped))
-    return found
+    view: View | None = None,
+) -> FineClasses:
+    """Find fine classes. Parameters are those of `find_clusters`."""
+    clusters = find_clusters(source, space, centres, out, on_rows, view)
+    number, tree = order_clusters(centres, clusters.statistics, clusters.pairs)
+    renumber(clusters.labels, np.append(0, number), clusters.labels)
+    return FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped)
+
+
+def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> FineClasses:
+    """Find fine classes of a view that is kept in memory, at its own pixels, from its grey level.
+
+    Labels are those of excluded pixels too; areas and grey levels are of the others.
+    """
+    k = len(centres)
+    labels, pairs = np.empty(view.shape, np.uint8), np.zeros((k + 1,) * 2, np.int64)
+    known = np.empty(view.shape, np.uint8)
+    for window in blocks(view.shape):
+        labels[window] = nearest(space.features(view, window), centres) + 1
+        known[window] = np.where(view.excluded(window), 0, labels[window])
+        pairs += _count_pairs(known[window], k + 1)
+    whole = slice(0, view.shape[0]), slice(0, view.shape[1])
+    number, tree = order_clusters(centres, measure_regions(view.grey(whole), known, k), pairs)
+    renumber(labels, np.append(0, number), labels)
+    return FineClasses(labels, tree.statistics, tree)
+
+
+def _nothing(k: int) -> RegionStatistics:
+    return RegionStatistics(np.zeros(k), np.zeros((k, 3)), np.zeros(k))
 
 
 def _count_pairs(labels: NDArray[np.uint8], n: int) -> NDArray[np.int64]:
@@ -197,10 +227,10 @@ def _with_surroundings(centres: Floats, pairs: NDArray[np.int64]) -> NDArray[np.
     return np.hstack([centres, SURROUNDINGS_WEIGHT * (around @ centres)])
 
 
-def join_clusters(
+def order_clusters(
     centres: Floats, clusters: RegionStatistics, pairs: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], ClassTree]:
-    """Join clusters to fine classes, numbered from dark to bright.
+    """Number clusters from dark to bright: they are the fine classes.
 
     Parameters
     ----------
@@ -214,9 +244,7 @@ def join_clusters(
     -------
     The fine class of each cluster, (k,), 1 to n, 0 for empty ones; and their tree.
     """
+    number = from_dark_to_bright(clusters)[1:]
     seen = _with_surroundings(centres, pairs)
-    number = number_classes(seen, clusters, MAX_CLASSES)
-    index = np.maximum(number, 1) - 1  # empty clusters add nothing to 1
-    statistics = clusters.joined(index + 1)
-    sums = [np.bincount(index, clusters.areas * column) for column in seen.T]
-    return number, ClassTree(np.stack(sums, axis=1) / statistics.areas[:, np.newaxis], statistics)
+    order = np.argsort(number)[np.count_nonzero(number == 0) :]
+    return number, ClassTree(seen[order], clusters.joined(np.maximum(number, 1)))

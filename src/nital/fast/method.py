@@ -1,6 +1,7 @@
 """Fast mode as a method: the implementation of `methods.Method`."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -8,20 +9,24 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
 from nital.fast.clustering import find_centres
-from nital.fast.labelling import OnRows, find_fine_classes
+from nital.fast.disturbances import DISTURBANCES, Disturbance, disturbed
+from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view
 from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import FastSettings
+from nital.fast.view import look_at
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
+from nital.result.boundaries import enlarge
 from nital.result.classes import tabulate_classes
 from nital.result.criteria import criteria_of
 from nital.result.fine import FineClasses
 from nital.result.segmentation import Clock, Segmentation
+from nital.settings import AUTO
 
 LEAST_SIDE = 5
 """Smallest side of an image, in pixels."""
 
-SEEDS_AT_ONCE = 10
-"""If the features of an image do not stay in memory, this many seeds share one computation."""
+N_THREADS = 2
+"""Views that are looked at side by side."""
 
 
 class FastMethod:
@@ -32,15 +37,15 @@ class FastMethod:
     def resolve(
         self, settings: FastSettings, micrograph: Micrograph | LargeMicrograph
     ) -> FastSettings:
-        """Fill in the number of repeats."""
+        """Check the size of the image."""
         check_least_side(micrograph, LEAST_SIDE)
         if micrograph.is_large:
             _check_large(settings, micrograph)
-        return replace(settings, repeats=settings.n_repeats)
+        return settings
 
     def prepare(self, source: Source, settings: FastSettings) -> Sample:
-        """Take the sample, whose features all seeds share."""
-        return take_sample(source, settings.scale)
+        """Take the sample, which all numbers of classes share."""
+        return take_sample(look_at(source), settings.scale)
 
     def check_prepared(self, prepared: object, settings: FastSettings) -> None:
         """Refuse a sample that was prepared with other settings."""
@@ -62,77 +67,76 @@ class FastMethod:
         on_rows: OnRows | None,
         on_step: object,
     ) -> Segmentation:
-        """Find the fine classes of each seed, join them, and find the consensus."""
+        """Find the fine classes of the micrograph and of its disturbed views, and join them."""
         if out is not None:
             _check_out(out, micrograph, settings)
         clock = Clock()
-        seeds = range(settings.seed, settings.seed + settings.n_repeats)
-        centres = [find_centres(prepared.values, seed) for seed in seeds]
+        centres = find_centres(prepared.values)
         clock.lap("clustering")
-        members = find_fine_classes(micrograph, prepared, centres, out, on_rows)
+        fine = find_fine_classes(micrograph, prepared, centres, out, on_rows)
         clock.lap("labels")
-        if isinstance(micrograph, Micrograph) and out is None:
-            found = Segmentation.of_fine(members, micrograph.pixels, settings, clock.seconds)
+        if not isinstance(micrograph, Micrograph) or out is not None:
+            found = _join_in_place(fine, settings, clock.seconds)
         else:
-            found = _join_in_place(members[0], settings, clock.seconds)
+            views = () if fine.stopped else _of_views(prepared, centres)
+            clock.lap("views")
+            found = Segmentation.of_fine(fine, views, micrograph.pixels, settings, clock.seconds)
         clock.lap("classes")
         return found
 
     def segment_each(
         self, micrograph: Micrograph, wanted: Sequence[FastSettings], prepared: Sample
     ) -> Iterator[Segmentation]:
-        """Segment seed by seed.
-
-        Features are found once for all seeds, and fine classes once per seed for all numbers of
-        classes.
-        """
-        clock = Clock()
-        seeds = list(dict.fromkeys(settings.seed for settings in wanted))
-        centres = [find_centres(prepared.values, seed) for seed in seeds]
-        clock.lap("clustering")
-        found = find_fine_classes(micrograph, prepared, centres)
-        clock.lap("labels")
-        for seed, fine in zip(seeds, found, strict=True):
-            for settings in wanted:
-                if settings.seed == seed:
-                    used = self.resolve(settings, micrograph)
-                    result = Segmentation.of_fine([fine], micrograph.pixels, used, clock.seconds)
-                    clock.lap("classes")
-                    yield result
-                    clock = Clock()
+        """Segment with several numbers of classes, for which fine classes are found once."""
+        first = self.segment(micrograph, wanted[0], prepared, out=None, on_rows=None, on_step=None)
+        yield first
+        for settings in wanted[1:]:
+            clock = Clock()
+            found = first.at(int(settings.n_classes))
+            clock.lap("classes")
+            yield replace(found, settings=settings, seconds=clock.seconds)
 
     def group(self, wanted: Sequence[FastSettings], prepared: Sample) -> list[list[FastSettings]]:
-        """Group all numbers of classes of a seed, or of several seeds."""
-        seeds = sorted({settings.seed for settings in wanted})
-        n = SEEDS_AT_ONCE if prepared.whole is None else 1
-        return [
-            [settings for settings in wanted if settings.seed in seeds[first : first + n]]
-            for first in range(0, len(seeds), n)
-        ]
+        """Group all numbers of classes."""
+        return [list(wanted)]
 
 
 METHOD = FastMethod()
 
 
+def _of_views(sample: Sample, centres: NDArray[np.float32]) -> tuple[FineClasses, ...]:
+    """The fine classes of every disturbed view, at the pixels of the view of the sample."""
+
+    def of(disturbance: Disturbance) -> FineClasses:
+        if disturbance is DISTURBANCES[0]:
+            return fine_classes_of_view(sample, sample.seen, centres)
+        view = disturbed(sample.seen, disturbance)
+        other = take_sample(view, sample.scale)
+        found = fine_classes_of_view(other, view, find_centres(other.values))
+        return replace(found, labels=enlarge(found.labels, sample.seen.shape))
+
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return tuple(pool.map(of, DISTURBANCES))
+
+
 def _check_large(settings: FastSettings, micrograph: Micrograph | LargeMicrograph) -> None:
-    for name, value, needed in (
-        ("regions", settings.regions, "classes"),
-        ("repeats", settings.n_repeats, 1),
-    ):
-        if value != needed:
-            raise SettingError(
-                f"{name} {value!r}: needs the whole of {micrograph.name}"
-                f" ({micrograph.shape[0]} x {micrograph.shape[1]} pixels) in memory; use"
-                f" {needed!r}, or a part of the image"
-            )
+    name, value, needed = "regions", settings.regions, "'classes'"
+    if settings.n_classes == AUTO:
+        name, value, needed = "n_classes", AUTO, "a number"
+    elif settings.regions == "classes":
+        return
+    raise SettingError(
+        f"{name} {value!r}: needs the whole of {micrograph.name} ({micrograph.shape[0]} x"
+        f" {micrograph.shape[1]} pixels) in memory; use {needed}, or a part of the image"
+    )
 
 
 def _check_out(
     out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: FastSettings
 ) -> None:
-    if settings.n_repeats > 1 or settings.regions != "classes":
+    if settings.n_classes == AUTO or settings.regions != "classes":
         raise InputError(
-            f"out: only for a single repeat with regions 'classes', not for {settings}"
+            f"out: only for a number of classes with regions 'classes', not {settings}"
         )
     if out.shape != micrograph.shape or out.dtype != np.uint8:
         raise InputError(

@@ -1,17 +1,16 @@
 """Sampling: the pixels of a micrograph that fast mode learns from."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from nital.errors import InputError
-from nital.fast.features import (
-    CHANNELS,
-    GreyLevels,
-)
+from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
+from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows
-from nital.image.micrograph import Source
+from nital.image.micrograph import Source, spread_over
 
 SAMPLE_PIXELS = 2**16
 NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to learn from"
@@ -19,35 +18,40 @@ NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to 
 
 @dataclass(frozen=True)
 class Sample(FeatureSpace):
-    """The features of sampled pixels of a micrograph, and how to find those of the others."""
+    """The features of sampled pixels of a view, and how to find those of the others."""
 
     values: Floats
-    """(n, channels): weighted features of pixels drawn from the whole included area."""
+    """(n, channels): weighted features of about `SAMPLE_PIXELS` pixels, evenly spread over the view
+    or, in a view of several blocks, over tiles of it."""
 
-    shape: tuple[int, int]
-    """(rows, cols) of the image."""
-
+    seen: View
     whole: Floats | None
-    """(rows, cols, channels): the weighted features of an image of a single block, else None."""
+    """(rows, cols, channels): the weighted features of a view of a single block, else None."""
 
-    def features(self, source: Source, window: Window) -> Floats:
-        """The weighted features in a window: (rows, cols, channels)."""
-        return super().features(source, window) if self.whole is None else self.whole[window]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of the image."""
+        return self.seen.source.shape
+
+    def view(self, source: Source) -> View:
+        """The view from which the sample was taken, which is that of its image."""
+        return self.seen
+
+    def features(self, view: View, window: Window) -> Floats:
+        """The weighted features in a window of the view: (rows, cols, channels)."""
+        return super().features(view, window) if self.whole is None else self.whole[window]
 
 
-def take_sample(source: Source, scale: str) -> Sample:
-    """Find the grey levels of a micrograph, and the features of some of its pixels.
+def take_sample(view: View, scale: str) -> Sample:
+    """Find the grey levels of a view, and the features of its pixels, or of some of them.
 
     Each channel is divided by the square root of its standard deviation, so that rare objects have
     more weight than in grey levels, and less than if all channels had the same spread. The mode has
     `MODE_WEIGHT` times the weight of the smoothed grey level.
 
-    Nothing here depends on a seed: repeats share the sample.
-
     Parameters
     ----------
-    source : Source
-        Of a large image, only some windows are read.
+    view : View
     scale : {"fine", "medium", "coarse"}
 
     Raises
@@ -55,28 +59,31 @@ def take_sample(source: Source, scale: str) -> Sample:
     InputError
         If every pixel is excluded.
     """
-    windows = sampled_windows(source)
-    single = len(blocks(source.shape)) == 1
-    included = [~source.read_excluded(*window).ravel() for window in windows]
-    known = smoothed_grey(source)
+    windows = sampled_windows(view)
+    included = [~view.excluded(window) for window in windows]
+    n_pixels = sum(each.size for each in included)
+    step = max(1, round(math.sqrt(n_pixels / SAMPLE_PIXELS)))
+    places = [np.ix_(*(spread_over(length, step) for length in each.shape)) for each in included]
+    known = smoothed_grey(view)
     if not len(known):
         raise InputError(NOTHING_INCLUDED)
     levels = GreyLevels.of(known)
-    found = [features_in(source, window, levels, scale) for window in windows]
-    drawn = np.arange(len(known))
-    if len(known) > SAMPLE_PIXELS:
-        drawn = np.random.default_rng(0).choice(len(known), SAMPLE_PIXELS, replace=False)
-    values = np.empty((len(drawn), len(CHANNELS)), np.float32)
-    spread = np.empty(len(CHANNELS))
-    for channel in range(len(CHANNELS)):  # one by one, to save memory
-        columns = [each[..., channel].ravel() for each in found]
-        column = np.concatenate([each[kept] for each, kept in zip(columns, included, strict=True)])
-        values[:, channel] = column[drawn]
-        spread[channel] = column.std(dtype=np.float64)
+    found = [features_in(view, window, levels, scale) for window in windows]
+    values = np.concatenate(
+        [
+            each[place][kept[place]]
+            for each, kept, place in zip(found, included, places, strict=True)
+        ]
+    )
+    if not len(values):  # few pixels are included
+        values = np.concatenate([each[kept] for each, kept in zip(found, included, strict=True)])
+    spread = np.array(
+        [values[:, channel].std(dtype=np.float64) for channel in range(len(CHANNELS))]
+    )
     weights = channel_weights(spread, known)
     values *= weights
     whole = None
-    if single:
+    if len(blocks(view.shape)) == 1:
         whole = found[0]
         whole *= weights
-    return Sample(levels, weights, scale, None, values, source.shape, whole)
+    return Sample(levels, weights, scale, None, view.step, view.tone, values, view, whole)

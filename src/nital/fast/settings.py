@@ -18,14 +18,14 @@ class FastSettings(Settings):
 
     Pixels are clustered by the size, length and contrast of the objects that they belong to, and
     the clusters are joined to `n_classes`, 2 to 24. "auto" selects the number from 2 to 10 with the
-    lowest mean F over the repeats.
+    lowest mean F over the disturbed views.
 
     Parameters
     ----------
     scale : {"fine", "medium", "coarse"}
         What a class consists of. fine: particles, films, grains; medium, coarse: areas of uniform
         texture, averaged over about 10 and 40 pixels.
-    n_classes, repeats, seed, regions
+    n_classes, regions
         As in `Settings`.
 
     Raises

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
-
-from nital.image.micrograph import Source
+from numpy.typing import NDArray
 
 BLOCK_SIDE = 2048
 """Features are found block by block, with at most this many rows and columns."""
@@ -17,10 +17,25 @@ N_TILES = 16
 Window = tuple[slice, slice]
 
 
-def sampled_windows(source: Source) -> list[Window]:
+class Seen(Protocol):
+    """An image whose excluded pixels are known, such as a view."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)."""
+
+    @property
+    def has_excluded(self) -> bool:
+        """Whether any pixel may be excluded."""
+
+    def excluded(self, window: Window) -> NDArray[np.bool_]:
+        """The excluded pixels in a window, (rows, cols)."""
+
+
+def sampled_windows(seen: Seen) -> list[Window]:
     """Windows to sample: the whole image or, if it has several blocks, tiles spread over it."""
-    windows = blocks(source.shape)
-    return windows if len(windows) == 1 else list(_choose_tiles(source))
+    windows = blocks(seen.shape)
+    return windows if len(windows) == 1 else list(_choose_tiles(seen))
 
 
 def blocks(shape: tuple[int, int]) -> list[Window]:
@@ -38,12 +53,12 @@ def _divide(shape: tuple[int, int], side: int) -> Iterator[Window]:
             yield slice(top, bottom), slice(left, right)
 
 
-def _choose_tiles(source: Source) -> Iterator[Window]:
+def _choose_tiles(seen: Seen) -> Iterator[Window]:
     """Split the tiles with included area, in reading order, into equal groups; draw one of each."""
     tiles = [
         tile
-        for tile in _divide(source.shape, TILE_SIDE)
-        if not (source.has_excluded and source.read_excluded(*tile).all())
+        for tile in _divide(seen.shape, TILE_SIDE)
+        if not (seen.has_excluded and seen.excluded(tile).all())
     ]
     rng = np.random.default_rng(0)
     n_groups = max(1, min(N_TILES, len(tiles)))

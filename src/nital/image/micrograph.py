@@ -54,6 +54,31 @@ def step_within(shape: tuple[int, ...], side: int) -> int:
     return -(-max(shape) // side)
 
 
+def spread_over(length: int, step: int) -> NDArray[np.int64]:
+    """About every step-th place of `length`, alike from both ends."""
+    n = max(2, length // step)
+    half = np.round(np.arange(n // 2) * (length - 1) / (n - 1)).astype(np.int64)
+    middle = np.array([length // 2] if n % 2 and length % 2 else [], np.int64)
+    return np.concatenate([half, middle, (length - 1 - half)[::-1]])
+
+
+def spread_pixels(source: Source, n: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """About n pixels, evenly spread over an image: (rows, cols, 3), and which are included."""
+    step = max(1, math.isqrt(math.prod(source.shape) // n))
+    rows, cols = (spread_over(length, step) for length in source.shape)
+    pixels = np.empty((len(rows), len(cols), 3), np.float32)
+    included = np.empty((len(rows), len(cols)), bool)
+    across = slice(0, source.shape[1])
+    for top in range(0, source.shape[0], _ROWS_AT_ONCE):
+        band = slice(top, min(top + _ROWS_AT_ONCE, source.shape[0]))
+        inside = (rows >= band.start) & (rows < band.stop)
+        if inside.any():
+            place = np.ix_(rows[inside] - top, cols)
+            pixels[inside] = source.read(band, across)[place]
+            included[inside] = ~source.read_excluded(band, across)[place]
+    return pixels, included
+
+
 @dataclass(frozen=True)
 class Micrograph:
     """One image, with its pixel size and excluded area."""

@@ -39,7 +39,6 @@ class PaperMethod:
         check_n_superpixels(n_superpixels, micrograph.shape)
         return replace(
             settings,
-            repeats=settings.n_repeats,
             n_superpixels=n_superpixels,
             device=resolve_device(settings.device).type,
             threads=settings.threads or torch.get_num_threads(),
@@ -75,7 +74,7 @@ class PaperMethod:
             raise InputError("out: only in fast mode; leave it out")
         clock = Clock()
         each: list[Segmentation] = []
-        for seed in range(settings.seed, settings.seed + settings.n_repeats):
+        for seed in range(settings.seed, settings.seed + settings.repeats):
             own = replace(settings, seed=seed)
             each.append(_train(micrograph, prepared, own, on_step))
             if each[-1].stopped:

@@ -7,6 +7,8 @@ from nital.errors import SettingError
 from nital.settings import AUTO, Settings, check_choice, check_positive, check_whole
 
 MAX_THREADS = 1024
+MAX_SEED = 2**32 - 1
+MAX_REPEATS = 255
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -44,7 +46,11 @@ class PaperSettings(Settings):
     threads : int, optional
         Number of CPU threads. It sets the order of sums and so their rounding: the same labels,
         byte for byte, need the same number. Default: torch's choice.
-    n_classes, repeats, seed, regions
+    repeats : int
+        Number of runs, with seeds SEED, SEED + 1, ..., that are combined to a consensus, 1 to 255.
+    seed : int
+        Seed of the random numbers, 0 to 2**32 - 1; the same seed gives the same result.
+    n_classes, regions
         As in `Settings`; `n_classes` can't be auto.
 
     Raises
@@ -66,6 +72,8 @@ class PaperSettings(Settings):
     max_iterations: int = 500
     device: str = "auto"
     threads: int | None = None
+    repeats: int = 1
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.n_classes == AUTO:
@@ -87,6 +95,14 @@ class PaperSettings(Settings):
             raise SettingError(
                 f"n_classes {self.n_classes}: more than the network's {self.n_responses} responses"
                 f" can tell apart; ask for at most {self.n_responses}, or raise n_responses"
+            )
+        check_whole("seed", self.seed, 0)
+        check_whole("repeats", self.repeats, 1)
+        if self.repeats > MAX_REPEATS:
+            raise SettingError(f"repeats {self.repeats}: too many; use 1 to {MAX_REPEATS}")
+        if self.seed > (last := MAX_SEED - self.repeats + 1):
+            raise SettingError(
+                f"seed {self.seed}: too large for {self.repeats} repeats; use 0 to {last}"
             )
         if self.threads is not None and self.threads > MAX_THREADS:
             raise SettingError(f"threads {self.threads}: too many; use 1 to {MAX_THREADS}")

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from nital.image.micrograph import LUMINANCE
 from nital.result.criteria import Criteria, RegionStatistics, criteria_of
 
+_MOST_ROUNDS = 30
+
 TINY_FRACTION = 0.001
 """A class with a smaller area fraction is hardly a constituent."""
 
-AREA_POWER = 0.7
+AREA_POWER = 0.5
 """Below 1, so that rare constituents keep a class longer than by their squared error alone."""
 
 
@@ -30,9 +32,10 @@ class ClassRow:
     mean_grey: float | None
     """Mean luminance, 0 (black) to 255 (white); None for a class of a model that is absent."""
 
-    spread: float | None = None
-    """Standard deviation of the area fraction over repeats with other seeds, if there are
-    several."""
+    uncertainty: float | None = None
+    """Expanded uncertainty of the area fraction from how the picture was taken, 0 to 1: twice its
+    standard deviation over the disturbed views, or over the repeats of paper mode (coverage factor
+    2, as in the Guide to the Expression of Uncertainty in Measurement). None for a single one."""
 
     name: str | None = None
     """Name given by a person, such as `pearlite`; classes with the same name are one phase."""
@@ -53,8 +56,24 @@ class ClassTree:
     """Of each fine class, 1..n, in the data that the tree was made from."""
 
     def numbers(self, n_classes: int) -> NDArray[np.int64]:
-        """The class of each fine class, (n,), when they are joined to `n_classes`: 1..k."""
-        return number_classes(self.centres, self.statistics, n_classes)
+        """The class of each fine class, (n,), when they are joined to `n_classes`: 1..k.
+
+        Their squared error is least (`partition`), where each is weighted by the power `AREA_POWER`
+        of its area. A tiny fine class has no part in that, and goes to the nearest class: a few odd
+        pixels are not a constituent, however odd.
+        """
+        areas = self.statistics.areas
+        tiny = areas < TINY_FRACTION * areas.sum()
+        group = partition(self.centres, np.where(tiny, 0, areas**AREA_POWER), n_classes)
+        means = [
+            np.average(self.centres[group == i], axis=0, weights=areas[group == i])
+            for i in range(1, group.max() + 1)
+        ]
+        for place in np.flatnonzero(tiny & (areas > 0)):
+            distance = ((np.stack(means) - self.centres[place]) ** 2).sum(axis=1)
+            group[place] = 1 + int(distance.argmin())
+        joined = self.statistics.joined(np.maximum(group, 1))  # empty classes add nothing to 1
+        return from_dark_to_bright(joined)[group]
 
     def criteria(self, n_classes: int) -> Criteria:
         """F, F' and Q of the classes of that cut, with each class a region."""
@@ -66,7 +85,7 @@ class ClassTree:
         A half may be of any size: a person who asks for it wants to see it.
         """
         index = np.asarray(members) - 1
-        return join_classes(self.centres[index], self.statistics.areas[index], 2, least=0)
+        return partition(self.centres[index], self.statistics.areas[index] ** AREA_POWER, 2)
 
 
 def order_labels(
@@ -109,79 +128,76 @@ def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
     return number
 
 
-def join_classes(
-    centres: NDArray[np.floating],
-    areas: NDArray[np.floating],
-    n_classes: int,
-    *,
-    least: float = TINY_FRACTION,
+def partition(
+    centres: NDArray[np.floating], weights: NDArray[np.floating], n_groups: int
 ) -> NDArray[np.int64]:
-    """Join classes, two at a time, until `n_classes` are left and none of them is tiny.
+    """Divide points into groups so that their squared error is least, as far as can be found.
 
-    Each step joins the two classes whose union adds least to the squared error of the features
-    (Ward 1963), where each class is weighted by the power `AREA_POWER` of its area. As long as a
-    class has less than `least` of the area, the smallest is one of the two: a few odd pixels are
-    not a constituent, however odd.
+    Global k-means (Likas, Vlassis and Verbeek 2003): the best centres of one group less, and each
+    of the points in turn as one more centre, are the starts of k-means (Lloyd 1982), of which the
+    best is kept. Nothing is left to chance, and little to the order in which points are joined.
 
     Parameters
     ----------
     centres : (n, channels), float
-        The mean features of each class.
-    areas : (n,), float
-        In pixels; classes without pixels are ignored.
-    n_classes : int
-        Number of classes to leave; fewer are left if there are fewer at first or one would be tiny.
-    least : float
-        Area fraction, 0 to 1, below which a class is tiny.
+    weights : (n,), float
+        0 for points to be ignored.
+    n_groups : int
+        Number of groups; there are fewer if there are fewer different points.
 
     Returns
     -------
     (n,), int64
-        The joined class of each class, from 1; 0 for those without pixels.
+        The group of each point, from 1; 0 for those ignored.
     """
-    live = np.flatnonzero(areas > 0)
-    group = np.zeros(len(areas), np.int64)
-    group[live] = np.arange(1, len(live) + 1)
-    means, sizes = centres[live].astype(np.float64), areas[live].astype(np.float64)
-    while len(sizes) > 1:
-        smallest = int(np.argmin(sizes))
-        tiny = sizes[smallest] < least * sizes.sum()
-        if len(sizes) <= n_classes and not tiny:
+    live = np.flatnonzero(weights > 0)
+    points, share = centres[live].astype(np.float64), weights[live].astype(np.float64)
+    points = points - np.average(points, axis=0, weights=share)
+    group = np.zeros(len(live), np.int64)
+    found = np.zeros((1, points.shape[1]))
+    for n in range(2, min(n_groups, len(live)) + 1):
+        starts = np.concatenate(
+            [np.repeat(found[np.newaxis], len(points), axis=0), points[:, np.newaxis]], axis=1
+        )
+        nearest, error = _k_means(points, share, starts)
+        best = int(error.argmin())
+        if not np.isfinite(error[best]):
             break
-        i, j = _cheapest_union(means, sizes, smallest if tiny else None)
-        size = sizes[i] + sizes[j]
-        means[i] = (sizes[i] * means[i] + sizes[j] * means[j]) / size
-        sizes[i] = size
-        means, sizes = np.delete(means, j, axis=0), np.delete(sizes, j)
-        group[group == j + 1] = i + 1
-        group[group > j + 1] -= 1
-    return group
+        group = nearest[best]
+        found = _means(points, share, group[np.newaxis], n)[0][0]
+    number = np.zeros(len(centres), np.int64)
+    number[live] = group + 1
+    return number
 
 
-def number_classes(
-    centres: NDArray[np.floating], statistics: RegionStatistics, n_classes: int
-) -> NDArray[np.int64]:
-    """Join classes by `join_classes`, and number them 1 to k from the darkest to the brightest.
+def _k_means(
+    points: NDArray[np.float64], weights: NDArray[np.float64], starts: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Move centres, (starts, k, channels), to the means of their nearest points until they stay.
 
-    Returns (n,), int64; 0 for classes without pixels.
+    Returns the nearest centre of each point, (starts, n), and the weighted squared error, which is
+    infinite for starts that lose a centre.
     """
-    group = join_classes(centres, statistics.areas, n_classes)
-    joined = statistics.joined(np.maximum(group, 1))  # empty classes add nothing to 1
-    return from_dark_to_bright(joined)[group]
+    centres, before = starts, np.zeros((0, 0), np.int64)
+    for _ in range(_MOST_ROUNDS):
+        closeness = points @ centres.transpose(0, 2, 1) - 0.5 * (centres**2).sum(axis=2)[:, None]
+        nearest = closeness.argmax(axis=2)
+        if np.array_equal(nearest, before):
+            break
+        before = nearest
+        centres, sizes = _means(points, weights, nearest, starts.shape[1])
+    chosen = np.take_along_axis(centres, nearest[:, :, np.newaxis], axis=1)
+    error = (weights * ((points - chosen) ** 2).sum(axis=2)).sum(axis=1)
+    return nearest, np.where((sizes > 0).all(axis=1), error, np.inf)
 
 
-def _cheapest_union(
-    means: NDArray[np.float64], areas: NDArray[np.float64], of: int | None
-) -> tuple[int, int]:
-    """The pair i < j, including `of` if given, whose union costs least."""
-    i, j = np.triu_indices(len(areas), 1)
-    if of is not None:
-        concerned = (i == of) | (j == of)
-        i, j = i[concerned], j[concerned]
-    weight = areas**AREA_POWER
-    cost = weight[i] * weight[j] / (weight[i] + weight[j])
-    best = int(np.argmin(cost * ((means[i] - means[j]) ** 2).sum(axis=1)))
-    return int(i[best]), int(j[best])
+def _means(
+    points: NDArray[np.float64], weights: NDArray[np.float64], group: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted means of groups 0 to n - 1, (starts, n, channels), and their weights."""
+    member = (group[:, np.newaxis] == np.arange(n)[:, np.newaxis]) * weights
+    sizes = member.sum(axis=2)
+    return (member @ points) / np.maximum(sizes, 1e-300)[:, :, np.newaxis], sizes
 
 
 def tabulate_classes(classes: RegionStatistics, *, absent: bool = False) -> tuple[ClassRow, ...]:

@@ -17,16 +17,18 @@ class Consensus:
     """One label map for several, and their agreement with it."""
 
     labels: NDArray[np.uint8]
-    """(rows, cols): the class that most repeats assign to a pixel, 0 = excluded."""
+    """(rows, cols): the class that most repeats assign to a pixel, 0 where none has a class."""
 
     agreement: NDArray[np.float32]
-    """(rows, cols): fraction of the repeats that assign this class to a pixel; 0 where excluded."""
+    """(rows, cols): fraction of the repeats that assign this class to a pixel."""
 
     fractions: NDArray[np.float64]
     """(repeats, k): area fraction of each class in each repeat; 0 for an absent one."""
 
 
-def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
+def find_consensus(
+    maps: Sequence[NDArray[np.unsignedinteger]], excluded: NDArray[np.bool_]
+) -> Consensus:
     """Align label maps of one micrograph, and take the majority vote.
 
     The classes of each map are matched with those of the map that agrees best with all others, so
@@ -36,7 +38,9 @@ def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
     Parameters
     ----------
     maps : sequence of (rows, cols), unsigned
-        1..k, with k up to 255, which may differ between maps; 0 is excluded, the same in all maps.
+        1..k, with k up to 255, which may differ between maps.
+    excluded : (rows, cols), bool
+        Pixels that count in no area fraction.
     """
     k = max(int(each.max()) for each in maps)
     reference = max(
@@ -48,11 +52,8 @@ def find_consensus(maps: Sequence[NDArray[np.unsignedinteger]]) -> Consensus:
         if (labels == reference).all():
             break
         reference = labels
-    excluded = maps[0] == 0
-    labels[excluded] = 0
     agreement = (votes / np.float32(len(maps))).astype(np.float32)
-    agreement[excluded] = 0
-    counts = np.stack([np.bincount(each.ravel(), minlength=k + 1)[1:] for each in aligned])
+    counts = np.stack([np.bincount(each[~excluded], minlength=k + 1)[1:] for each in aligned])
     return Consensus(labels, agreement, counts / np.count_nonzero(~excluded))
 
 

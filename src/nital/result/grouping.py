@@ -250,7 +250,7 @@ class Grouping:
             criteria=criteria_with(self.settings.regions, classes, pixels, joined),
             settings=self.settings,
             seconds={},
-            members=(fine,) if whole else (),
+            fine=fine if whole else None,
             pixels=pixels if whole else None,
             likeness=likeness,
             stopped=fine.stopped,

@@ -9,17 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
+from nital.image.tone import scatter, tone_of
+from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
 from nital.result.classes import (
     TINY_FRACTION,
     ClassRow,
     from_dark_to_bright,
     tabulate_classes,
 )
-from nital.result.consensus import find_consensus
+from nital.result.consensus import Consensus, find_consensus
 from nital.result.criteria import Criteria, criteria_with, measure_regions
 from nital.result.fine import FineClasses, curve_of, lowest, renumber
 from nital.result.likeness import Likeness
 from nital.settings import AUTO, Settings
+
+COVERAGE = 2.0
+"""Expanded uncertainty over standard deviation."""
 
 
 class Details(Protocol):
@@ -84,19 +89,23 @@ class Segmentation:
     details: Details = JoinedDetails()
     """Details specific to the method; of paper mode, `paper.course.PaperDetails`."""
 
-    members: tuple[FineClasses, ...] = field(default=(), compare=False, repr=False)
-    """The fine classes of each repeat; none in paper mode, which joins nothing, and for a large
-    micrograph, whose labels overwrite them."""
+    fine: FineClasses | None = field(default=None, compare=False, repr=False)
+    """The fine classes; None in paper mode, which joins nothing, and for a large micrograph, whose
+    labels overwrite them."""
+
+    views: tuple[FineClasses, ...] = field(default=(), compare=False, repr=False)
+    """The fine classes of each disturbed view, at the pixels of the view; none for a model."""
 
     pixels: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """(rows, cols, 3): the micrograph, if there are fine classes; not a copy."""
 
     agreement: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    """(rows, cols): fraction of the repeats that agree on the class; None for a single one."""
+    """(rows, cols): fraction of the views, or of the repeats, that agree on the class; None for a
+    single one."""
 
     curve: dict[int, tuple[float, float]] | None = None
-    """If the number of classes was `auto`: mean F of each number over the repeats, and its standard
-    deviation (n - 1), NaN for a single repeat."""
+    """If the number of classes was `auto`: mean F of each number over the views, or the repeats,
+    and its standard deviation (n - 1), NaN for a single one."""
 
     likeness: Likeness | None = None
     """Set if the classes are those of a model."""
@@ -108,48 +117,46 @@ class Segmentation:
     @classmethod
     def of_fine(
         cls,
-        members: Sequence[FineClasses],
+        fine: FineClasses,
+        views: Sequence[FineClasses],
         pixels: NDArray[np.float32],
         settings: Settings,
         seconds: dict[str, float],
     ) -> "Segmentation":
-        """Join the fine classes of each repeat, and find the consensus of the maps.
+        """Join the fine classes of each view, and find the consensus of the maps.
 
         Parameters
         ----------
-        members : sequence of FineClasses
-            Of one micrograph; one or more.
+        fine : FineClasses
+            Of the micrograph.
+        views : sequence of FineClasses
+            Of its disturbed views, in maps of one shape. None for a model, and if the labelling was
+            stopped: boundaries then stay where they are.
         pixels : (rows, cols, 3), float32 in [0, 1]
         settings : Settings
             `n_classes` may be `auto`.
         seconds : dict
             Of the stages before.
         """
-        curve = None if settings.n_classes != AUTO else curve_of([each.tree for each in members])
-        n_classes = settings.n_classes if curve is None else lowest(curve)
+        each = views or (fine,)
+        curve = None if settings.n_classes != AUTO else curve_of([view.tree for view in each])
+        n_classes = int(settings.n_classes) if curve is None else lowest(curve)
         maps = []
-        for fine in members:
-            labels = np.empty_like(fine.labels)
-            classes = fine.join(int(n_classes), labels)
-            maps.append(labels)
-        if len(maps) == 1:
-            return cls(
-                labels=labels,
-                classes=tabulate_classes(classes, absent=True),
-                criteria=criteria_with(settings.regions, classes, pixels, labels),
-                settings=settings,
-                seconds=seconds,
-                members=tuple(members),
-                pixels=pixels,
-                curve=curve,
-                stopped=members[0].stopped,
-            )
-        return replace(
-            cls.of_maps(maps, pixels, settings, seconds),
-            members=tuple(members),
-            curve=curve,
-            stopped=members[0].stopped,
+        for view in each:
+            maps.append(np.empty_like(view.labels))
+            view.join(n_classes, maps[-1])
+        excluded = fine.labels == 0
+        agreed = find_consensus(maps, nearest_pixels(excluded, maps[0].shape))
+        labels = enlarge(agreed.labels, excluded.shape)
+        labels[excluded] = 0
+        if views:
+            labels = place_boundaries(labels, tone_of(scatter(pixels[~excluded])).grey(pixels))
+        agreement = nearest_pixels(agreed.agreement, excluded.shape)
+        agreement[excluded] = 0
+        found = cls._of_consensus(
+            replace(agreed, labels=labels, agreement=agreement), pixels, settings, seconds
         )
+        return replace(found, fine=fine, views=tuple(views), curve=curve, stopped=fine.stopped)
 
     @classmethod
     def of_maps(
@@ -160,35 +167,39 @@ class Segmentation:
         seconds: dict[str, float],
     ) -> "Segmentation":
         """Find the consensus of several label maps of one micrograph."""
-        found = find_consensus(maps)
+        return cls._of_consensus(find_consensus(maps, maps[0] == 0), pixels, settings, seconds)
+
+    @classmethod
+    def _of_consensus(
+        cls,
+        found: Consensus,
+        pixels: NDArray[np.float32],
+        settings: Settings,
+        seconds: dict[str, float],
+    ) -> "Segmentation":
         measured = measure_regions(pixels, found.labels)
         number = from_dark_to_bright(measured)
         labels = np.empty_like(found.labels)
         renumber(found.labels, number, labels)
         classes = measured.joined(np.maximum(number[1:], 1))  # empty ones add nothing
-        spread = dict(zip(number[1:].tolist(), found.fractions.std(axis=0, ddof=1), strict=False))
+        rows = tabulate_classes(classes)
+        several = len(found.fractions) > 1
+        if several:
+            expanded = COVERAGE * found.fractions.std(axis=0, ddof=1)
+            of_class = dict(zip(number[1:].tolist(), expanded, strict=False))
+            rows = tuple(replace(row, uncertainty=float(of_class[row.label])) for row in rows)
         return cls(
             labels=labels,
-            classes=tuple(
-                replace(row, spread=float(spread[row.label])) for row in tabulate_classes(classes)
-            ),
+            classes=rows,
             criteria=criteria_with(settings.regions, classes, pixels, labels),
             settings=settings,
             seconds=seconds,
             pixels=pixels,
-            agreement=found.agreement,
+            agreement=found.agreement if several else None,
         )
-
-    @property
-    def fine(self) -> FineClasses | None:
-        """The fine classes of the first repeat, if there are any."""
-        return self.members[0] if self.members else None
 
     def at(self, n_classes: int) -> "Segmentation":
         """Return the same segmentation with another number of classes, without clustering again.
-
-        Two numbers of classes are two cuts of one tree: with a single repeat, the classes of the
-        smaller number are those of the larger, some of them joined.
 
         Raises
         ------
@@ -197,14 +208,21 @@ class Segmentation:
         SettingError
             If `n_classes` is out of its range.
         """
-        if self.pixels is None or not self.members:
+        if self.pixels is None or self.fine is None:
             raise InputError(
                 f"at({n_classes}): paper mode and large micrographs have no fine classes; segment"
                 f" again with n_classes={n_classes}"
             )
-        settings = replace(self.settings, n_classes=n_classes, repeats=len(self.members))
-        found = Segmentation.of_fine(self.members, self.pixels, settings, self.seconds)
+        settings = replace(self.settings, n_classes=n_classes)
+        found = Segmentation.of_fine(self.fine, self.views, self.pixels, settings, self.seconds)
         return replace(found, curve=found.curve or self.curve, likeness=self.likeness)
+
+    @property
+    def what_agrees(self) -> str:
+        """What the classes are the consensus of, such as "8 disturbed views"."""
+        if self.views:
+            return f"{len(self.views)} disturbed views"
+        return f"{self.settings.as_dict().get('repeats', 1)} repeats"
 
     @property
     def mean_agreement(self) -> float | None:

@@ -39,8 +39,6 @@ class Segmenter:
     ----------
     n_classes : int or "auto"
         Number of classes, 2 to 24; auto: the number with the lowest mean F.
-    seed : int
-        Seed of the clustering.
     scale : {"fine", "medium", "coarse"}
         As in `nital.FastSettings`.
     exposure : {"auto", "same", "each"}
@@ -61,18 +59,16 @@ class Segmenter:
     [[1, 2], [2, 3]]
     """
 
-    _PARAMETERS = ("n_classes", "seed", "scale", "exposure")
+    _PARAMETERS = ("n_classes", "scale", "exposure")
 
     def __init__(
         self,
         n_classes: int | str = 3,
         *,
-        seed: int = FAST.seed,
         scale: str = FAST.scale,
         exposure: str = "auto",
     ) -> None:
         self.n_classes = n_classes
-        self.seed = seed
         self.scale = scale
         self.exposure = exposure
 
@@ -96,7 +92,7 @@ class Segmenter:
         InputError, SettingError
             If an image can't be used, or a parameter is out of range.
         """
-        settings = FastSettings(n_classes=self.n_classes, seed=self.seed, scale=self.scale)
+        settings = FastSettings(n_classes=self.n_classes, scale=self.scale)
         run_all = map if executor is None else executor.map
         openers = [opener(each) for each in _listed(images)]
         self.model_ = fit_model(openers, settings, exposure=self.exposure, run_all=run_all)
@@ -142,7 +138,6 @@ class Segmenter:
         assert isinstance(settings.n_classes, int)  # `read_model` refuses anything else
         segmenter = cls(
             settings.n_classes,
-            seed=settings.seed,
             scale=model.space.scale,
             exposure=model.exposure,
         )

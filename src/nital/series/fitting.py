@@ -14,19 +14,16 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
 from nital.fast.clustering import (
-    MAX_ROUNDS,
-    STARTS,
-    OnRound,
+    OnDivision,
     find_centres,
     nearest,
     squared_distances,
 )
-from nital.fast.labelling import find_clusters, join_clusters
-from nital.fast.settings import FastSettings
-from nital.fast.windows import sampled_windows
+from nital.fast.labelling import order_clusters, sample_clusters
+from nital.fast.settings import MAX_CLASSES, FastSettings
 from nital.result.agreement import table_of
 from nital.result.classes import ClassTree
-from nital.result.criteria import RegionStatistics, measure_regions
+from nital.result.criteria import measure_regions
 from nital.result.fine import curve_of, lowest
 from nital.result.likeness import Likeness
 from nital.series.model import LEAST_SPREAD, Model
@@ -55,11 +52,8 @@ class FitStep:
     done: float
     """Share of the whole fit that is done, 0 to 1."""
 
-    n_rounds: int
-    """Rounds of this clustering so far, at most `MAX_ROUNDS` in each of `STARTS`; 0 before it."""
-
     n_clusters: int
-    """Clusters that have pixels; 0 before there are any."""
+    """Clusters so far; 0 before there are any."""
 
     draw: Callable[[], NDArray[np.uint8]] | None
     """Draws the current classes on a subsampled first micrograph: (rows, cols), 0 where a pixel is
@@ -87,9 +81,7 @@ def fit_model(
     images : sequence of callables
         Each opens a micrograph; `run_all` may call them in other processes.
     settings : FastSettings
-        `n_classes`, `seed`, `scale` and `regions` are used. `n_classes` "auto": the number with
-        the lowest mean F over clusterings with `AUTO_REPEATS` seeds, as for `nital.segment`; the
-        model is that of the first seed.
+        `n_classes` "auto": the number with the lowest F.
     exposure : {"auto", "same", "each"}
         `same`: all micrographs have one exposure. `each`: every micrograph was exposed
         separately, so its brightness and contrast are normalised first. `auto`: whichever makes
@@ -97,7 +89,7 @@ def fit_model(
     run_all : callable
         `map`, or the `map` of an executor.
     on_step : callable, optional
-        Called after each micrograph read, and after each round of the clustering. It can't change
+        Called after each micrograph read, and after each division of a cluster. It can't change
         the model. If it raises `nital.errors.Stopped`, that passes through: there is no model yet.
 
     Raises
@@ -111,10 +103,10 @@ def fit_model(
         raise InputError("no micrograph to fit a model to; name one or more")
     if exposure not in EXPOSURES:
         raise SettingError(f"exposure {exposure!r}: unknown; use one of {', '.join(EXPOSURES)}")
-    if settings.mode != FastSettings.mode or settings.repeats not in (None, 1):
-        raise SettingError(f"{settings}: a model needs fast mode and a single repeat")
+    if settings.mode != FastSettings.mode:
+        raise SettingError(f"{settings}: a model needs fast mode")
     aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
-    n_each = len(images) + settings.n_repeats + min(COMPARED, len(images))
+    n_each = len(images) + 1 + min(COMPARED, len(images))
     watch = _Watch(on_step, n_each * len(aligned))
     found = [_fit(images, settings, align, run_all, watch) for align in aligned]
     (model, shift), *others = found
@@ -129,7 +121,6 @@ class _Watch:
 
     def __init__(self, on_step: OnStep | None, n: int) -> None:
         self.on_step, self._n, self._over = on_step, n, 0
-        self._n_rounds = 0
         self._now: tuple[CommonSample, Floats, int | str] | None = None
 
     def finish(self, stage: str) -> None:
@@ -141,31 +132,30 @@ class _Watch:
         """Set the clusters to draw from now on."""
         self._now = sample, centres, n_classes
 
-    def follow(self, sample: CommonSample, n_classes: int | str) -> OnRound:
-        """Return the callback for a clustering of a sample to call after each round."""
+    def follow(self, sample: CommonSample, n_classes: int | str) -> OnDivision:
+        """Return the callback for a clustering of a sample to call after each division."""
 
-        def on_round(n_rounds: int, centres: Floats) -> None:
+        def on_division(centres: Floats) -> None:
             self.show(sample, centres, n_classes)
-            self._n_rounds = n_rounds
-            self._tell("clustering", n_rounds / (STARTS * MAX_ROUNDS))
+            self._tell("clustering", len(centres) / MAX_CLASSES)
 
-        return on_round
+        return on_division
 
     def _tell(self, stage: str, more: float) -> None:
         if self.on_step is not None:
             n_clusters = 0 if self._now is None else len(self._now[1])
             draw = None if self._now is None else self._draw
             done = (self._over + more) / self._n
-            self.on_step(FitStep(stage, done, self._n_rounds, n_clusters, draw))
+            self.on_step(FitStep(stage, done, n_clusters, draw))
 
     def _draw(self) -> NDArray[np.uint8]:
         assert self._now is not None
         sample, centres, n_classes = self._now
         preview = sample.preview
         assert preview is not None
-        centres, _, fine_of, tree = _join(sample, centres)
+        centres, tree = _order(sample, centres)
         number = tree.numbers(lowest(curve_of([tree])) if n_classes == AUTO else int(n_classes))
-        drawn = number[fine_of - 1].astype(np.uint8)[nearest(preview.features, centres)]
+        drawn = number.astype(np.uint8)[nearest(preview.features, centres)]
         drawn[~preview.known] = 0
         return drawn
 
@@ -182,16 +172,14 @@ def _fit(
     sample = take_common_sample(
         images, settings.scale, align=align, run_all=run_all, on_image=on_image
     )
-    n_classes, found = settings.n_classes, []
-    for seed in range(settings.seed, settings.seed + settings.n_repeats):
-        centres = find_centres(sample.values, seed, watch.follow(sample, n_classes))
-        found.append(_join(sample, centres))
-        watch.finish("clustering")
-    centres, clusters, fine_of, tree = found[0]
+    n_classes = settings.n_classes
+    centres = find_centres(sample.values, watch.follow(sample, n_classes))
+    centres, tree = _order(sample, centres)
+    watch.finish("clustering")
     if n_classes == AUTO:
-        n_classes = lowest(curve_of([each[3] for each in found]))
+        n_classes = lowest(curve_of([tree]))
     watch.show(sample, centres, n_classes)
-    settings = replace(settings, n_classes=n_classes, repeats=1)
+    settings = replace(settings, n_classes=n_classes)
     class_of = tree.numbers(int(settings.n_classes))
     if class_of.max() < 2:
         raise InputError("the micrographs hold a single class: there is nothing to tell apart")
@@ -205,9 +193,8 @@ def _fit(
         settings=settings,
         space=sample.space,
         centres=centres,
-        shares=clusters.areas / clusters.areas.sum(),
+        shares=tree.statistics.areas / tree.statistics.areas.sum(),
         spread=max(spread, LEAST_SPREAD),
-        fine_of=fine_of,
         tree=tree,
         class_of=class_of,
         usual=(1.0, 0.0),
@@ -223,22 +210,18 @@ def _fit(
     return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
 
 
-def _join(
-    sample: CommonSample, centres: Floats
-) -> tuple[Floats, RegionStatistics, NDArray[np.int64], ClassTree]:
-    """Return centres, their clusters in the sample, the fine class of each, and their tree."""
+def _order(sample: CommonSample, centres: Floats) -> tuple[Floats, ClassTree]:
+    """Return the centres of the fine classes, from dark to bright, and their tree."""
     centres = centres[np.unique(nearest(sample.values, centres))]  # those with pixels
     cluster = nearest(sample.values, centres) + 1
     beside = nearest(sample.around, centres) + 1
     n = len(centres)
     clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
     pairs = table_of(cluster, beside, n + 1)
-    return centres, clusters, *join_clusters(centres, clusters, pairs + pairs.T)
+    number, tree = order_clusters(centres, clusters, pairs + pairs.T)
+    return centres[np.argsort(number)], tree
 
 
 def _compare(model: Model, open_image: Opener) -> Likeness:
     """Measure how far one micrograph is from the model."""
-    source = open_image()
-    windows = sampled_windows(source)
-    (clusters,) = find_clusters(source, model.space, [model.centres], windows=windows)
-    return model.likeness(clusters)
+    return model.likeness(sample_clusters(open_image(), model.space, model.centres))

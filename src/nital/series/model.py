@@ -15,7 +15,7 @@ from nital.fast.labelling import ClusterMap, OnRows, find_clusters, recover_clus
 from nital.fast.space import FeatureSpace
 from nital.fast.windows import blocks
 from nital.image.micrograph import LargeMicrograph, Micrograph
-from nital.result.fine import FineClasses, renumber
+from nital.result.fine import FineClasses
 from nital.result.grouping import Grouping
 from nital.result.likeness import Likeness
 from nital.result.segmentation import Segmentation
@@ -32,16 +32,13 @@ class Model(Grouping):
 
     space: FeatureSpace
     centres: Floats
-    """(clusters, channels): centres of the clusters, weighted."""
+    """(n, channels): centres of the clusters, weighted, in the order of the fine classes."""
 
     shares: NDArray[np.float64]
-    """(clusters,): share of the sampled pixels in each, 0 to 1."""
+    """(n,): share of the sampled pixels in each, 0 to 1."""
 
     spread: float
     """Mean squared distance of the sampled pixels from the nearest centre."""
-
-    fine_of: NDArray[np.int64]
-    """(clusters,): the fine class of each, 1..n."""
 
     usual: tuple[float, float]
     """The largest novelty and shift among the fitted micrographs (`Likeness`)."""
@@ -99,7 +96,7 @@ class Model(Grouping):
         into : (rows, cols), uint8, optional
             Array for the fine classes; `out` then holds the clusters. Default: `out`.
         """
-        (clusters,) = find_clusters(micrograph, self.space, [self.centres], out, on_rows)
+        clusters = find_clusters(micrograph, self.space, self.centres, out, on_rows)
         return self._joined_to_fine(micrograph.name, clusters, into)
 
     def recover_fine_classes(
@@ -131,9 +128,9 @@ class Model(Grouping):
                 f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
         labels = clusters.labels if into is None else into
-        renumber(clusters.labels, np.append(0, self.fine_of), labels)
-        statistics = clusters.statistics.joined(self.fine_of)
-        fine = FineClasses(labels, statistics, self.tree, clusters.stopped)
+        if labels is not clusters.labels:
+            labels[:] = clusters.labels
+        fine = FineClasses(labels, clusters.statistics, self.tree, clusters.stopped)
         return fine, self.likeness(clusters)
 
     def silhouette(
@@ -152,15 +149,18 @@ class Model(Grouping):
             Array for the silhouette in per cent: 0 (between two classes) to 100 (on a centre); 0
             where a pixel is excluded.
         """
-        view, class_of = self.space.view(micrograph), self.class_of[self.fine_of - 1]
+        view, class_of = self.space.view(micrograph), self.class_of
         centres = [self.centres[class_of == number] for number in np.unique(class_of)]
-        for rows, cols in blocks(micrograph.shape):
-            features = self.space.features(view, (rows, cols))
-            excluded = micrograph.read_excluded(rows, cols)
-            for row, values, hidden in zip(out[rows, cols], features, excluded, strict=True):
+        for window in blocks(view.shape):
+            features = self.space.features(view, window)
+            certain = np.empty(features.shape[:2], np.uint8)
+            for row, values in zip(certain, features, strict=True):
                 each = np.sort([squared_distances(values, own) for own in centres], axis=0)
                 ratio = np.sqrt(each[0] / np.maximum(each[1], LEAST_SPREAD))
-                row[:] = np.where(hidden, 0, np.round(100 * (1 - np.minimum(ratio, 1))))
+                row[:] = np.round(100 * (1 - np.minimum(ratio, 1)))
+            there = view.window_of(window)
+            out[there] = view.enlarged(certain, window)
+            out[there][micrograph.read_excluded(*there)] = 0
 
     def likeness(self, clusters: ClusterMap) -> Likeness:
         areas = clusters.statistics.areas

@@ -15,6 +15,8 @@ from nital.errors import InputError
 from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.settings import FastSettings
 from nital.fast.space import Exposure, FeatureSpace
+from nital.fast.view import COARSEST, FINEST
+from nital.image.tone import Tone
 from nital.modes import settings_of
 from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
@@ -23,7 +25,7 @@ from nital.series.model import Model
 from nital.storage.writing import check_new, write_whole, writing
 
 FORMAT = "nital model"
-VERSION = 1
+VERSION = 2
 """Increased with every change that an older nital would misread."""
 
 _KEY = "nital"
@@ -53,6 +55,8 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
         "settings": model.settings.as_dict(),
         "levels": asdict(model.space.levels),
         "exposure": model.space.exposure and asdict(model.space.exposure),
+        "step": model.space.step,
+        "tone": model.space.tone.weights,
         "channels": CHANNELS,
         "spread": model.spread,
         "usual": model.usual,
@@ -64,7 +68,6 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
         "weights": model.space.weights,
         "centres": model.centres,
         "shares": model.shares,
-        "fine_of": model.fine_of,
         "class_of": model.class_of,
         "tree_centres": model.tree.centres,
         "tree_areas": model.tree.statistics.areas,
@@ -136,8 +139,7 @@ def _described(path: Path, text: str | None) -> dict[str, Any]:
 
 def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
     """Build the model; inconsistent contents raise one of the errors `read_model` catches."""
-    n_channels, n_clusters = len(CHANNELS), len(arrays["centres"])
-    n_fine = len(arrays["class_of"])
+    n_channels, n_fine = len(CHANNELS), len(arrays["class_of"])
     settings = settings_of(**described["settings"])
 
     def checked(name: str, shape: tuple[int, ...], kind: type) -> NDArray[Any]:
@@ -164,20 +166,17 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
         checked("tree_means", (n_fine, 3), np.float64),
         checked("tree_errors", (n_fine,), np.float64),
     )
-    if (
-        not isinstance(settings, FastSettings)
-        or not isinstance(settings.n_classes, int)
-        or settings.n_repeats > 1
-    ):
+    if not isinstance(settings, FastSettings) or not isinstance(settings.n_classes, int):
         raise ValueError(f"{settings}: not settings of a model")
     low, high = reals([levels["low"], levels["high"]])
     modes, cuts = reals(levels["modes"]), reals(levels["cuts"])
     if len(modes) != len(cuts) + 1:
         raise ValueError(f"{len(modes)} groups of grey with {len(cuts)} cuts")
     novelty, shift = reals(described["usual"])
-    (spread,) = reals([described["spread"]])
-    if spread <= 0:
-        raise ValueError(f"spread {spread}")
+    red, green, blue = reals(described["tone"])
+    spread, step = reals([described["spread"], described["step"]])
+    if spread <= 0 or not FINEST <= step <= COARSEST:
+        raise ValueError(f"spread {spread}, step {step}")
     model = Model(
         settings=settings,
         space=FeatureSpace(
@@ -185,11 +184,12 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
             checked("weights", (n_channels,), np.float32),
             settings.scale,
             None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
+            step,
+            Tone((red, green, blue)),
         ),
-        centres=checked("centres", (n_clusters, n_channels), np.float32),
-        shares=checked("shares", (n_clusters,), np.float64),
+        centres=checked("centres", (n_fine, n_channels), np.float32),
+        shares=checked("shares", (n_fine,), np.float64),
         spread=spread,
-        fine_of=numbers("fine_of", n_clusters, n_fine),
         tree=ClassTree(checked("tree_centres", (n_fine, 2 * n_channels), np.float64), statistics),
         class_of=numbers("class_of", n_fine, settings.n_classes),
         usual=(novelty, shift),

@@ -1,5 +1,6 @@
 """Sampling of many micrographs: the pixels a model is fitted to, as many for ten as for 1000."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,8 +25,15 @@ from nital.fast.space import (
     channel_weights,
     smoothed_grey,
 )
+from nital.fast.view import MOST_PIXELS, look_at, step_of
 from nital.fast.windows import sampled_windows
-from nital.image.micrograph import LargeMicrograph, Micrograph, step_within
+from nital.image.micrograph import (
+    LargeMicrograph,
+    Micrograph,
+    spread_pixels,
+    step_within,
+)
+from nital.image.tone import Tone, scatter, tone_of
 
 GREY_PIXELS, LEAST_GREY = 2**20, 2**8
 """Pixels that determine the range of grey of several images: in all, and at least from each."""
@@ -78,7 +86,7 @@ def take_common_sample(
 ) -> CommonSample:
     """Find grey levels and weights that several micrographs share, and the features of a sample.
 
-    Each image is opened twice and not kept; the sample is as large for a thousand as for ten.
+    Each image is opened a few times and not kept; the sample is as large for a thousand as for ten.
 
     Parameters
     ----------
@@ -98,7 +106,9 @@ def take_common_sample(
         If an image can't be read, or every pixel of one is excluded.
     """
     n_greys = max(LEAST_GREY, GREY_PIXELS // len(images))
-    found = list(run_all(partial(_draw_grey, n=n_greys), images))
+    steps, scatters = zip(*run_all(_look_of, images), strict=True)
+    step, tone = math.exp(fmean(map(math.log, steps))), tone_of(sum(scatters))
+    found = list(run_all(partial(_draw_grey, n=n_greys, step=step, tone=tone), images))
     greys, exposure = [each.grey for each in found], None
     if align:
         exposure = Exposure(
@@ -108,7 +118,9 @@ def take_common_sample(
             gain, offset = exposure.gain_and_offset(each.dark, each.bright)
             greys[i] = each.grey * np.float32(gain) + np.float32(offset)
     known = np.concatenate(greys)
-    plain = FeatureSpace(GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure)
+    plain = FeatureSpace(
+        GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure, step, tone
+    )
     n = max(1, SAMPLE_PIXELS // len(images))
     preview: Preview | None = None
     drawn, previews = [], [on_image is not None, *[False] * (len(images) - 1)]
@@ -141,9 +153,16 @@ class _DrawnGrey:
     sha256: str | None
 
 
-def _draw_grey(open_image: Opener, n: int) -> _DrawnGrey:
+def _look_of(open_image: Opener) -> tuple[float, NDArray[np.float64]]:
+    """What determines how one of several images is looked at: its step, and its colours."""
     source = open_image()
-    known = smoothed_grey(source)
+    pixels, included = spread_pixels(source, MOST_PIXELS)
+    return step_of(source.shape), scatter(pixels[included])
+
+
+def _draw_grey(open_image: Opener, n: int, step: float, tone: Tone) -> _DrawnGrey:
+    source = open_image()
+    known = smoothed_grey(look_at(source, step, tone))
     if not len(known):
         raise InputError(f"{source.name}: {NOTHING_INCLUDED}")
     drawn = np.random.default_rng(0).choice(len(known), min(n, len(known)), replace=False)
@@ -155,24 +174,24 @@ def _draw_features(
 ) -> tuple[Floats, Floats, Floats, Preview | None]:
     """Return features of n pixels of one image and of a neighbour of each, (n, channels); their
     colours, (n, 3); a preview, or None."""
-    source, rng = space.view(open_image()), np.random.default_rng(0)
-    windows = sampled_windows(source)
-    places = [np.argwhere(~source.read_excluded(*window)) for window in windows]
+    view, rng = space.view(open_image()), np.random.default_rng(0)
+    windows = sampled_windows(view)
+    places = [np.argwhere(~view.excluded(window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
-    found, preview = [], _empty_preview(source.shape) if with_preview else None
+    found, preview = [], _empty_preview(view.shape) if with_preview else None
     for window, place, share in zip(windows, places, shares, strict=True):
         if not share:
             continue
-        features = space.features(source, window)
+        features = space.features(view, window)
         row, col = place[rng.choice(len(place), share, replace=share > len(place))].T
-        beside = _beside(row, col, ~source.read_excluded(*window), rng)
-        found.append((features[row, col], features[beside], source.read(*window)[row, col]))
+        beside = _beside(row, col, ~view.excluded(window), rng)
+        found.append((features[row, col], features[beside], view.pixels(window)[row, col]))
         if preview is not None:
-            step = step_within(source.shape, PREVIEW_SIDE)
+            step = step_within(view.shape, PREVIEW_SIDE)
             first = tuple(slice(-part.start % step, None, step) for part in window)
             there = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in window)
             preview.features[there] = features[first]
-            preview.known[there] = ~source.read_excluded(*window)[first]
+            preview.known[there] = ~view.excluded(window)[first]
     values, around, pixels = (np.concatenate(each) for each in zip(*found, strict=True))
     return values, around, pixels, preview
 

@@ -108,7 +108,6 @@ def fit_batch(
     out: Path,
     *,
     n_classes: int,
-    seed: int,
     scale: str,
     exposure: str,
     executor: Executor | None = None,
@@ -119,7 +118,7 @@ def fit_batch(
 
     Parameters
     ----------
-    n_classes, seed, scale, exposure
+    n_classes, scale, exposure
         As for `nital.Segmenter`.
     how : page, crop_bottom
         As for `open_micrograph`.
@@ -134,7 +133,7 @@ def fit_batch(
     path = out / MODEL
     if path.exists() and not force:
         known = asdict(read_model(path).settings)
-        wanted = asdict(FastSettings(n_classes=n_classes, seed=seed, scale=scale, repeats=1))
+        wanted = asdict(FastSettings(n_classes=n_classes, scale=scale))
         if known != wanted:
             others = ", ".join(
                 f"{name} {value}, not {wanted[name]}"
@@ -158,7 +157,6 @@ def fit_batch(
         readable,
         path,
         n_classes=n_classes,
-        seed=seed,
         scale=scale,
         exposure=exposure,
         force=force,

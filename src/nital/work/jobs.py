@@ -152,7 +152,6 @@ def fit_files(
     out: Path,
     *,
     n_classes: int | str,
-    seed: int,
     scale: str,
     exposure: str,
     page: int | None = None,
@@ -170,7 +169,7 @@ def fit_files(
         The path of the model is checked before the fit starts.
     """
     check_new(out, force=force)
-    segmenter = Segmenter(n_classes, seed=seed, scale=scale, exposure=exposure)
+    segmenter = Segmenter(n_classes, scale=scale, exposure=exposure)
     openers = [opener(each, page=page, crop_bottom=crop_bottom) for each in images]
     segmenter.fit(openers, executor=executor)
     segmenter.save(out, force=force)

@@ -7,7 +7,7 @@ caller can record each as soon as it is finished.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby, product
 from typing import Any
 
@@ -15,7 +15,8 @@ from nital.errors import InputError, SettingError
 from nital.image.micrograph import Micrograph
 from nital.methods import method_of, prepare, segment_each
 from nital.modes import settings_of
-from nital.settings import MAX_SEED, Settings
+from nital.paper.settings import MAX_SEED
+from nital.settings import Settings
 
 MAX_REPEATS = 1000
 
@@ -38,6 +39,8 @@ class Run:
     """Number of superpixels asked for; 0 in fast mode."""
 
     seed: int
+    """0 in fast mode, which has none."""
+
     n_found: int
     """Classes in the label map."""
 
@@ -84,6 +87,8 @@ RUN_FIELDS = fields(Run)
 def plan(settings: Settings, *, repeats: int, **varied: Sequence[Any]) -> list[Settings]:
     """Return the settings of every run: each combination with the seeds `seed`, `seed` + 1, ...
 
+    A method without a seed gives the same result whenever it is run: its runs have no repeats.
+
     Parameters
     ----------
     varied : sequences of values, by the name of a setting
@@ -96,19 +101,21 @@ def plan(settings: Settings, *, repeats: int, **varied: Sequence[Any]) -> list[S
     """
     if not 1 <= repeats <= MAX_REPEATS:
         raise SettingError(f"repeats {repeats}: use 1 to {MAX_REPEATS}")
-    if settings.seed + repeats - 1 > MAX_SEED:
-        raise SettingError(
-            f"seed {settings.seed}: too large for {repeats} repeats; use a smaller one"
-        )
+    seeds: list[dict[str, int]] = [{}]
+    if (first := seed_of(settings)) is not None:
+        if first + repeats - 1 > MAX_SEED:
+            raise SettingError(f"seed {first}: too large for {repeats} repeats; use a smaller one")
+        seeds = [{"seed": seed, "repeats": 1} for seed in range(first, first + repeats)]
     return [
-        settings_of(
-            **settings.as_dict()
-            | dict(zip(varied, values, strict=True))
-            | {"seed": seed, "repeats": 1}
-        )
+        settings_of(**settings.as_dict() | dict(zip(varied, values, strict=True)) | seed)
         for values in product(*varied.values())
-        for seed in range(settings.seed, settings.seed + repeats)
+        for seed in seeds
     ]
+
+
+def seed_of(settings: Settings) -> int | None:
+    """The seed, or None for a method without one."""
+    return getattr(settings, "seed", None)
 
 
 def key_of(settings: Settings) -> Key:
@@ -118,7 +125,7 @@ def key_of(settings: Settings) -> Key:
         int(settings.n_classes),
         superpixels["compactness"],
         superpixels["n_superpixels"],
-        settings.seed,
+        seed_of(settings) or 0,
     )
 
 
@@ -136,7 +143,7 @@ def run_together(micrograph: Micrograph, prepared: Any, runs: Sequence[Settings]
         Run(
             n_classes=int(result.settings.n_classes),
             **_superpixels_of(result.settings),
-            seed=result.settings.seed,
+            seed=seed_of(result.settings) or 0,
             n_found=result.n_classes,
             iterations=result.details.summary().get("iterations", 0),
             stop_reason=result.details.summary().get("stop_reason", ""),
@@ -155,7 +162,7 @@ def execute(
     """Carry out runs; yield each as soon as it is finished.
 
     Runs that differ only in seed and number of classes share what they can: in paper mode the
-    superpixels; in fast mode the features, and the fine classes of a seed.
+    superpixels; in fast mode all but the joining of fine classes.
 
     Parameters
     ----------
@@ -165,7 +172,7 @@ def execute(
     executor : Executor, optional
         Where the runs are carried out. Default: in this process, one after the other.
     """
-    for _, alike in groupby(runs, key=lambda settings: replace(settings, seed=0, n_classes=2)):
+    for _, alike in groupby(runs, key=_alike):
         wanted = list(alike)
         prepared = prepare(micrograph, wanted[0])
         groups = method_of(wanted[0].mode).group(wanted, prepared)
@@ -182,3 +189,8 @@ def execute(
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _alike(settings: Settings) -> dict[str, Any]:
+    """The settings without seed and number of classes."""
+    return settings.as_dict() | {"seed": None, "n_classes": None}

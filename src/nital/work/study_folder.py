@@ -150,9 +150,10 @@ class Study:
     folder : Path
         Folder of the journal.
     settings : Settings
-        Settings common to all runs; `settings.seed` is the seed of the first repeat.
+        Settings common to all runs; `settings.seed`, if any, is the seed of the first repeat.
     varied : mapping of name to values
-        The settings varied between runs; each combination is run `repeats` times.
+        The settings varied between runs; each combination is run `repeats` times, with other
+        seeds, or once if the method has none.
     force : bool
         Whether to discard existing runs in `folder`.
 

@@ -34,9 +34,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(in_bits(grains(7), np.uint8)).save(folder / "plain.bmp")
     Image.fromarray(in_bits(grains(8, 200, 200), np.uint8)).save(folder / "small.png")
     tile = in_bits(grains(9, 500, 500), np.uint8)
-    for side in (MIDDLE, LARGE):
-        pixels = np.tile(tile, (6, 6))[:side, :side]
-        write_tiff(folder / f"{side}.tif", pixels, 0.5)
+    for rows, cols in ((MIDDLE, MIDDLE), (LARGE, 2500)):
+        pixels = np.tile(tile, (24, 5))[:rows, :cols]
+        write_tiff(folder / f"{rows}.tif", pixels, 0.5)
     return folder
 
 

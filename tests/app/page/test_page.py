@@ -293,7 +293,7 @@ def each_step(visitor: Visitor) -> Iterator[str]:
         visitor.go(step)
         if step == "2 Segment":
             visitor.page.get_by_text("More settings").click()
-            visitor.page.get_by_label("Seed").wait_for()
+            visitor.page.get_by_label("Exposure").wait_for()
         elif step == "4 Measure":
             visitor.button("Measure regions").click()
             visitor.reads("A region is a connected piece")

@@ -65,7 +65,7 @@ CHANGES: dict[str, Callable[[Bench, int, int], Any]] = {
         )
     ),
     "settings": lambda bench, a, b: bench.set_settings(
-        FastSettings(n_classes=2 + a if a % 2 else "auto", seed=b), EXPOSURES[b % 3]
+        FastSettings(n_classes=2 + a if a % 2 else "auto"), EXPOSURES[b % 3]
     ),
     "cut": lambda bench, a, b: bench.decide(lambda model: model.at(2 + b)),
     "join": lambda bench, a, b: bench.decide(

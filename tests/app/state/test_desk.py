@@ -42,12 +42,8 @@ def test_a_session_is_found_again(known: Known) -> None:
     assert [each.identifier for each in again.earlier()] == [session.identifier]
 
 
-def test_a_model_that_was_not_adopted_changes_nothing(
-    known: Known, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_was_not_adopted_changes_nothing(known: Known) -> None:
     """As where the server ends, or the worker is killed, just when it is written."""
-    monkeypatch.setattr("nital.fast.clustering.DRAWN", 1000)
-    monkeypatch.setattr("nital.fast.clustering.STARTS", 1)
     bench = known.session.bench
     bench.rename(1, "pearlite")
 

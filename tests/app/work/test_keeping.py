@@ -42,7 +42,7 @@ from nital.output.folders import PhaseFolder
 from nital.result.grouping import ClassName, Grouping
 from nital.series.model_files import read_model
 
-pytestmark = pytest.mark.usefixtures("small_samples")
+pytestmark = pytest.mark.usefixtures("seen_steels")
 
 
 # --- the same as the commands --------------------------------------------------------------------
@@ -76,11 +76,11 @@ def test_the_page_writes_what_fit_and_predict_write(tmp_path: Path, nital: Nital
     session = tmp_path / "session"
     fields = [uploaded(session, number) for number in (1, 2, 4)]
     files = copied(fields, tmp_path / "files")
-    settings = FastSettings(n_classes=3, seed=5, scale="medium")
+    settings = FastSettings(n_classes=3, scale="medium")
     assert segment_fields(SILENT, session, fields, settings, "each") == 3
     keep_fields(SILENT, session, fields, session / FITTED)
     model, out = tmp_path / "model.nital", tmp_path / "out"
-    how = ("--n-classes", 3, "--seed", 5, "--scale", "medium", "--exposure", "each")
+    how = ("--n-classes", 3, "--scale", "medium", "--exposure", "each")
     run(nital, "fit", *files, *how, "--out", model)
     run(nital, "predict", *files, "--model", model, "--out", out)
     assert (session / FITTED).read_bytes() == model.read_bytes()
@@ -98,7 +98,7 @@ def test_what_was_decided_cut_off_and_typed_is_in_what_is_kept(
     files = copied(fields, tmp_path / "files")
     model = segmented(session, fields, replace(THREE, n_classes=4))
     fitted = tmp_path / "model.nital"
-    how = ("--n-classes", 4, "--seed", 5, "--exposure", "same", "--crop-bottom", 9)
+    how = ("--n-classes", 4, "--exposure", "same", "--crop-bottom", 9)
     run(nital, "fit", *files, *how, "--out", fitted)
     assert (session / FITTED).read_bytes() == fitted.read_bytes()
     changed = model.joined(3, 1).named({1: ClassName("pearlite", "#d55e00")})
@@ -137,7 +137,7 @@ def test_a_large_micrograph_is_kept_as_the_commands_keep_it(
     segmented(session, fields)
     keep_fields(SILENT, session, fields, session / FITTED)
     model, out = tmp_path / "model.nital", tmp_path / "out"
-    how = ("--seed", 5, "--exposure", "same", "--crop-bottom", 4)
+    how = ("--exposure", "same", "--crop-bottom", 4)
     run(nital, "fit", *files, *how, "--out", model)
     run(nital, "predict", *files, "--crop-bottom", 4, "--model", model, "--out", out)
     assert (session / FITTED).read_bytes() == model.read_bytes()

@@ -53,7 +53,7 @@ from nital.methods import segment
 from nital.series.model_files import read_model
 from nital.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("small_samples")
+pytestmark = pytest.mark.usefixtures("seen_steels")
 
 
 # --- opening -------------------------------------------------------------------------------------
@@ -200,9 +200,8 @@ def test_a_synthetic_micrograph_is_written_to_its_path(
 
 
 def test_each_micrograph_is_reported_when_it_is_labelled(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session,
 ) -> None:
-    monkeypatch.setattr("nital.settings.AUTO_REPEATS", 2)
     listener = Listener()
     settings = replace(THREE, n_classes="auto")
     assert segment_fields(listener.report, session.folder, session.fields, settings, "auto") == 3
@@ -250,7 +249,7 @@ def test_the_map_under_way_is_shown(
 
     segment_fields(Listener(look).report, session.folder, fields, THREE, "same")
     class_of = read_model(session.path).class_of
-    assert len(class_of) == 24  # as many as can be; there are more clusters
+    assert len(class_of) == 24  # as many as can be
     numbers = [stage.live.number for stage, _ in pictures if stage.live]
     assert numbers == [*range(numbers[0], numbers[0] + 12)]
     for number in (2, 3):
@@ -282,7 +281,7 @@ def test_the_map_is_shown_while_classes_are_found(
     details = [re.sub(r"\d+", "N", each.detail) for each in stages]
     assert [*dict.fromkeys(details)] == [
         "looking at grey levels and sizes",
-        "round N, N clusters",
+        "N clusters",
         "comparing them with the micrographs",
     ]
     shares = [each.done for each in stages[1:]]
@@ -305,7 +304,7 @@ def test_pictures_of_a_fit_come_with_a_pause(
 
 def is_clustering(message: Any) -> bool:
     """Whether a message is of a clustering."""
-    return isinstance(message, Stage) and message.detail.startswith("round")
+    return isinstance(message, Stage) and message.detail.endswith(" clusters")
 
 
 def is_done(field: int, n_blocks: int) -> Callable[[Any], bool]:

@@ -86,7 +86,7 @@ def _keep(
     ):
         result = grouping.join(micrograph, fine, found.likeness)
         if found.details is not None:  # it has classes, and no fine ones
-            result = replace(result, details=found.details, members=(), pixels=None)
+            result = replace(result, details=found.details, fine=None, pixels=None)
         summary = summarise(
             result, micrograph, source=field.path, page=field.page, model=model, name=field.name
         )

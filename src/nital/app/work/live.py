@@ -31,7 +31,7 @@ LIVE_PAUSE = 0.15
 
 _STAGES = {
     "sampling": "looking at grey levels and sizes",
-    "clustering": "round {0.n_rounds}, {0.n_clusters} clusters",
+    "clustering": "{0.n_clusters} clusters",
     "comparing": "comparing them with the micrographs",
 }
 """What a fit is doing, by `FitStep.stage`."""
@@ -98,7 +98,7 @@ class LiveMap:
     def label(self, place: int, model: Model) -> OnRows:
         """A function that follows the labelling of a micrograph."""
         field = self._fields[place]
-        class_of = np.append(0, model.class_of[model.fine_of - 1]).astype(np.uint8)
+        class_of = np.append(0, model.class_of).astype(np.uint8)
         n_blocks = 0
 
         def on_rows(done: int, labels: NDArray[np.uint8]) -> None:

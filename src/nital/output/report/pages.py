@@ -96,8 +96,13 @@ class FieldPage:
 
     @property
     def fades(self) -> bool:
-        """Whether the tint of the overlay fades where repeats disagree."""
+        """Whether the tint of the overlay fades where `agreeing` disagree."""
         return not self.merged and "mean_agreement" in self.summary
+
+    @property
+    def agreeing(self) -> str:
+        """What the classes are the consensus of: the views of fast mode, or repeats."""
+        return "repeats" if "repeats" in self.summary["settings"] else "views"
 
     @property
     def contacts(self) -> list[tuple[str, str, float]]:
@@ -107,9 +112,9 @@ class FieldPage:
         return [(one, other, float(length)) for one, other, length in lengths if length]
 
     @property
-    def spreads(self) -> list[dict[str, Any]]:
-        """Rows of the classes that have a spread over repeats."""
-        return [row for row in self.summary["classes"] if row.get("spread") is not None]
+    def uncertain(self) -> list[dict[str, Any]]:
+        """Rows of the classes that have an uncertainty from `agreeing`."""
+        return [row for row in self.summary["classes"] if row.get("uncertainty") is not None]
 
     def fraction(self, phase: str) -> float:
         """Area fraction of a phase, 0 to 1."""

@@ -73,7 +73,7 @@ class SegmentPanel(Panel):
                 .props("dense outlined")
                 .classes("w-full")
             )
-            self._seed = ui.number("Seed", value=settings.seed, min=0, precision=0).props(
+            self._seed = ui.number("Seed", value=paper.seed, min=0, precision=0).props(
                 "dense outlined"
             )
             self._superpixels = (
@@ -121,7 +121,7 @@ class SegmentPanel(Panel):
         paper = self._mode.value == "paper"
         for fast in (self._auto, self._hint, self._scale, self._exposure):
             fast.set_visibility(not paper)
-        for own in (self._superpixels, self._compactness):
+        for own in (self._seed, self._superpixels, self._compactness):
             own.set_visibility(paper)
         if paper:
             self._auto.set_value(False)
@@ -166,17 +166,17 @@ class SegmentPanel(Panel):
         for field in (self._number, *([self._compactness] if paper else [])):
             if field.value is None and not (auto and field is self._number):
                 raise InputError(f"{field.label}: empty; type a number")
-        number, seed = int(self._number.value or 0), int(self._seed.value or 0)
+        number = int(self._number.value or 0)
         if paper:
             wanted = self._superpixels.value
             return PaperSettings(
                 n_classes=number,
-                seed=seed,
+                seed=int(self._seed.value or 0),
                 n_superpixels=None if wanted is None else int(wanted),
                 compactness=float(self._compactness.value),
             )
         n_classes = AUTO if auto else number
-        return FastSettings(n_classes=n_classes, scale=self._scale.value, seed=seed)
+        return FastSettings(n_classes=n_classes, scale=self._scale.value)
 
     def _show_result(self) -> None:
         labelled = [field.number for field in self._bench.labelled]

@@ -1,0 +1,200 @@
+"""Views: a micrograph as its features see it, evenly lit and at a sampling that suits its size.
+
+The features have lengths in pixels. So that they are the same however finely the field was sampled,
+they are found in a view, in which a field has about `VIEW_PIXELS` pixels whatever it has in the
+micrograph. Labels are brought back to the pixels of the micrograph afterwards.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from nital.fast.windows import Window, blocks
+from nital.image.light import EVEN, Light, find_light
+from nital.image.micrograph import Source, luminance, spread_pixels
+from nital.image.tone import GREY, Tone, scatter, tone_of
+
+VIEW_PIXELS = 2**18
+"""Pixels of a view, about: 512 x 512."""
+
+COARSEST, FINEST = 4.0, 1 / 8
+"""Largest and smallest step of a view, in pixels of the micrograph: large images are not looked at
+as a whole, and a few pixels do not become many."""
+
+KEPT_PIXELS = 2**25
+"""A view of no more pixels is kept in memory; of others, windows are read when needed."""
+
+MOST_PIXELS = 2**22
+"""Light and tone are found in about as many pixels, spread over the image."""
+
+_MARGIN = 16
+"""Pixels of the micrograph, and of the view, that interpolation needs around a window."""
+
+Floats = NDArray[np.float32]
+
+
+def step_of(shape: tuple[int, int]) -> float:
+    """Pixels of the micrograph, in a row, for each pixel of its view."""
+    return float(np.clip(math.sqrt(shape[0] * shape[1] / VIEW_PIXELS), FINEST, COARSEST))
+
+
+@dataclass(frozen=True)
+class View:
+    """An image as its features see it."""
+
+    source: Source
+    step: float
+    """Pixels of the source, in a row, for each pixel of the view."""
+
+    light: Light = EVEN
+    tone: Tone = GREY
+    gain: float = 1.0
+    offset: float = 0.0
+    kept: tuple[Floats, NDArray[np.bool_]] | None = None
+    """The whole grey level and the excluded pixels, unless there are too many."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of the view."""
+        rows, cols = (max(1, round(length / self.step)) for length in self.source.shape)
+        return rows, cols
+
+    @property
+    def has_excluded(self) -> bool:
+        """Whether any pixel may be excluded."""
+        return self.source.has_excluded
+
+    def grey(self, window: Window) -> Floats:
+        """The evenly lit grey level in a window, (rows, cols); nearest included ones where
+        excluded."""
+        return self._read(window)[0] if self.kept is None else self.kept[0][window]
+
+    def excluded(self, window: Window) -> NDArray[np.bool_]:
+        """The excluded pixels in a window, (rows, cols)."""
+        if self.kept is not None:
+            return self.kept[1][window]
+        return self.source.read_excluded(*self._span(window))[self._nearest(window)]
+
+    def pixels(self, window: Window) -> Floats:
+        """The colours of the nearest pixels of the source, (rows, cols, 3)."""
+        return self.source.read(*self._span(window))[self._nearest(window)]
+
+    def window_of(self, window: Window) -> Window:
+        """The pixels of the source that are nearest to those of a window of the view."""
+        found = [
+            slice(*np.searchsorted(places, (part.start, part.stop)).tolist())
+            for part, places in zip(window, self.places(), strict=True)
+        ]
+        return found[0], found[1]
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The row of the view nearest to each row of the source, and the column to each column."""
+        rows, cols = (
+            np.minimum((np.arange(n) + 0.5) * own / n, own - 1).astype(np.int64)
+            for n, own in zip(self.source.shape, self.shape, strict=True)
+        )
+        return rows, cols
+
+    def enlarged(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        """Labels of a window of the view, (rows, cols), as those of the pixels of the source
+        (`window_of`): of the nearest."""
+        there = self.window_of(window)
+        rows, cols = (
+            places[inside] - part.start
+            for places, inside, part in zip(self.places(), there, window, strict=True)
+        )
+        return labels[np.ix_(rows, cols)]
+
+    def exposed(self, gain: float, offset: float) -> Self:
+        """The view with other brightness and contrast."""
+        kept = self.kept
+        if kept is not None:
+            kept = kept[0] * np.float32(gain) + np.float32(offset), kept[1]
+        return replace(self, gain=self.gain * gain, offset=self.offset * gain + offset, kept=kept)
+
+    def kept_whole(self) -> Self:
+        """The view, kept in memory."""
+        grey, excluded = np.empty(self.shape, np.float32), np.empty(self.shape, bool)
+        for window in blocks(self.shape):
+            grey[window], excluded[window] = self._read(window)
+        return replace(self, kept=(grey, excluded))
+
+    def _span(self, window: Window, margin: int = 0) -> Window:
+        """The pixels of the source that a window covers, with a margin."""
+        found = []
+        for part, n, own in zip(window, self.source.shape, self.shape, strict=True):
+            start, stop = (edge * n / own for edge in (part.start, part.stop))
+            found.append(
+                slice(max(0, math.floor(start) - margin), min(n, math.ceil(stop) + margin))
+            )
+        return found[0], found[1]
+
+    def _nearest(self, window: Window) -> tuple[NDArray[np.int64], ...]:
+        """Index of the nearest pixels of the source, within `_span` of the window."""
+        places = []
+        span = self._span(window)
+        for part, inside, n, own in zip(window, span, self.source.shape, self.shape, strict=True):
+            place = (np.arange(part.start, part.stop) + 0.5) * n / own
+            places.append(np.minimum(place.astype(np.int64), n - 1) - inside.start)
+        return np.ix_(*places)
+
+    def _read(self, window: Window) -> tuple[Floats, NDArray[np.bool_]]:
+        span = self._span(window, math.ceil(_MARGIN * max(1.0, self.step)))
+        pixels = self.source.read(*span)
+        if self.light != EVEN:
+            pixels = pixels / self.light.field(self.source.shape, span)[..., np.newaxis]
+        grey = filled(self.tone.grey(pixels), self.source.read_excluded(*span))
+        grey = grey * np.float32(self.gain) + np.float32(self.offset)
+        return self._resampled(grey, span, window), self.excluded(window)
+
+    def _resampled(self, grey: Floats, span: Window, window: Window) -> Floats:
+        """The grey level of a span of the source, at the pixels of a window of the view."""
+        if self.shape == self.source.shape:
+            return np.ascontiguousarray(
+                grey[
+                    tuple(
+                        slice(part.start - outer.start, part.stop - outer.start)
+                        for part, outer in zip(window, span, strict=True)
+                    )
+                ]
+            )
+        scales = [n / own for n, own in zip(self.source.shape, self.shape, strict=True)]
+        blur = [max(0.0, (scale - 1) / 2) for scale in scales]  # against aliasing
+        found: Floats = ndimage.affine_transform(
+            ndimage.gaussian_filter(grey, blur),
+            scales,
+            [
+                (part.start + 0.5) * scale - 0.5 - outer.start
+                for part, outer, scale in zip(window, span, scales, strict=True)
+            ],
+            tuple(part.stop - part.start for part in window),
+            order=1 if self.step >= 1 else 3,
+            mode="mirror",
+        )
+        return found
+
+
+def look_at(source: Source, step: float | None = None, tone: Tone | None = None) -> View:
+    """The view of an image: find the light on it, and what is not given."""
+    pixels, included = spread_pixels(source, MOST_PIXELS)
+    view = View(
+        source,
+        step_of(source.shape) if step is None else step,
+        find_light(luminance(pixels), included),
+        tone_of(scatter(pixels[included])) if tone is None else tone,
+    )
+    return view if math.prod(view.shape) > KEPT_PIXELS else view.kept_whole()
+
+
+def filled(grey: Floats, excluded: NDArray[np.bool_]) -> Floats:
+    """The grey level, with that of the nearest included pixel where excluded."""
+    if excluded.any() and not excluded.all():
+        nearest = ndimage.distance_transform_edt(
+            excluded, return_distances=False, return_indices=True
+        )
+        grey = grey[tuple(nearest)]
+    return grey

@@ -1,0 +1,103 @@
+"""Boundaries: label maps at the pixels of a micrograph, with boundaries where its grey turns.
+
+The image of an edge is blurred, half of it to each side. The boundary between two classes is
+therefore placed where the grey level lies midway between the two sides, for a line of a pixel as
+well as for a large grain.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+SMOOTHING = 0.5
+"""Standard deviation in pixels of the Gaussian that first removes some noise."""
+
+SIDE = 5
+"""Edge in pixels of the square in which the two sides of a boundary are looked for."""
+
+LEAST_CONTRAST = 7.0
+"""The two sides differ by this many standard deviations of the noise, or the boundary stays: noise
+alone hardly spans as many in a square."""
+
+Labels = NDArray[np.unsignedinteger]
+
+
+def enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
+    """A label map with other numbers of rows and columns, interpolated linearly.
+
+    Each pixel gets the class that most of its surroundings belong to, the lowest in a tie; label 0
+    only where there is nothing else.
+    """
+    if labels.shape == shape:
+        return labels.copy()
+    found, most = np.zeros(shape, labels.dtype), np.zeros(shape, np.float32)
+    factors = [n / own for n, own in zip(shape, labels.shape, strict=True)]
+    for label in range(1, int(labels.max()) + 1):
+        here = labels == label
+        if not here.any():
+            continue
+        share = ndimage.zoom(
+            here.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True
+        )
+        more = share > most + 1e-4
+        found[more] = label
+        most[more] = share[more]
+    return found
+
+
+def nearest_pixels(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """An image with other numbers of rows and columns: the values of the nearest pixels."""
+    rows, cols = (
+        np.minimum((np.arange(n) + 0.5) * own / n, own - 1).astype(np.int64)
+        for n, own in zip(shape, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, cols)]
+
+
+def place_boundaries(labels: Labels, grey: NDArray[np.float32]) -> Labels:
+    """Move the boundaries between pairs of classes to where the grey level lies midway.
+
+    Near a boundary of two classes, a pixel goes to the class that is darker as a whole if its grey
+    level is below the middle of the darkest and the brightest nearby, else to the other. Where
+    three classes meet, and where grey hardly differs, labels stay.
+
+    Parameters
+    ----------
+    labels : (rows, cols), unsigned
+        1..k; 0 is excluded, and stays.
+    grey : (rows, cols), float
+
+    Returns
+    -------
+    (rows, cols), of the dtype of `labels`
+    """
+    known = labels > 0
+    if not known.any():
+        return labels.copy()
+    # What excluded pixels show has no part in it.
+    smoothed = ndimage.gaussian_filter(np.where(known, grey, grey[known].mean()), SMOOTHING)
+    dark, bright = ndimage.minimum_filter(smoothed, SIDE), ndimage.maximum_filter(smoothed, SIDE)
+    low = ndimage.minimum_filter(labels, SIDE)
+    high = ndimage.maximum_filter(labels, SIDE)
+    moved = (
+        (low != high) & (low > 0) & (bright - dark > LEAST_CONTRAST * _noise_of(smoothed, known))
+    )
+    n = int(labels.max())
+    for label in range(2, n):  # a third class between the two
+        between = moved & (low < label) & (label < high)
+        if between.any():
+            moved &= ~(between & ndimage.maximum_filter(labels == label, SIDE))
+    area = np.maximum(np.bincount(labels.ravel(), minlength=n + 1), 1)
+    mean = np.bincount(labels.ravel(), smoothed.ravel(), n + 1) / area
+    rising = mean[low] < mean[high]
+    is_dark = smoothed < (dark + bright) / 2
+    return np.where(moved, np.where(is_dark == rising, low, high), labels).astype(labels.dtype)
+
+
+def _noise_of(grey: NDArray[np.float32], known: NDArray[np.bool_]) -> float:
+    """Standard deviation of the noise, from the differences of neighbours (median absolute)."""
+    pairs = known[:, 1:] & known[:, :-1], known[1:] & known[:-1]
+    steps = np.concatenate([np.diff(grey, axis=axis)[pairs[1 - axis]] for axis in (0, 1)])
+    return float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)) if len(steps) else 0.0
