@@ -144,10 +144,8 @@ class View:
 
     def _read(self, window: Window) -> tuple[Floats, NDArray[np.bool_]]:
         span = self._span(window, math.ceil(_MARGIN * max(1.0, self.step)))
-        pixels = self.source.read(*span)
-        if self.light != EVEN:
-            pixels = pixels / self.light.field(self.source.shape, span)[..., np.newaxis]
-        grey = filled(self.tone.grey(pixels), self.source.read_excluded(*span))
+        grey = self.tone.grey(self.source.read(*span), self.light.field(self.source.shape, span))
+        grey = filled(grey, self.source.read_excluded(*span))
         grey = grey * np.float32(self.gain) + np.float32(self.offset)
         return self._resampled(grey, span, window), self.excluded(window)
 

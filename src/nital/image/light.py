@@ -22,7 +22,7 @@ from nital.image.micrograph import spread_over
 ORDERS = ((0, 1), (1, 0), (0, 2), (1, 1), (2, 0))
 """Orders in rows and columns of the Legendre polynomials whose sum is the log of the field."""
 
-SIDE = 200
+SIDE = 128
 """The field is found in a copy of the picture reduced to about this many rows and columns."""
 
 SMOOTHING = 1.5
@@ -121,7 +121,7 @@ def find_light(grey: NDArray[np.float32], included: NDArray[np.bool_] | None = N
         found = start
         for bandwidth in BANDWIDTHS[first:]:
             aim = _Entropy(shapes, logs, found, bandwidth * max(spread, LEAST_SPREAD), all_over)
-            found = optimize.minimize(aim, found, jac=True, method="L-BFGS-B", tol=1e-11).x
+            found = optimize.minimize(aim, found, jac=True, method="L-BFGS-B", tol=1e-9).x
         tried.append((aim(found)[0], found))
     found = min(tried, key=lambda each: each[0])[1]
     return Light(tuple((np.round(found / STEP) * STEP).tolist()))

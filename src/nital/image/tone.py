@@ -20,15 +20,18 @@ class Tone:
     weights: tuple[float, float, float]
     """Of red, green and blue; their absolute values add up to 1."""
 
-    def grey(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The grey level of colours, (..., 3) -> (...); in [0, 1] if they are.
+    def grey(
+        self, pixels: NDArray[np.float32], light: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The grey level of colours, (..., 3) -> (...), under this light; in [0, 1] if they are.
 
         A negative weight counts how much of that colour is missing.
         """
-        if self == GREY:
-            return luminance(pixels)
         weights = np.array(self.weights, np.float32)
-        return pixels @ weights + np.float32(-weights[weights < 0].sum())
+        grey = luminance(pixels) if self == GREY else pixels @ weights
+        if light is not None:
+            grey = grey / light
+        return grey + np.float32(-weights[weights < 0].sum())
 
 
 GREY = Tone(LUMINANCE)
