@@ -25,7 +25,7 @@ from helpers.benches import (
     uploaded,
     with_glass,
 )
-from helpers.pictures import halves, make_views_small
+from helpers.pictures import halves, make_views_few, make_views_small
 from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
 from nital.fast import windows
@@ -47,6 +47,13 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_views(monkeypatch: pytest.MonkeyPatch) -> None:
     """Views in which fast mode takes no time."""
     make_views_small(monkeypatch)
+
+
+@pytest.fixture
+def two_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only two of them, both small."""
+    make_views_small(monkeypatch)
+    make_views_few(monkeypatch)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from helpers.benches import make_samples_small
+from helpers.pictures import make_views_few
 from nital.errors import InputError, SettingError, Stopped
 from nital.fast import windows
 from nital.fast.disturbances import DISTURBANCES
@@ -35,7 +36,7 @@ def small_samples() -> Iterator[None]:
     """Small views, and two of them; for fixtures of the module as well."""
     with pytest.MonkeyPatch.context() as patch:
         make_samples_small(patch)
-        patch.setattr("nital.fast.method.DISTURBANCES", DISTURBANCES[:2])
+        make_views_few(patch)
         yield
 
 

@@ -43,6 +43,13 @@ def test_groups_far_apart_are_never_mixed(corners: list[tuple[int, ...]], seed: 
     assert {own for _, own in pairs} == set(range(len(corners)))
 
 
+@pytest.mark.parametrize("value", [1e-30, 1.0, 3.0, 1e6])
+def test_values_a_rounding_apart_can_be_divided(value: float) -> None:
+    upper = np.nextafter(np.float32(value), np.float32(np.inf))
+    values = np.array([[value, 0, 0], [upper, 0, 0]] * 5, np.float32)
+    assert 1 <= len(find_centres(values)) <= 2
+
+
 def test_clouds_far_apart_get_their_centres(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clustering, "MAX_CLASSES", 5)
     rng = np.random.default_rng(0)

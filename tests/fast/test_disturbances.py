@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.fast.disturbances import DISTURBANCES, Disturbance, disturbed
 from nital.fast.view import View
 from nital.image.micrograph import Micrograph

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.errors import InputError
 from nital.fast import windows
 from nital.fast.features import CHANNELS, MODE_WEIGHT, find_features, smooth

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.fast.features import CHANNELS, GreyLevels, dark_and_bright, find_features, reach, smooth
 from nital.fast.space import Exposure, FeatureSpace, features_in, smoothed_grey
 from nital.fast.view import look_at

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.fast import view as module
 from nital.fast import windows
 from nital.fast.view import COARSEST, FINEST, VIEW_PIXELS, View, filled, look_at, step_of
@@ -17,7 +17,7 @@ from nital.fast.windows import Window, blocks
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
 
-STEPS = [0.125, 0.37, 0.75, 1.0, 1.3, 2.0, 3.1, 4.0]
+STEPS = [FINEST, 0.37, 0.75, 1.0, 1.3, 2.0, 3.1, 4.0]
 LIT = Light((0.1, -0.05, 0.03, 0.02, -0.04))
 
 
@@ -33,7 +33,7 @@ def plain(shape: tuple[int, int], step: float) -> View:
 
 SIDES = st.integers(1, 60)
 VIEWS = st.builds(
-    lambda rows, cols, step: plain((rows, cols), step), SIDES, SIDES, st.floats(1 / 8, 4)
+    lambda rows, cols, step: plain((rows, cols), step), SIDES, SIDES, st.floats(FINEST, COARSEST)
 )
 
 

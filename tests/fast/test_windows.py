@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.fast import windows
 from nital.fast.view import View
 from nital.fast.windows import blocks, sampled_windows

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from nital.fast.disturbances import DISTURBANCES
 from nital.result.classes import ClassTree
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
@@ -15,6 +16,11 @@ from nital.result.fine import FineClasses
 def make_views_small(patch: pytest.MonkeyPatch) -> None:
     """About 90 x 90 pixels, so that eight of them take no time."""
     patch.setattr("nital.fast.view.VIEW_PIXELS", 2**13)
+
+
+def make_views_few(patch: pytest.MonkeyPatch) -> None:
+    """Two."""
+    patch.setattr("nital.fast.method.DISTURBANCES", DISTURBANCES[:2])
 
 
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:

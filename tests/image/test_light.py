@@ -43,8 +43,8 @@ def apart(one: Light, other: Light) -> float:
 
 @given(FIELDS)
 def test_a_field_has_the_geometric_mean_1_and_a_quadratic_log(light: Light) -> None:
-    log = np.log(light.field((301, 301)).astype(float))
-    assert log.mean() == pytest.approx(0, abs=2e-3)
+    log = np.log(light.field((61, 61)).astype(float))
+    assert log.mean() == pytest.approx(0, abs=1e-2)
     assert np.diff(log, 3, axis=0) == pytest.approx(0, abs=1e-5)
     assert np.diff(log, 3, axis=1) == pytest.approx(0, abs=1e-5)
 
@@ -107,7 +107,8 @@ def test_more_light_adds_just_itself_to_what_is_found(light: Light) -> None:
     grey = noisy()
     alone, more = find_light(grey), find_light(grey * light.field((256, 200)))
     added = Light(tuple(np.subtract(more.coefficients, alone.coefficients).tolist()))
-    assert apart(added, light) <= 2.01 * STEP
+    # Blurring and then removing the light is not quite removing it and then blurring.
+    assert apart(added, light) <= 5.01 * STEP
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.7])

@@ -23,7 +23,7 @@ from nital.output.report import document as report
 from nital.output.report import pages as pages_module
 from nital.result.likeness import Likeness
 
-pytestmark = pytest.mark.usefixtures("small_views")
+pytestmark = pytest.mark.usefixtures("two_views")
 
 VOID = {"meta", "img", "br"}
 TRICKY = '<b>&"'

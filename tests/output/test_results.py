@@ -44,7 +44,7 @@ from nital.work.study_folder import (
     write_superpixel_study,
 )
 
-pytestmark = pytest.mark.usefixtures("small_views")
+pytestmark = pytest.mark.usefixtures("two_views")
 
 QUICK = replace(PAPER, n_filters=8, n_responses=6, max_iterations=3, device="cpu")
 KEYS = {

@@ -5,7 +5,7 @@ from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -143,6 +143,7 @@ def as_sets(group: Groups) -> set[frozenset[int]]:
     return {frozenset(np.flatnonzero(group == each).tolist()) for each in set(group[group > 0])}
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_groups_far_apart_are_those_of_the_least_error(seed: int, k: int) -> None:
     """All partitions are tried; each point lies near one of k corners."""

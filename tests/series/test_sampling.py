@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.watched import micrograph
+from helpers.clouds import micrograph
 from nital.errors import InputError
 from nital.fast import windows
 from nital.fast.features import CHANNELS, dark_and_bright

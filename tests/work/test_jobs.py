@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from helpers.benches import make_samples_small
-from helpers.pictures import halves
+from helpers.pictures import halves, make_views_few
 from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
 from nital.fast import windows
 from nital.fast.settings import FAST, FastSettings
@@ -44,9 +44,10 @@ from nital.work.study_folder import Study, draw_superpixels
 
 @pytest.fixture(scope="module", autouse=True)
 def small_samples() -> Iterator[None]:
-    """Enough for small images, and small views; for fixtures of the module as well."""
+    """Enough for small images, and two small views; for fixtures of the module as well."""
     with pytest.MonkeyPatch.context() as patch:
         make_samples_small(patch)
+        make_views_few(patch)
         yield
 
 
@@ -278,7 +279,7 @@ def two_blocks(monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_stopped_becomes_a_folder_that_says_so(
     image: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "BLOCK_SIDE", 7)  # several blocks, so that some stay unlabelled
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 40)  # several blocks, so that some stay unlabelled
     done = segment_file(image, Path("o"), settings, on_step=stop, on_rows=stop)
     assert done.summary["stopped"] is True
     stored = json.loads(Path("o/summary.json").read_text(encoding="utf-8"))

@@ -81,10 +81,10 @@ class _Cluster:
     def divided(self) -> list["_Cluster"] | None:
         """Two parts; None if all values are equal along the axis."""
         along = self.values @ self.axis
-        low, high = float(along.min()), float(along.max())
-        if low == high:
+        along -= along.min()  # near 0, bins can be as narrow as need be
+        if not along.any():
             return None
-        counts, edges = np.histogram(along, _N_BINS, (low, high))
+        counts, edges = np.histogram(along, _N_BINS, (0, float(along.max())))
         middles = (edges[1:] + edges[:-1]) / 2
         place = _N_BINS // 2
         for _ in range(_MOST_ROUNDS):

@@ -65,7 +65,6 @@ def find_clusters(
     centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
-    view: View | None = None,
 ) -> ClusterMap:
     """Find the nearest centre of every pixel.
 
@@ -78,15 +77,13 @@ def find_clusters(
     on_rows : callable, optional
         Called with the number of rows done and the map so far. It can raise `Stopped` to end the
         work: pixels not labelled by then are 0.
-    view : View, optional
-        The view of the source in this space, if available.
 
     Raises
     ------
     Stopped
         If it is stopped before any pixel has a cluster.
     """
-    view = space.view(source) if view is None else view
+    view = space.view(source)
     labels = np.zeros(source.shape, np.uint8) if out is None else out
     k = len(centres)
     measured = _nothing(k)
@@ -178,10 +175,9 @@ def find_fine_classes(
     centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
-    view: View | None = None,
 ) -> FineClasses:
     """Find fine classes. Parameters are those of `find_clusters`."""
-    clusters = find_clusters(source, space, centres, out, on_rows, view)
+    clusters = find_clusters(source, space, centres, out, on_rows)
     number, tree = order_clusters(centres, clusters.statistics, clusters.pairs)
     renumber(clusters.labels, np.append(0, number), clusters.labels)
     return FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped)

@@ -10,6 +10,7 @@ from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows
+from nital.image.light import Light
 from nital.image.micrograph import Source, spread_over
 
 SAMPLE_PIXELS = 2**16
@@ -33,7 +34,7 @@ class Sample(FeatureSpace):
         """(rows, cols) of the image."""
         return self.seen.source.shape
 
-    def view(self, source: Source) -> View:
+    def view(self, source: Source, light: Light | None = None) -> View:
         """The view from which the sample was taken, which is that of its image."""
         return self.seen
 

@@ -15,6 +15,7 @@ from nital.fast.features import (
 )
 from nital.fast.view import View, look_at
 from nital.fast.windows import Window, sampled_windows
+from nital.image.light import Light
 from nital.image.micrograph import Source
 from nital.image.tone import Tone
 
@@ -64,9 +65,9 @@ class FeatureSpace:
 
     tone: Tone
 
-    def view(self, source: Source) -> View:
+    def view(self, source: Source, light: Light | None = None) -> View:
         """The view of a micrograph, adjusted to the exposure if there is one."""
-        view = look_at(source, self.step, self.tone)
+        view = look_at(source, self.step, self.tone, light)
         return view if self.exposure is None else self.exposure.align(view)
 
     def features(self, view: View, window: Window) -> Floats:

@@ -15,13 +15,13 @@ from scipy import ndimage
 
 from nital.fast.windows import Window, blocks
 from nital.image.light import EVEN, Light, find_light
-from nital.image.micrograph import Source, luminance, spread_pixels
+from nital.image.micrograph import Source, luminance, nearest_places, spread_pixels
 from nital.image.tone import GREY, Tone, scatter, tone_of
 
 VIEW_PIXELS = 2**18
 """Pixels of a view, about: 512 x 512."""
 
-COARSEST, FINEST = 4.0, 1 / 8
+COARSEST, FINEST = 4.0, 1 / 3
 """Largest and smallest step of a view, in pixels of the micrograph: large images are not looked at
 as a whole, and a few pixels do not become many."""
 
@@ -93,10 +93,7 @@ class View:
 
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The row of the view nearest to each row of the source, and the column to each column."""
-        rows, cols = (
-            np.minimum((np.arange(n) + 0.5) * own / n, own - 1).astype(np.int64)
-            for n, own in zip(self.source.shape, self.shape, strict=True)
-        )
+        rows, cols = map(nearest_places, self.source.shape, self.shape)
         return rows, cols
 
     def enlarged(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
@@ -135,12 +132,9 @@ class View:
 
     def _nearest(self, window: Window) -> tuple[NDArray[np.int64], ...]:
         """Index of the nearest pixels of the source, within `_span` of the window."""
-        places = []
-        span = self._span(window)
-        for part, inside, n, own in zip(window, span, self.source.shape, self.shape, strict=True):
-            place = (np.arange(part.start, part.stop) + 0.5) * n / own
-            places.append(np.minimum(place.astype(np.int64), n - 1) - inside.start)
-        return np.ix_(*places)
+        places = map(nearest_places, self.shape, self.source.shape)
+        parts = zip(places, window, self._span(window), strict=True)
+        return np.ix_(*(each[part] - inside.start for each, part, inside in parts))
 
     def _read(self, window: Window) -> tuple[Floats, NDArray[np.bool_]]:
         span = self._span(window, math.ceil(_MARGIN * max(1.0, self.step)))
@@ -152,14 +146,11 @@ class View:
     def _resampled(self, grey: Floats, span: Window, window: Window) -> Floats:
         """The grey level of a span of the source, at the pixels of a window of the view."""
         if self.shape == self.source.shape:
-            return np.ascontiguousarray(
-                grey[
-                    tuple(
-                        slice(part.start - outer.start, part.stop - outer.start)
-                        for part, outer in zip(window, span, strict=True)
-                    )
-                ]
+            rows, cols = (
+                slice(part.start - outer.start, part.stop - outer.start)
+                for part, outer in zip(window, span, strict=True)
             )
+            return np.ascontiguousarray(grey[rows, cols])
         scales = [n / own for n, own in zip(self.source.shape, self.shape, strict=True)]
         blur = [max(0.0, (scale - 1) / 2) for scale in scales]  # against aliasing
         found: Floats = ndimage.affine_transform(
@@ -176,15 +167,24 @@ class View:
         return found
 
 
-def look_at(source: Source, step: float | None = None, tone: Tone | None = None) -> View:
-    """The view of an image: find the light on it, and what is not given."""
+def light_and_colours(source: Source) -> tuple[Light, NDArray[np.float64]]:
+    """The light on an image, and the scatter of its colours."""
     pixels, included = spread_pixels(source, MOST_PIXELS)
-    view = View(
-        source,
-        step_of(source.shape) if step is None else step,
-        find_light(luminance(pixels), included),
-        tone_of(scatter(pixels[included])) if tone is None else tone,
-    )
+    return find_light(luminance(pixels), included), scatter(pixels[included])
+
+
+def look_at(
+    source: Source,
+    step: float | None = None,
+    tone: Tone | None = None,
+    light: Light | None = None,
+) -> View:
+    """The view of an image; what is not given is found."""
+    if light is None or tone is None:
+        found, colours = light_and_colours(source)
+        light = found if light is None else light
+        tone = tone_of(colours) if tone is None else tone
+    view = View(source, step_of(source.shape) if step is None else step, light, tone)
     return view if math.prod(view.shape) > KEPT_PIXELS else view.kept_whole()
 
 

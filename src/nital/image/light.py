@@ -94,13 +94,21 @@ def find_light(grey: NDArray[np.float32], included: NDArray[np.bool_] | None = N
         Pixels to find it from; default: all.
     """
     step = max(1, round(max(grey.shape) / SIDE))
+    rows, cols = (spread_over(length, step) for length in grey.shape)
+
+    def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The blurred image at these places; only they are blurred along the second axis."""
+        half = ndimage.gaussian_filter1d(image, SMOOTHING * step, axis=0)[rows]
+        found: NDArray[np.float32] = ndimage.gaussian_filter1d(half, SMOOTHING * step)[:, cols]
+        return found
+
     if included is None or included.all():
-        included, smoothed = np.ones(grey.shape, bool), _blurred(grey, step)
+        smoothed, usable = blurred(grey), np.ones((len(rows), len(cols)), bool)
     else:  # a mean of the included pixels alone
-        smoothed = _blurred(np.where(included, grey, 0).astype(np.float32), step)
-        smoothed /= np.maximum(_blurred(included.astype(np.float32), step), _TINY)
-    places = tuple(spread_over(length, step) for length in grey.shape)
-    seen, usable = smoothed[np.ix_(*places)].astype(np.float64), included[np.ix_(*places)]
+        smoothed = blurred(np.where(included, grey, 0).astype(np.float32))
+        smoothed /= np.maximum(blurred(included.astype(np.float32)), _TINY)
+        usable = included[np.ix_(rows, cols)]
+    seen = smoothed.astype(np.float64)
     if not usable.any():
         return EVEN
     # What is black or clipped does not say how much light there is.
@@ -109,7 +117,7 @@ def find_light(grey: NDArray[np.float32], included: NDArray[np.bool_] | None = N
     if np.count_nonzero(usable) < 2 * len(ORDERS):
         return EVEN
     all_over = _polynomials((17, 17)).reshape(-1, len(ORDERS))
-    shapes = _polynomials(grey.shape, *places)[usable]
+    shapes = _polynomials(grey.shape, rows, cols)[usable]
     logs = np.log(np.maximum(seen[usable], _LEAST))
     spread = float(np.subtract(*np.percentile(logs, (84, 16)))) / 2
     if spread < STEP:
@@ -125,11 +133,6 @@ def find_light(grey: NDArray[np.float32], included: NDArray[np.bool_] | None = N
         tried.append((aim(found)[0], found))
     found = min(tried, key=lambda each: each[0])[1]
     return Light(tuple((np.round(found / STEP) * STEP).tolist()))
-
-
-def _blurred(grey: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = ndimage.gaussian_filter(grey, SMOOTHING * step)
-    return found
 
 
 def _polynomials(

@@ -62,6 +62,12 @@ def spread_over(length: int, step: int) -> NDArray[np.int64]:
     return np.concatenate([half, middle, (length - 1 - half)[::-1]])
 
 
+def nearest_places(length: int, of: int) -> NDArray[np.int64]:
+    """Of `of` places in a row, the nearest to each of `length` that span the same: (length,)."""
+    places = ((np.arange(length) + 0.5) * of / length).astype(np.int64)
+    return np.minimum(places, of - 1)
+
+
 def spread_pixels(source: Source, n: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """About n pixels, evenly spread over an image: (rows, cols, 3), and which are included."""
     step = max(1, math.isqrt(math.prod(source.shape) // n))

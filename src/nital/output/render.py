@@ -70,7 +70,7 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Tint the micrograph with the colours of its classes; excluded pixels keep their own.
 
-    The tint fades where repeats disagree, and vanishes where only half of them agree.
+    The tint fades where views, or repeats, disagree, and vanishes where only half of them agree.
 
     Parameters: (rows, cols, 3) in [0, 1]; (rows, cols), 0..k; (k, 3), uint8; (rows, cols) in
     [0, 1]. Returns (rows, cols, 3), uint8.

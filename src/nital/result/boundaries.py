@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nital.image.micrograph import nearest_places
+
 SMOOTHING = 0.5
 """Standard deviation in pixels of the Gaussian that first removes some noise."""
 
@@ -49,11 +51,7 @@ def enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
 
 def nearest_pixels(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """An image with other numbers of rows and columns: the values of the nearest pixels."""
-    rows, cols = (
-        np.minimum((np.arange(n) + 0.5) * own / n, own - 1).astype(np.int64)
-        for n, own in zip(shape, values.shape, strict=True)
-    )
-    return values[np.ix_(rows, cols)]
+    return values[np.ix_(*map(nearest_places, shape, values.shape))]
 
 
 def place_boundaries(labels: Labels, grey: NDArray[np.float32]) -> Labels:

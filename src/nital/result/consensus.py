@@ -1,4 +1,4 @@
-"""Consensus of repeats with several seeds, and their agreement."""
+"""Consensus of disturbed views, or of repeats with several seeds, and their agreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Consensus:
     """One label map for several, and their agreement with it."""
 
     labels: NDArray[np.uint8]
-    """(rows, cols): the class that most repeats assign to a pixel, 0 where none has a class."""
+    """(rows, cols): the class that most maps assign to a pixel, 0 where none has a class."""
 
     agreement: NDArray[np.float32]
-    """(rows, cols): fraction of the repeats that assign this class to a pixel."""
+    """(rows, cols): fraction of the maps that assign this class to a pixel."""
 
     fractions: NDArray[np.float64]
-    """(repeats, k): area fraction of each class in each repeat; 0 for an absent one."""
+    """(maps, k): area fraction of each class in each map; 0 for an absent one."""
 
 
 def find_consensus(

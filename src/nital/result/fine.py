@@ -71,7 +71,7 @@ def renumber(
 
 
 def curve_of(trees: Sequence[ClassTree]) -> dict[int, tuple[float, float]]:
-    """Mean and standard deviation of F over the repeats, for each number of classes."""
+    """Mean and standard deviation of F over the views, for each number of classes."""
     values = {k: [tree.criteria(k).F for tree in trees] for k in AUTO_NUMBERS}
     several = len(trees) > 1
     return {

@@ -25,15 +25,15 @@ from nital.fast.space import (
     channel_weights,
     smoothed_grey,
 )
-from nital.fast.view import MOST_PIXELS, look_at, step_of
+from nital.fast.view import light_and_colours, look_at, step_of
 from nital.fast.windows import sampled_windows
+from nital.image.light import Light
 from nital.image.micrograph import (
     LargeMicrograph,
     Micrograph,
-    spread_pixels,
     step_within,
 )
-from nital.image.tone import Tone, scatter, tone_of
+from nital.image.tone import Tone, tone_of
 
 GREY_PIXELS, LEAST_GREY = 2**20, 2**8
 """Pixels that determine the range of grey of several images: in all, and at least from each."""
@@ -106,9 +106,9 @@ def take_common_sample(
         If an image can't be read, or every pixel of one is excluded.
     """
     n_greys = max(LEAST_GREY, GREY_PIXELS // len(images))
-    steps, scatters = zip(*run_all(_look_of, images), strict=True)
+    steps, lights, scatters = zip(*run_all(_look_of, images), strict=True)
     step, tone = math.exp(fmean(map(math.log, steps))), tone_of(sum(scatters))
-    found = list(run_all(partial(_draw_grey, n=n_greys, step=step, tone=tone), images))
+    found = list(run_all(partial(_draw_grey, n=n_greys, step=step, tone=tone), images, lights))
     greys, exposure = [each.grey for each in found], None
     if align:
         exposure = Exposure(
@@ -124,7 +124,7 @@ def take_common_sample(
     n = max(1, SAMPLE_PIXELS // len(images))
     preview: Preview | None = None
     drawn, previews = [], [on_image is not None, *[False] * (len(images) - 1)]
-    for *each, seen in run_all(partial(_draw_features, space=plain, n=n), images, previews):
+    for *each, seen in run_all(partial(_draw_features, space=plain, n=n), images, lights, previews):
         drawn.append(each)
         preview = seen or preview
         if on_image is not None:
@@ -153,16 +153,15 @@ class _DrawnGrey:
     sha256: str | None
 
 
-def _look_of(open_image: Opener) -> tuple[float, NDArray[np.float64]]:
-    """What determines how one of several images is looked at: its step, and its colours."""
+def _look_of(open_image: Opener) -> tuple[float, Light, NDArray[np.float64]]:
+    """How one of several images would be looked at: its step, its light, and its colours."""
     source = open_image()
-    pixels, included = spread_pixels(source, MOST_PIXELS)
-    return step_of(source.shape), scatter(pixels[included])
+    return step_of(source.shape), *light_and_colours(source)
 
 
-def _draw_grey(open_image: Opener, n: int, step: float, tone: Tone) -> _DrawnGrey:
+def _draw_grey(open_image: Opener, light: Light, *, n: int, step: float, tone: Tone) -> _DrawnGrey:
     source = open_image()
-    known = smoothed_grey(look_at(source, step, tone))
+    known = smoothed_grey(look_at(source, step, tone, light))
     if not len(known):
         raise InputError(f"{source.name}: {NOTHING_INCLUDED}")
     drawn = np.random.default_rng(0).choice(len(known), min(n, len(known)), replace=False)
@@ -170,11 +169,11 @@ def _draw_grey(open_image: Opener, n: int, step: float, tone: Tone) -> _DrawnGre
 
 
 def _draw_features(
-    open_image: Opener, with_preview: bool, *, space: FeatureSpace, n: int
+    open_image: Opener, light: Light, with_preview: bool, *, space: FeatureSpace, n: int
 ) -> tuple[Floats, Floats, Floats, Preview | None]:
     """Return features of n pixels of one image and of a neighbour of each, (n, channels); their
     colours, (n, 3); a preview, or None."""
-    view, rng = space.view(open_image()), np.random.default_rng(0)
+    view, rng = space.view(open_image(), light), np.random.default_rng(0)
     windows = sampled_windows(view)
     places = [np.argwhere(~view.excluded(window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
