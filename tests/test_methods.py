@@ -429,7 +429,7 @@ def test_a_mirrored_or_turned_micrograph_has_the_mirrored_or_turned_labels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of all views; only sums in another order may move a pixel."""
-    monkeypatch.setattr("nital.fast.method.DISTURBANCES", DISTURBANCES)
+    monkeypatch.setattr("nital.fast.disturbances.DISTURBANCES", DISTURBANCES)
     image = synthesize(shape, {"ferrite": 0.5, "pearlite": 0.5}, grain_size=24, seed=3).image
     settings = FastSettings(n_classes=3, scale=scale)
     expected = change(segment(image, settings=settings).labels)
@@ -668,7 +668,7 @@ def test_auto_takes_the_number_with_the_lowest_mean_f_over_the_views() -> None:
 
 def test_the_views_are_those_of_the_disturbances(monkeypatch: pytest.MonkeyPatch) -> None:
     image = drawn().image
-    monkeypatch.setattr("nital.fast.method.DISTURBANCES", DISTURBANCES)
+    monkeypatch.setattr("nital.fast.disturbances.DISTURBANCES", DISTURBANCES)
     found = segment(image, 2)
     assert found.what_agrees == "8 disturbed views"
     assert found.agreement is not None

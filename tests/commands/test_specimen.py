@@ -22,6 +22,7 @@ from nital.image.labels import read_labels
 from nital.measure.regions import tabulate_regions
 from nital.measure.stereology import count_points, over_fields
 from nital.output.names import EXPORT_FILES, SPECIMEN_FILES
+from nital.output.numbers import percent
 from nital.work.jobs import segment_file
 
 SHARES = {"a": 0.25, "b": 0.5, "c": 0.375}
@@ -123,8 +124,27 @@ def test_phases_prints_a_line_a_field(fields: Path, nital: Nital) -> None:
     assert lines[0] == ["field", "class", "1", "class", "2"]
     for line, name in zip(lines[1:4], SHARES, strict=True):
         dark = float((labels_of(fields / name) == 1).mean())
-        assert line == [name, f"{100 * dark:.2f}", "%", f"{100 - 100 * dark:.2f}", "%"]
+        rows = json.loads((fields / name / "summary.json").read_text(encoding="utf-8"))["classes"]
+        uncertain = [percent(row["uncertainty"]) for row in rows]
+        told = f"{percent(dark)} ± {uncertain[0]} {percent(1 - dark)} ± {uncertain[1]}"
+        assert line == [name, *told.split()]
     assert lines[4][:3] == ["over", "3", "fields"]
+
+
+def test_the_uncertainty_of_classes_with_one_name_is_at_most_their_sum(
+    field: Path, nital: Nital
+) -> None:
+    path = field / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    for row, uncertainty in zip(summary["classes"], (0.01, 0.02), strict=True):
+        row |= {"name": "steel", "uncertainty": uncertainty}
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    found = json.loads(nital("phases", field, "--json").out)["fields"][0]["phases"]
+    assert [each["uncertainty"] for each in found] == [pytest.approx(0.03)]
+    del summary["classes"][0]["uncertainty"]
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    found = json.loads(nital("phases", field, "--json").out)["fields"][0]["phases"]
+    assert [each["uncertainty"] for each in found] == [None]
 
 
 def test_fields_may_be_named_one_by_one(fields: Path, nital: Nital) -> None:
@@ -210,8 +230,7 @@ def test_one_field_has_no_interval_but_its_regions(field: Path, nital: Nital) ->
     done = nital("phases", field)
     assert done.code == 0
     assert done.err.startswith("note: one field: no confidence interval")
-    assert "±" not in done.out
-    assert "over 1 field (" in done.out
+    assert "±" not in done.out[done.out.index("over 1 field (") :]
     header, *rows = done.out.splitlines()[-3:]
     assert header.split()[:2] == ["phase", "regions"]
     regions = tabulate_regions(labels_of(field), pixel_size=0.5)

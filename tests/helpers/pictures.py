@@ -20,7 +20,7 @@ def make_views_small(patch: pytest.MonkeyPatch) -> None:
 
 def make_views_few(patch: pytest.MonkeyPatch) -> None:
     """Two."""
-    patch.setattr("nital.fast.method.DISTURBANCES", DISTURBANCES[:2])
+    patch.setattr("nital.fast.disturbances.DISTURBANCES", DISTURBANCES[:2])
 
 
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:

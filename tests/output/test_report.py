@@ -145,10 +145,16 @@ def test_the_report_of_a_result_holds_its_numbers(one: Path, nital: Nital) -> No
     assert "one field: no confidence interval" in done.err
     page = Page("o/a/report.html")
     field = PhaseFolder.read(one).measure()
-    for phase, *shares, regions in zip(
-        field.phases, field.fractions, field.point_fractions, field.regions, strict=True
+    for phase, share, uncertainty, counted, regions in zip(
+        field.phases,
+        field.fractions,
+        field.uncertainties,
+        field.point_fractions,
+        field.regions,
+        strict=True,
     ):
-        assert " ".join([phase, *map(percent, shares)]) in page.text
+        assert uncertainty is not None
+        assert f"{phase} {percent(share, uncertainty)} {percent(counted)}" in page.text
         means = (
             regions.mean_area,
             regions.mean_equivalent_diameter,
@@ -260,11 +266,11 @@ def test_views_and_a_reference_are_told(image: Path, nital: Nital) -> None:
     agreement = percent(summary["mean_agreement"])
     assert f"Disturbed views of the micrograph agree on {agreement} of the area." in text
     first, found = summary["classes"][0], summary["agreement"]
-    shares = f"{percent(first['area_fraction'])} ± {percent(first['uncertainty'])}"
-    assert f"standard deviation over the views: class 1 {shares}" in text
+    assert f"class 1 {percent(first['area_fraction'], first['uncertainty'])}" in text
+    assert "standard deviation over disturbed views of the micrograph" in text
     assert f"Mean IoU {found['mean_iou']:.3f}, pixel accuracy {found['accuracy']:.3f}" in text
     assert f"mean F of 2 classes {quantity(summary['n_classes_by_F'][0]['F'], 4)} ± " in text
-    assert "the tint fades where views disagree" in text
+    assert "the tint fades where disturbed views of the micrograph disagree" in text
 
 
 def test_repeats_of_paper_mode_are_told(image: Path, nital: Nital) -> None:
@@ -274,8 +280,8 @@ def test_repeats_of_paper_mode_are_told(image: Path, nital: Nital) -> None:
     summary = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))
     agreement = percent(summary["mean_agreement"])
     assert f"2 repeats with different seeds agree on {agreement} of the area." in text
-    assert "standard deviation over the repeats: class 1 " in text
-    assert "the tint fades where repeats disagree" in text
+    assert "standard deviation over 2 repeats with different seeds" in text
+    assert "the tint fades where 2 repeats with different seeds disagree" in text
 
 
 @pytest.mark.parametrize(("shift", "word"), [(0.1, "like"), (0.9, "unlike")])

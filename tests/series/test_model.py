@@ -28,6 +28,7 @@ from helpers.steels import (
 from nital.errors import Stopped
 from nital.fast import labelling as fast
 from nital.fast import windows
+from nital.fast.disturbances import DISTURBANCES
 from nital.fast.settings import FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.agreement import compare
@@ -361,6 +362,47 @@ def test_fine_classes_once_found_are_joined_as_is_decided_later() -> None:
     assert [row.colour for row in found.classes] == ["#000001", None, "#0072b2", None, None]
 
 
+# --- uncertainty --------------------------------------------------------------------------------
+
+
+def test_the_first_view_is_the_micrograph_as_it_is() -> None:
+    image, model = Micrograph.from_array(steel(5)), of_steel()
+    fine, _ = model.find_fine_classes(image)
+    assert fine.shares is not None
+    assert fine.shares.shape == (len(DISTURBANCES), len(model.centres))
+    assert fine.shares.sum(axis=1) == pytest.approx(1)
+    areas = fine.statistics.areas / fine.statistics.areas.sum()
+    assert fine.shares[0] == pytest.approx(areas, abs=0.002)
+
+
+def test_the_uncertainty_is_that_of_the_joined_classes() -> None:
+    image, model = Micrograph.from_array(steel(5)), of_steel()
+    result = model.segment(image)
+    assert result.fine is not None
+    shares = result.fine.shares
+    assert shares is not None
+    for row in result.classes:
+        joined = shares[:, model.class_of == row.label].sum(axis=1)
+        assert row.uncertainty == pytest.approx(2 * joined.std(ddof=1))
+    at_two = result.at(2)
+    assert [row.uncertainty for row in at_two.classes] == pytest.approx(
+        [row.uncertainty for row in model.at(2).segment(image).classes]
+    )
+    assert result.agreement is None
+
+
+def test_what_was_stopped_has_no_uncertainty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    model = of_steel()
+
+    def stop(*_: object) -> None:
+        raise Stopped("stopped")
+
+    fine, _ = model.find_fine_classes(Micrograph.from_array(steel(5)), on_rows=stop)
+    assert fine.shares is None
+    assert model.find_fine_classes(Micrograph.from_array(steel(5)))[0].shares is None  # in blocks
+
+
 # --- silhouette ---------------------------------------------------------------------------------
 
 
@@ -457,7 +499,7 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
 
     stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
     left[100:, 100:] = 1  # an unfinished block
-    found, likeness = model.recover_fine_classes(micrograph, left, n_blocks, np.empty_like(left))
+    found, likeness = model.recover_fine_classes(micrograph, left, n_blocks)
     assert np.array_equal(found.labels, stopped.labels)
     assert found.statistics.areas == pytest.approx(stopped.statistics.areas)
     assert found.statistics.means == pytest.approx(stopped.statistics.means)

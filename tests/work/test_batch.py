@@ -75,6 +75,7 @@ def test_the_table_has_a_row_for_each_class_of_each_micrograph(
     for image in {row["image"] for row in rows}:
         shares = [row["area_fraction"] for row in rows if row["image"] == image]
         assert sum(shares) == pytest.approx(1)
+    assert all(0 <= row["uncertainty"] < 0.5 for row in rows)
 
 
 def test_what_is_done_is_kept(folder: Path, tmp_path: Path) -> None:

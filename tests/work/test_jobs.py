@@ -493,7 +493,7 @@ def labelled(folder: Path, size: float | None = None) -> PhaseFolder:
     folder.mkdir(exist_ok=True)
     summary = {"pixel_size_um": size, "sha256": None}
     colours = np.array([[10, 11, 12], [20, 21, 22], [30, 31, 32]], np.uint8)
-    return PhaseFolder(folder, summary, RINGS, ("α, β", "b", "c/d"), colours, True)
+    return PhaseFolder(folder, summary, RINGS, ("α, β", "b", "c/d"), colours, True, (None,) * 3)
 
 
 def names_in(folder: Path) -> set[str]:

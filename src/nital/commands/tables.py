@@ -85,8 +85,9 @@ def print_specimen(specimen: "Specimen") -> None:
     """Print the phases of a specimen, by field and over the fields."""
     fields = new_table("field", *map(escape, specimen.phases))
     for field in specimen.fields:
-        share = dict(zip(field.phases, field.fractions, strict=True))
-        fields.add_row(escape(field.name), *(percent(share[phase]) for phase in specimen.phases))
+        pairs = zip(field.fractions, field.uncertainties, strict=True)
+        share = dict(zip(field.phases, pairs, strict=True))
+        fields.add_row(escape(field.name), *(percent(*share[phase]) for phase in specimen.phases))
     out.print(fields)
     n = len(specimen.fields)
     table = new_table("phase", "counted", "mean", "s", "95 % CI", "relative accuracy", "for 10 %")
@@ -147,9 +148,7 @@ def print_phases(phases: "PhaseMap") -> None:
 def _cells(row: "ClassRow", colour: NDArray[np.uint8]) -> tuple[Text | str, ...]:
     """Format the cells of a class: colour, area fraction, mean grey and pixels."""
     swatch = Text("  ", style=f"on #{bytes(colour).hex()}")
-    share = percent(row.area_fraction)
-    if row.uncertainty is not None:
-        share += f" ± {percent(row.uncertainty)}"
+    share = percent(row.area_fraction, row.uncertainty)
     grey = "" if row.mean_grey is None else f"{row.mean_grey:.1f}"
     return swatch, share, grey, f"{row.n_pixels:,}"
 

@@ -5,7 +5,9 @@ are as uncertain as those views differ. Each disturbance is the same for a mirro
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,10 @@ from scipy import ndimage
 
 from nital.fast.view import View
 
+N_THREADS = 2
+"""Views that are looked at side by side."""
+
+T = TypeVar("T")
 Floats = NDArray[np.float32]
 
 
@@ -66,3 +72,9 @@ def disturbed(view: View, disturbance: Disturbance) -> View:
     if disturbance.alter is not None and view.kept is not None:
         view = replace(view, kept=(disturbance.alter(view.kept[0]), view.kept[1]))
     return view
+
+
+def of_each_view(view: View, found_of: Callable[[View], T]) -> tuple[T, ...]:
+    """What a function finds in each disturbed view; the first is the view itself."""
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        return tuple(pool.map(lambda each: found_of(disturbed(view, each)), DISTURBANCES))

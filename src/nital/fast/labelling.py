@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from nital.errors import Stopped
 from nital.fast.clustering import nearest, squared_distances
-from nital.fast.features import CHANNELS
-from nital.fast.space import DISTANCE, FeatureSpace
+from nital.fast.disturbances import of_each_view
+from nital.fast.features import CHANNELS, dark_and_bright
+from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import blocks, sampled_windows
 from nital.image.micrograph import Source
@@ -129,6 +130,33 @@ def sample_clusters(source: Source, space: FeatureSpace, centres: Floats) -> Clu
         distance += float(squared_distances(features[included], centres).sum(dtype=np.float64))
         n_measured += int(included.sum())
     return ClusterMap(cluster, measured, np.zeros((0, 0), np.int64), distance / max(1, n_measured))
+
+
+def shares_of_views(
+    source: Source, space: FeatureSpace, centres: Floats
+) -> NDArray[np.float64] | None:
+    """Find the area fraction of each cluster in each disturbed view of an image.
+
+    The brightness and contrast of each view are adjusted to those of the first: they can be told
+    from the image, and corrected.
+
+    Returns
+    -------
+    (views, k), 0 to 1; None for an image that is not looked at as a whole
+    """
+    view, k = space.view(source), len(centres)
+    known = smoothed_grey(view)
+    if len(blocks(view.shape)) > 1 or not len(known):
+        return None
+    exposure, whole = Exposure(*dark_and_bright(known)), (slice(None), slice(None))
+
+    def shares(seen: View) -> NDArray[np.float64]:
+        seen = seen if seen is view else exposure.align(seen)
+        (window,) = blocks(seen.shape)
+        cluster = nearest(space.features(seen, window), centres)[~seen.excluded(whole)]
+        return np.bincount(cluster, minlength=k) / len(cluster)
+
+    return np.stack(of_each_view(view, shares))
 
 
 def recover_clusters(

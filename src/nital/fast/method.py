@@ -1,7 +1,6 @@
 """Fast mode as a method: the implementation of `methods.Method`."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +8,11 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError, SettingError
 from nital.fast.clustering import find_centres
-from nital.fast.disturbances import DISTURBANCES, Disturbance, disturbed
+from nital.fast.disturbances import of_each_view
 from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view
 from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import FastSettings
-from nital.fast.view import look_at
+from nital.fast.view import View, look_at
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
 from nital.result.boundaries import enlarge
 from nital.result.classes import tabulate_classes
@@ -24,9 +23,6 @@ from nital.settings import AUTO
 
 LEAST_SIDE = 5
 """Smallest side of an image, in pixels."""
-
-N_THREADS = 2
-"""Views that are looked at side by side."""
 
 
 class FastMethod:
@@ -107,16 +103,14 @@ METHOD = FastMethod()
 def _of_views(sample: Sample, centres: NDArray[np.float32]) -> tuple[FineClasses, ...]:
     """The fine classes of every disturbed view, at the pixels of the view of the sample."""
 
-    def of(disturbance: Disturbance) -> FineClasses:
-        if disturbance is DISTURBANCES[0]:
-            return fine_classes_of_view(sample, sample.seen, centres)
-        view = disturbed(sample.seen, disturbance)
+    def of(view: View) -> FineClasses:
+        if view is sample.seen:
+            return fine_classes_of_view(sample, view, centres)
         other = take_sample(view, sample.scale)
         found = fine_classes_of_view(other, view, find_centres(other.values))
         return replace(found, labels=enlarge(found.labels, sample.seen.shape))
 
-    with ThreadPoolExecutor(N_THREADS) as pool:
-        return tuple(pool.map(of, DISTURBANCES))
+    return of_each_view(sample.seen, of)
 
 
 def _check_large(settings: FastSettings, micrograph: Micrograph | LargeMicrograph) -> None:

@@ -50,6 +50,9 @@ class Field:
     """What identifies a phase in other fields: the name given by a person, or the model with this
     SHA-256; None if the micrograph was segmented by itself."""
 
+    uncertainties: tuple[float | None, ...] = ()
+    """Expanded uncertainty of each fraction from how the picture was taken (`ClassRow`)."""
+
 
 @dataclass(frozen=True)
 class Specimen:
@@ -93,6 +96,7 @@ def measure_field(
     points: tuple[int, int] = GRID,
     page: int | None = None,
     origin: str | None = NAMED,
+    uncertainties: Sequence[float | None] | None = None,
 ) -> Field:
     """Measure one field.
 
@@ -105,7 +109,7 @@ def measure_field(
         Edge of a pixel in µm; without it lengths are in pixels.
     points : (int, int)
         Rows and columns of the grid of points; the default is reduced if a field is too small.
-    name, sha256, page, origin
+    name, sha256, page, origin, uncertainties
         As in `Field`.
 
     Raises
@@ -130,6 +134,7 @@ def measure_field(
         contacts=contact_lengths(labels, k, pixel_size=pixel_size),
         page=page,
         origin=origin,
+        uncertainties=tuple(uncertainties or [None] * k),
     )
 
 

@@ -1,7 +1,7 @@
 """Reading folders of results: the phases of a field, and their names."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ class PhaseFolder:
 
     origin: str | None
     """As `Field.origin`."""
+
+    uncertainties: tuple[float | None, ...]
+    """As `Field.uncertainties`; of phases with several classes, their sum, which is the most that
+    it can be."""
 
     @property
     def name(self) -> str:
@@ -82,7 +86,10 @@ class PhaseFolder:
         else:
             path = labels_path(folder)
             rows = [
-                _row(each["class"], each.get("name"), each.get("colour"), each["n_pixels"])
+                replace(
+                    _row(each["class"], each.get("name"), each.get("colour"), each["n_pixels"]),
+                    uncertainty=each.get("uncertainty"),
+                )
                 for each in summary["classes"]
             ]
         labels = read_labels(path)
@@ -110,7 +117,11 @@ class PhaseFolder:
         colours = colours_of(rows)[[names.index(phase) for phase in phases]]
         named = all(row.name is not None for row in rows)
         origin = NAMED if named else summary.get("model", {}).get("sha256")
-        return cls(folder, summary, number[labels], phases, colours, origin)
+        uncertainties = tuple(
+            _sum_of([row.uncertainty for row, own in zip(rows, names, strict=True) if own == phase])
+            for phase in phases
+        )
+        return cls(folder, summary, number[labels], phases, colours, origin, uncertainties)
 
     def measure(self, points: tuple[int, int] = GRID, name: str | None = None) -> Field:
         """Measure the field and call it `name`; raises the errors of `measure_field`."""
@@ -123,11 +134,17 @@ class PhaseFolder:
             pixel_size=self.pixel_size,
             points=points,
             origin=self.origin,
+            uncertainties=self.uncertainties,
         )
 
 
 def _row(label: int, name: str | None, colour: str | None, n_pixels: int) -> ClassRow:
     return ClassRow(label, n_pixels, 0.0, None, name=name, colour=colour)
+
+
+def _sum_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

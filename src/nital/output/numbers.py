@@ -3,8 +3,14 @@
 import math
 
 
-def percent(share: float) -> str:
-    """Format a share of 1 in per cent; a small one is never rounded to zero."""
+def percent(share: float, uncertainty: float | None = None) -> str:
+    """Format a share of 1 in per cent; a small one is never rounded to zero.
+
+    >>> percent(0.4167), percent(0.4167, 0.0031), percent(0.00001)
+    ('41.67 %', '41.67 % ± 0.31 %', '<0.01 %')
+    """
+    if uncertainty is not None:
+        return f"{percent(share)} ± {percent(uncertainty)}"
     return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 

@@ -45,11 +45,23 @@ def specimen_summary(specimen: Specimen) -> dict[str, Any]:
 
 def _phase_rows(field: Field) -> list[dict[str, Any]]:
     """Return the measurements of each phase in a field."""
-    rows = zip(field.phases, field.fractions, field.point_fractions, field.regions, strict=True)
+    rows = zip(
+        field.phases,
+        field.fractions,
+        field.uncertainties,
+        field.point_fractions,
+        field.regions,
+        strict=True,
+    )
     return [
-        {"phase": phase, "area_fraction": area, "point_fraction": points}
+        {
+            "phase": phase,
+            "area_fraction": area,
+            "uncertainty": uncertainty,
+            "point_fraction": points,
+        }
         | {key: value for key, value in asdict(regions).items() if key != "label"}
-        for phase, area, points, regions in rows
+        for phase, area, uncertainty, points, regions in rows
     ]
 
 

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from nital.image.micrograph import LUMINANCE
 from nital.result.criteria import Criteria, RegionStatistics, criteria_of
 
+COVERAGE = 2.0
+"""Expanded uncertainty over standard deviation (Guide to the Expression of Uncertainty in
+Measurement)."""
+
 _MOST_ROUNDS = 30
 
 TINY_FRACTION = 0.001
@@ -33,15 +37,21 @@ class ClassRow:
     """Mean luminance, 0 (black) to 255 (white); None for a class of a model that is absent."""
 
     uncertainty: float | None = None
-    """Expanded uncertainty of the area fraction from how the picture was taken, 0 to 1: twice its
-    standard deviation over the disturbed views, or over the repeats of paper mode (coverage factor
-    2, as in the Guide to the Expression of Uncertainty in Measurement). None for a single one."""
+    """Expanded uncertainty of the area fraction from how the picture was taken, 0 to 1
+    (`expanded_uncertainty` of the disturbed views, or of the repeats of paper mode). None for a
+    single one."""
 
     name: str | None = None
     """Name given by a person, such as `pearlite`; classes with the same name are one phase."""
 
     colour: str | None = None
     """Such as `#0072b2`; None: that of its number in the palette."""
+
+
+def expanded_uncertainty(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`COVERAGE` times the standard deviation over two or more rows: (views, k) -> (k,)."""
+    expanded: NDArray[np.float64] = COVERAGE * fractions.std(axis=0, ddof=1)
+    return expanded
 
 
 @dataclass(frozen=True)
@@ -200,8 +210,14 @@ def _means(
     return (member @ points) / np.maximum(sizes, 1e-300)[:, :, np.newaxis], sizes
 
 
-def tabulate_classes(classes: RegionStatistics, *, absent: bool = False) -> tuple[ClassRow, ...]:
-    """Area and mean grey level of each class in use, and of the others too if `absent`."""
+def tabulate_classes(
+    classes: RegionStatistics,
+    uncertainty: NDArray[np.float64] | None = None,
+    *,
+    absent: bool = False,
+) -> tuple[ClassRow, ...]:
+    """Area, its uncertainty (k,) and mean grey level of each class in use, and of the others too if
+    `absent`."""
     total = classes.areas.sum()
     return tuple(
         ClassRow(
@@ -209,6 +225,7 @@ def tabulate_classes(classes: RegionStatistics, *, absent: bool = False) -> tupl
             int(area),
             float(area / total),
             float(classes.means[number] @ LUMINANCE) if area else None,
+            None if uncertainty is None else float(uncertainty[number]),
         )
         for number, area in enumerate(classes.areas)
         if area or absent

@@ -35,6 +35,10 @@ class FineClasses:
     stopped: bool = False
     """Whether the labelling was stopped before it was done."""
 
+    shares: NDArray[np.float64] | None = None
+    """(views, n): area fraction of each in each disturbed view, if they are those of a model; None
+    if the labelling was stopped, and for a micrograph that is not looked at as a whole."""
+
     @property
     def classes(self) -> tuple[ClassRow, ...]:
         """Area fraction and mean grey level of each."""
@@ -57,6 +61,21 @@ class FineClasses:
         number = self.tree.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
+
+
+def fractions_of(shares: NDArray[np.float64], class_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Area fractions of classes in each view, (views, k).
+
+    Parameters
+    ----------
+    shares : (views, n)
+        As `FineClasses.shares`.
+    class_of : (n,)
+        The class of each fine class, 1 to k.
+    """
+    member = class_of[:, np.newaxis] == np.arange(1, class_of.max() + 1)
+    fractions: NDArray[np.float64] = shares @ member
+    return fractions
 
 
 def renumber(

@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.image.micrograph import LargeMicrograph, Micrograph
-from nital.result.classes import ClassRow, ClassTree, from_dark_to_bright, tabulate_classes
+from nital.result.classes import (
+    ClassRow,
+    ClassTree,
+    expanded_uncertainty,
+    from_dark_to_bright,
+    tabulate_classes,
+)
 from nital.result.criteria import RegionStatistics, criteria_with
-from nital.result.fine import FineClasses, renumber
+from nital.result.fine import FineClasses, fractions_of, renumber
 from nital.result.likeness import Likeness
 from nital.result.phases import number_fine_classes
 from nital.result.segmentation import Segmentation
@@ -242,11 +248,14 @@ class Grouping:
         classes = fine.statistics.joined(self.class_of)
         joined = np.empty_like(fine.labels) if out is None else out
         renumber(fine.labels, np.append(0, self.class_of), joined)
+        uncertainty = None
+        if fine.shares is not None:
+            uncertainty = expanded_uncertainty(fractions_of(fine.shares, self.class_of))
         whole = isinstance(micrograph, Micrograph) and out is None
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
         return Segmentation(
             labels=joined,
-            classes=self._named(tabulate_classes(classes, absent=True)),
+            classes=self._named(tabulate_classes(classes, uncertainty, absent=True)),
             criteria=criteria_with(self.settings.regions, classes, pixels, joined),
             settings=self.settings,
             seconds={},

@@ -14,17 +14,15 @@ from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
 from nital.result.classes import (
     TINY_FRACTION,
     ClassRow,
+    expanded_uncertainty,
     from_dark_to_bright,
     tabulate_classes,
 )
 from nital.result.consensus import Consensus, find_consensus
 from nital.result.criteria import Criteria, criteria_with, measure_regions
-from nital.result.fine import FineClasses, curve_of, lowest, renumber
+from nital.result.fine import FineClasses, curve_of, fractions_of, lowest, renumber
 from nital.result.likeness import Likeness
 from nital.settings import AUTO, Settings
-
-COVERAGE = 2.0
-"""Expanded uncertainty over standard deviation."""
 
 
 class Details(Protocol):
@@ -130,8 +128,8 @@ class Segmentation:
         fine : FineClasses
             Of the micrograph.
         views : sequence of FineClasses
-            Of its disturbed views, in maps of one shape. None for a model, and if the labelling was
-            stopped: boundaries then stay where they are.
+            Of its disturbed views, in maps of one shape. None for a model, whose fine classes have
+            their `shares`, and if the labelling was stopped: boundaries then stay where they are.
         pixels : (rows, cols, 3), float32 in [0, 1]
         settings : Settings
             `n_classes` may be `auto`.
@@ -153,10 +151,19 @@ class Segmentation:
             labels = place_boundaries(labels, tone_of(scatter(pixels[~excluded])).grey(pixels))
         agreement = nearest_pixels(agreed.agreement, excluded.shape)
         agreement[excluded] = 0
-        found = cls._of_consensus(
-            replace(agreed, labels=labels, agreement=agreement), pixels, settings, seconds
+        agreed = replace(agreed, labels=labels, agreement=agreement)
+        if fine.shares is not None:
+            class_of = fine.tree.numbers(n_classes)
+            agreed = replace(agreed, fractions=fractions_of(fine.shares, class_of))
+        found = cls._of_consensus(agreed, pixels, settings, seconds)
+        return replace(
+            found,
+            fine=fine,
+            views=tuple(views),
+            agreement=found.agreement if views else None,
+            curve=curve,
+            stopped=fine.stopped,
         )
-        return replace(found, fine=fine, views=tuple(views), curve=curve, stopped=fine.stopped)
 
     @classmethod
     def of_maps(
@@ -182,15 +189,13 @@ class Segmentation:
         labels = np.empty_like(found.labels)
         renumber(found.labels, number, labels)
         classes = measured.joined(np.maximum(number[1:], 1))  # empty ones add nothing
-        rows = tabulate_classes(classes)
-        several = len(found.fractions) > 1
+        several, expanded = len(found.fractions) > 1, None
         if several:
-            expanded = COVERAGE * found.fractions.std(axis=0, ddof=1)
-            of_class = dict(zip(number[1:].tolist(), expanded, strict=False))
-            rows = tuple(replace(row, uncertainty=float(of_class[row.label])) for row in rows)
+            expanded = expanded_uncertainty(found.fractions)[np.argsort(number[1:], kind="stable")]
+            expanded = expanded[np.count_nonzero(number[1:] == 0) :]
         return cls(
             labels=labels,
-            classes=rows,
+            classes=tabulate_classes(classes, expanded),
             criteria=criteria_with(settings.regions, classes, pixels, labels),
             settings=settings,
             seconds=seconds,

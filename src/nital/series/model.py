@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.fast.clustering import squared_distances
-from nital.fast.labelling import ClusterMap, OnRows, find_clusters, recover_clusters
+from nital.fast.labelling import (
+    ClusterMap,
+    OnRows,
+    find_clusters,
+    recover_clusters,
+    shares_of_views,
+)
 from nital.fast.space import FeatureSpace
 from nital.fast.windows import blocks
 from nital.image.micrograph import LargeMicrograph, Micrograph
@@ -85,53 +91,45 @@ class Model(Grouping):
         *,
         out: NDArray[np.uint8] | None = None,
         on_rows: OnRows | None = None,
-        into: NDArray[np.uint8] | None = None,
     ) -> tuple[FineClasses, Likeness]:
         """Find the fine classes of a micrograph, and how far it is from those fitted to.
 
-        Parameters
-        ----------
-        out, on_rows
-            As for `segment`.
-        into : (rows, cols), uint8, optional
-            Array for the fine classes; `out` then holds the clusters. Default: `out`.
+        Parameters are those of `segment`.
         """
-        clusters = find_clusters(micrograph, self.space, self.centres, out, on_rows)
-        return self._joined_to_fine(micrograph.name, clusters, into)
+        found = find_clusters(micrograph, self.space, self.centres, out, on_rows)
+        shares = None
+        if not found.stopped:
+            shares = shares_of_views(micrograph, self.space, self.centres)
+        return self._fine(micrograph.name, found, shares)
 
     def recover_fine_classes(
         self,
         micrograph: Micrograph | LargeMicrograph,
-        clusters: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
         n_blocks: int,
-        into: NDArray[np.uint8],
     ) -> tuple[FineClasses, Likeness]:
         """Recover the part that `find_fine_classes` had finished when its process was killed.
 
         Parameters
         ----------
-        clusters : (rows, cols)
-            The `out` it left; its `into` was a different array.
+        labels : (rows, cols)
+            The `out` it left.
         n_blocks : int
             How often `on_rows` had been called, once or more.
-        into : (rows, cols), uint8
-            Array for the fine classes.
         """
-        found = recover_clusters(micrograph, self.space, self.centres, clusters, n_blocks)
-        return self._joined_to_fine(micrograph.name, found, into)
+        found = recover_clusters(micrograph, self.space, self.centres, labels, n_blocks)
+        return self._fine(micrograph.name, found, None)
 
-    def _joined_to_fine(
-        self, name: str, clusters: ClusterMap, into: NDArray[np.uint8] | None
+    def _fine(
+        self, name: str, found: ClusterMap, shares: NDArray[np.float64] | None
     ) -> tuple[FineClasses, Likeness]:
-        if not clusters.statistics.areas.any():
+        """The clusters, which are in the order of the fine classes, as these."""
+        if not found.statistics.areas.any():
             raise InputError(
                 f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
-        labels = clusters.labels if into is None else into
-        if labels is not clusters.labels:
-            labels[:] = clusters.labels
-        fine = FineClasses(labels, clusters.statistics, self.tree, clusters.stopped)
-        return fine, self.likeness(clusters)
+        fine = FineClasses(found.labels, found.statistics, self.tree, found.stopped, shares)
+        return fine, self.likeness(found)
 
     def silhouette(
         self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]

@@ -303,6 +303,7 @@ def _write_table(path: Path, tasks: Iterable[Task]) -> None:
                 "class": row["class"],
                 "name": row.get("name"),
                 "area_fraction": row["area_fraction"],
+                "uncertainty": row.get("uncertainty"),
                 "n_pixels": row["n_pixels"],
                 "mean_grey": row["mean_grey"],
                 "pixel_size_um": summary["pixel_size_um"],

@@ -45,7 +45,9 @@ def test_from_a_file_to_a_report(
     visitor.reads("A region is a connected piece")
     labels = read_labels(visitor.keep("Label map", tmp_path))
     assert measured == [[row.name, row.share] for row in rows]
-    assert [share for _, share in measured] == fractions_of(labels)
+    told = [share.split(" ± ") for _, share in measured]
+    assert [share for share, _ in told] == fractions_of(labels)
+    assert all(0 < float(uncertainty.split()[0]) < 10 for _, uncertainty in told)
 
     report = visitor.keep("Report", tmp_path).read_text(encoding="utf-8")
     for text in ("pearlite", "ferrite", source.name, measured[0][1]):
@@ -216,7 +218,7 @@ def test_several_fields_have_intervals(visitor: Visitor, pictures: Path, tmp_pat
     assert [folder.name for folder in folders] == [f"00{i} field {i}" for i in range(1, 5)]
     labels = [read_labels(folder / "labels.tif") for folder in folders]
     shares = [[float(np.mean(each == i)) for i in (1, 2, 3)] for each in labels]
-    assert [row[1] for row in four] == [percent(share) for share in shares[0]]
+    assert [row[1].split(" ± ")[0] for row in four] == [percent(share) for share in shares[0]]
     for table, n in ((three, 3), (four, 4)):
         for row, column in zip(table, zip(*shares[:n], strict=True), strict=True):
             over = over_fields(column)

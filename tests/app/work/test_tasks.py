@@ -32,7 +32,7 @@ from nital.app.work.fields import FieldFile, Found, Labelled, Opened, Trained, r
 from nital.app.work.keeping import keep_fields
 from nital.app.work.live import LIVE, Stage
 from nital.app.work.tasks import (
-    CLUSTERS,
+    LABELS,
     TRAINING,
     label_fields,
     make_synthetic,
@@ -395,7 +395,7 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
 
     with pytest.raises(KilledError):
         label_fields(Reporter(die, lambda: False), folder, [field], session.path)
-    part = shown_in(folder, 2) / CLUSTERS
+    part = shown_in(folder, 2) / LABELS
     np.lib.format.open_memmap(part, "r+")[40:50, 5:] = 7  # it had begun with the next block
     listener = Listener()
     found = recover_field(listener.report, folder, field, session.path, 3)

@@ -28,6 +28,8 @@ from nital.app.work.tasks import FITTED
 from nital.errors import InputError
 from nital.fast.settings import FAST
 from nital.measure.stereology import FieldStatistics, over_fields
+from nital.result.classes import expanded_uncertainty
+from nital.result.fine import fractions_of
 from nital.result.grouping import Grouping
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
@@ -269,6 +271,14 @@ class Bench:
         sums = np.bincount(model.class_of, labelled.areas)[1:]
         share: NDArray[np.float64] = sums / sums.sum()
         return share
+
+    def uncertainty(self, number: int) -> NDArray[np.float64] | None:
+        """Expanded uncertainty of `fractions`, as decided, (k,); None where there is none."""
+        model, labelled = self.model, self.fields[number].labelled
+        assert model is not None
+        if labelled is None or labelled.shares is None:
+            return None
+        return expanded_uncertainty(fractions_of(np.array(labelled.shares), model.class_of))
 
     def fine_fractions(self) -> NDArray[np.float64]:
         """Area fraction of each fine class over all labelled micrographs, (n,)."""

@@ -136,11 +136,18 @@ def _field_from_json(content: Mapping[str, Any]) -> Field:
     return Field(
         FieldFile(**{**file, "path": Path(file["path"])}),
         opened and Opened(**{**opened, "shape": tuple(opened["shape"])}),
-        labelled and Labelled(**{**labelled, "areas": tuple(labelled["areas"])}),
+        labelled and _labelled_from_json(labelled),
         content["error"],
         content["picture"],
         content["version"],
     )
+
+
+def _labelled_from_json(content: Mapping[str, Any]) -> Labelled:
+    shares = content["shares"]
+    if shares is not None:
+        shares = tuple(map(tuple, shares))
+    return Labelled(**{**content, "areas": tuple(content["areas"]), "shares": shares})
 
 
 def _trained_to_json(base: Grouping) -> dict[str, Any]:

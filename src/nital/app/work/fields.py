@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.image.large import open_micrograph
@@ -99,6 +100,8 @@ class Labelled:
     """Whether it is unlike those that the model was fitted to."""
 
     stopped: bool
+    shares: tuple[tuple[float, ...], ...] | None = None
+    """As `FineClasses.shares`."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,9 @@ class Found:
     """Of its fine classes; in paper mode, of its classes."""
 
     stopped: bool
+    shares: NDArray[np.float64] | None = None
+    """As `FineClasses.shares`."""
+
     likeness: Likeness | None = None
     """Where the classes are those of a model."""
 
@@ -131,10 +137,12 @@ class Found:
     def write(self, folder: Path) -> None:
         """Write it to the folder of what is shown of a micrograph."""
         more: dict[str, Any] = {}
+        if self.shares is not None:
+            more["shares"] = self.shares
         if self.likeness is not None:
             more["likeness"] = np.array(list(asdict(self.likeness).values()))
         if self.details is not None:
-            more = self.details.as_arrays()
+            more |= self.details.as_arrays()
         np.savez(folder / FOUND, **asdict(self.statistics), stopped=self.stopped, **more)
 
     @classmethod
@@ -144,8 +152,9 @@ class Found:
             statistics = RegionStatistics(kept["areas"], kept["means"], kept["errors"])
             stopped = bool(kept["stopped"])
             if "likeness" in kept:
-                return cls(statistics, stopped, Likeness(*kept["likeness"].tolist()))
-            return cls(statistics, stopped, None, PaperDetails.of_arrays(kept))
+                shares = kept.get("shares")
+                return cls(statistics, stopped, shares, Likeness(*kept["likeness"].tolist()))
+            return cls(statistics, stopped, details=PaperDetails.of_arrays(kept))
 
 
 def shown_in(session: Path, number: int) -> Path:

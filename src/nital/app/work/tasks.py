@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from nital.paper.course import Step
 
 FITTED = "fitted.nital"
-CLUSTERS, LABELS = "clusters.part.npy", "labels.part.npy"
+LABELS = "labels.part.npy"
 TRAINING = "training.npz"
 
 
@@ -121,20 +121,15 @@ def _label(session: Path, field: FieldFile, model: Model, on_rows: OnRows) -> La
     micrograph, folder = field.open(), shown_in(session, field.number)
     with field.naming_errors(), writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        clusters, fine = (
-            np.lib.format.open_memmap(folder / name, "w+", np.uint8, micrograph.shape)
-            for name in (CLUSTERS, LABELS)
-        )
-        found = model.find_fine_classes(micrograph, out=clusters, on_rows=on_rows, into=fine)
+        out = np.lib.format.open_memmap(folder / LABELS, "w+", np.uint8, micrograph.shape)
+        found = model.find_fine_classes(micrograph, out=out, on_rows=on_rows)
     return _store_fine(session, field, *found)
 
 
 def _store_fine(session: Path, field: FieldFile, fine: FineClasses, likeness: Likeness) -> Labelled:
     """Store the fine classes that a model found."""
-    found = Found(fine.statistics, fine.stopped, likeness)
-    labelled = _store(session, field, fine.labels.size, found)
-    (shown_in(session, field.number) / CLUSTERS).unlink()
-    return labelled
+    found = Found(fine.statistics, fine.stopped, fine.shares, likeness)
+    return _store(session, field, fine.labels.size, found)
 
 
 def _store(session: Path, field: FieldFile, n_pixels: int, found: Found) -> Labelled:
@@ -147,6 +142,7 @@ def _store(session: Path, field: FieldFile, n_pixels: int, found: Found) -> Labe
     return Labelled(
         number=field.number,
         areas=tuple(areas.tolist()),
+        shares=None if found.shares is None else tuple(map(tuple, found.shares.tolist())),
         excluded_fraction=1 - float(areas.sum()) / n_pixels,
         is_far=found.likeness is not None and found.likeness.is_far,
         stopped=found.stopped,
@@ -161,9 +157,8 @@ def recover_field(
     model, micrograph = KnownModel.read(path).model, field.open()
     folder = shown_in(session, field.number)
     with field.naming_errors(), writing(folder):
-        clusters = np.lib.format.open_memmap(folder / CLUSTERS, "r+")
-        fine = np.lib.format.open_memmap(folder / LABELS, "w+", np.uint8, clusters.shape)
-        found = model.recover_fine_classes(micrograph, clusters, n_blocks, fine)
+        labels = np.lib.format.open_memmap(folder / LABELS, "r+")
+        found = model.recover_fine_classes(micrograph, labels, n_blocks)
     return _store_fine(session, field, *found)
 
 

@@ -101,8 +101,11 @@ class FieldPage:
 
     @property
     def agreeing(self) -> str:
-        """What the classes are the consensus of: the views of fast mode, or repeats."""
-        return "repeats" if "repeats" in self.summary["settings"] else "views"
+        """What the uncertainty is that of: the views of fast mode, or repeats."""
+        repeats = self.summary["settings"].get("repeats")
+        if repeats is None:
+            return "disturbed views of the micrograph"
+        return f"{repeats} repeats with different seeds"
 
     @property
     def contacts(self) -> list[tuple[str, str, float]]:
@@ -112,9 +115,9 @@ class FieldPage:
         return [(one, other, float(length)) for one, other, length in lengths if length]
 
     @property
-    def uncertain(self) -> list[dict[str, Any]]:
-        """Rows of the classes that have an uncertainty from `agreeing`."""
-        return [row for row in self.summary["classes"] if row.get("uncertainty") is not None]
+    def is_uncertain(self) -> bool:
+        """Whether any fraction has an uncertainty from `agreeing`."""
+        return any(each is not None for each in self.field.uncertainties)
 
     def fraction(self, phase: str) -> float:
         """Area fraction of a phase, 0 to 1."""

@@ -94,8 +94,14 @@ class MeasurePanel(Panel):
         ]
         rows = [[name] for name in names]
         if here is not None:
-            for row, share in zip(rows, self._bench.fractions(here.number), strict=True):
-                row.append(percent(share))
+            shares, uncertainty = (
+                self._bench.fractions(here.number),
+                self._bench.uncertainty(here.number),
+            )
+            for place, row in enumerate(rows):
+                row.append(
+                    percent(shares[place], None if uncertainty is None else uncertainty[place])
+                )
         if several:
             for row, over in zip(rows, self._bench.statistics(), strict=True):
                 row.append(percent(over.mean))
