@@ -24,6 +24,7 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
+from nital.fast.settings import FastSettings
 from nital.image.synthetic import synthesize
 from nital.work.batch import Batch, find_images, fit_batch, plan_tasks
 from nital.work.cluster import executor_of
@@ -89,8 +90,8 @@ def main() -> None:
             for i in range(seed, given.micrographs + N_MADE, N_MADE):
                 tifffile.imwrite(folder / f"{i:05}.tif", np.roll(grey, i, axis=1))
         images = find_images(folder, root / "out")[:N_FITTED]
-        how = {"n_classes": 2, "scale": "fine", "exposure": "same"}
-        model = fit_batch(images, root / "model", **how)
+        settings = FastSettings(n_classes=2)
+        model = fit_batch(images, root / "model", settings, exposure="same")
 
         def add(name: str, seconds: float, empty: float | None) -> None:
             each = seconds / given.micrographs

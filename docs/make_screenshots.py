@@ -2,7 +2,8 @@
 
     python docs/make_screenshots.py
 
-It needs the extra `dev` and Debian's `chromium`, or another one named in NITAL_CHROMIUM.
+It needs the extra `dev` and Debian's `chromium-headless-shell`, or another Chromium that is named
+in NITAL_CHROMIUM.
 """
 
 import os
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
 WAIT = 60_000
@@ -21,7 +22,7 @@ WAIT = 60_000
 
 def main() -> None:
     """Drive the page from an empty bench to a report."""
-    chromium = os.environ.get("NITAL_CHROMIUM") or shutil.which("chromium")
+    chromium = os.environ.get("NITAL_CHROMIUM") or shutil.which("chromium-headless-shell")
     with tempfile.TemporaryDirectory() as sessions, sync_playwright() as playwright:
         command = [sys.executable, "-m", "nital", "app", "--no-browser"]
         environment = os.environ | {"NITAL_SESSIONS": sessions}
@@ -41,7 +42,12 @@ def main() -> None:
 
 def drive(page: Page, address: str) -> None:
     """From an empty bench to figures, with a picture of each step."""
-    page.goto(address)
+    for _ in range(50):  # the address is printed a moment before the page is there
+        try:
+            page.goto(address)
+            break
+        except Error:
+            page.wait_for_timeout(200)
     page.get_by_role("button", name="Try a synthetic micrograph").click()
     page.get_by_text("1,024 × 768").wait_for(timeout=WAIT)
     page.get_by_label("Pixel size").fill("0.25 um")
@@ -75,7 +81,7 @@ def drive(page: Page, address: str) -> None:
     page.get_by_text("1,024 × 768").wait_for(timeout=WAIT)
     page.get_by_role("tab", name="2 Segment").click()
     page.get_by_role("button", name="Segment", exact=True).click()
-    page.get_by_text("round ").wait_for(timeout=WAIT)
+    page.get_by_text(" clusters").first.wait_for(timeout=WAIT)
     page.wait_for_function("Number(document.querySelector('[data-frames]').dataset.frames) > 1")
     page.screenshot(path=IMAGES / "bench-segment.jpg", type="jpeg", quality=82)
 

@@ -54,7 +54,7 @@ def test_settings_are_frozen() -> None:
 
 def test_a_method_has_only_its_own_settings() -> None:
     assert {f.name for f in fields(Settings)} == {*BOTH}
-    assert {f.name for f in fields(FastSettings)} == {*BOTH, "scale"}
+    assert {f.name for f in fields(FastSettings)} == {*BOTH, "scale", "light"}
     assert {f.name for f in fields(PaperSettings)} == {*BOTH, *PAPER_ONLY}
 
 

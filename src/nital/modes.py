@@ -23,7 +23,7 @@ def settings_of(mode: str, **values: Any) -> Settings:
     Examples
     --------
     >>> settings_of("fast", n_classes=4, scale=None)
-    FastSettings(n_classes=4, regions='classes', scale='fine')
+    FastSettings(n_classes=4, regions='classes', scale='fine', light='corrected')
     """
     check_choice("mode", mode, MODES)
     kind = MODES[mode]

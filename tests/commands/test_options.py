@@ -24,6 +24,7 @@ OTHER_THAN_DEFAULT = {
     "seed": 3,
     "regions": "components",
     "scale": "coarse",
+    "light": "kept",
     "n_superpixels": 77,
     "compactness": 3.5,
     "n_layers": 3,
@@ -81,6 +82,7 @@ def test_groups_have_the_fields_that_were_asked_for() -> None:
     assert {each.name for each in fields(FitSettings)} == {  # type: ignore[arg-type]
         "n_classes",
         "scale",
+        "light",
     }
     left_out = {"repeats", "compactness", "n_superpixels"}
     own = {field.name for field in fields(PaperSettings)}

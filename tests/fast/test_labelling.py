@@ -43,7 +43,7 @@ def sample_of(image: Micrograph, step: float = 1.0) -> Sample:
 def found_in(image: Micrograph, step: float = 1.0) -> tuple[FineClasses, Sample]:
     """Its fine classes, and the sample that they come from."""
     sample = sample_of(image, step)
-    return find_fine_classes(image, sample, find_centres(sample.values)), sample
+    return find_fine_classes(sample.seen, sample, find_centres(sample.values)), sample
 
 
 def test_fine_classes_are_clusters_by_other_numbers() -> None:
@@ -104,12 +104,12 @@ def test_several_blocks_are_labelled_in_turn(monkeypatch: pytest.MonkeyPatch) ->
     sample = sample_of(image)
     out, rows = np.zeros(image.shape, np.uint8), []
     centres = find_centres(sample.values)
-    fine = find_fine_classes(image, sample, centres, out, lambda done, _: rows.append(done))
+    fine = find_fine_classes(sample.seen, sample, centres, out, lambda done, _: rows.append(done))
     assert fine.labels is out
     assert rows == [60, 60, 120, 120]
     # Blocks whose margin holds all of a small image have its features.
     monkeypatch.setattr(windows, "BLOCK_SIDE", 2048)
-    whole = find_fine_classes(image, sample, centres)
+    whole = find_fine_classes(sample.seen, sample, centres)
     assert (whole.labels == fine.labels).mean() > 0.999
 
 
@@ -122,13 +122,13 @@ def test_blocks_of_a_view_are_told_by_the_rows_of_the_image(
     monkeypatch.setattr(windows, "BLOCK_SIDE", round(64 / step))
     rows: list[int] = []
     centres = find_centres(sample.values)
-    whole = find_fine_classes(image, sample, centres, None, lambda done, _: rows.append(done))
+    whole = find_fine_classes(sample.seen, sample, centres, None, lambda done, _: rows.append(done))
     assert rows == sorted(rows)
     assert len(rows) == 4
     assert rows[0] == pytest.approx(60, abs=2)
     assert rows[-1] == 120
     monkeypatch.setattr(windows, "BLOCK_SIDE", 2048)
-    assert (find_fine_classes(image, sample, centres).labels == whole.labels).all()
+    assert (find_fine_classes(sample.seen, sample, centres).labels == whole.labels).all()
 
 
 def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
@@ -208,10 +208,10 @@ def test_a_view_of_several_blocks_has_the_fine_classes_of_the_whole(
 
 
 def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, (sample, centres) = micrograph(), sampled()
+    sample, centres = sampled()
     found, expected = (
-        sample_clusters(image, sample, centres),
-        find_clusters(image, sample, centres),
+        sample_clusters(sample.seen, sample, centres),
+        find_clusters(sample.seen, sample, centres),
     )
     assert (found.labels == expected.labels).all()
     assert found.statistics.areas == pytest.approx(expected.statistics.areas)
@@ -222,7 +222,7 @@ def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.M
     monkeypatch.setattr(windows, "TILE_SIDE", 16)
     monkeypatch.setattr(windows, "N_TILES", 5)
     tiles = windows.sampled_windows(sample.seen)
-    some = sample_clusters(image, sample, centres)
+    some = sample_clusters(sample.seen, sample, centres)
     counts = sum(
         np.bincount(expected.labels[tile].ravel(), minlength=len(centres) + 1)[1:] for tile in tiles
     )
@@ -272,10 +272,10 @@ def done_after(n: int) -> NDArray[np.bool_]:
 @pytest.mark.usefixtures("four_blocks")
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_what_is_not_labelled_when_it_is_stopped_stays_0(n: int) -> None:
-    image, (sample, centres) = micrograph(), sampled()
+    sample, centres = sampled()
     done = done_after(n)
     assert done.mean() == n / 4
-    clusters = find_clusters(image, sample, centres, on_rows=stop_after(n))
+    clusters = find_clusters(sample.seen, sample, centres, on_rows=stop_after(n))
     assert clusters.stopped
     expected = nearest(sample.features(sample.seen, WHOLE), centres) + 1
     assert (clusters.labels == np.where(done, expected, 0)).all()
@@ -285,7 +285,7 @@ def test_what_is_not_labelled_when_it_is_stopped_stays_0(n: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
     image, (sample, own) = micrograph(), sampled()
-    clusters = find_clusters(image, sample, own, on_rows=stop_after(n))
+    clusters = find_clusters(sample.seen, sample, own, on_rows=stop_after(n))
     expected = measure_regions(image.pixels, clusters.labels, len(own))
     assert (clusters.statistics.areas == expected.areas).all()
     assert clusters.statistics.means == pytest.approx(expected.means)
@@ -302,7 +302,7 @@ def test_what_was_stopped_is_measured_on_what_is_labelled(n: int) -> None:
 @pytest.mark.usefixtures("four_blocks")
 def test_fine_classes_of_what_was_stopped_are_joined_by_what_is_labelled() -> None:
     image, (sample, centres) = micrograph(), sampled()
-    fine = find_fine_classes(image, sample, centres, on_rows=stop_after(2))
+    fine = find_fine_classes(sample.seen, sample, centres, on_rows=stop_after(2))
     assert fine.stopped
     assert ((fine.labels > 0) == done_after(2)).all()
     expected = measure_regions(image.pixels, fine.labels)
@@ -315,17 +315,19 @@ def test_fine_classes_of_what_was_stopped_are_joined_by_what_is_labelled() -> No
 def test_what_is_stopped_is_there_where_it_is_wanted() -> None:
     image, (sample, centres) = micrograph(), sampled()
     out = np.zeros(image.shape, np.uint8)
-    fine = find_fine_classes(image, sample, centres, out, stop_after(1))
+    fine = find_fine_classes(sample.seen, sample, centres, out, stop_after(1))
     assert fine.labels is out
-    expected = find_fine_classes(image, sample, centres, on_rows=stop_after(1))
+    expected = find_fine_classes(sample.seen, sample, centres, on_rows=stop_after(1))
     assert (out == expected.labels).all()
 
 
 @pytest.mark.usefixtures("four_blocks")
 def test_the_map_is_shown_as_far_as_it_is() -> None:
-    image, (sample, centres) = micrograph(), sampled()
+    sample, centres = sampled()
     shown: list[NDArray[np.uint8]] = []
-    found = find_clusters(image, sample, centres, on_rows=lambda _, now: shown.append(now.copy()))
+    found = find_clusters(
+        sample.seen, sample, centres, on_rows=lambda _, now: shown.append(now.copy())
+    )
     assert not found.stopped
     assert len(shown) == 4
     for n, labels in enumerate(shown, start=1):
@@ -336,9 +338,9 @@ def test_the_map_is_shown_as_far_as_it_is() -> None:
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_what_was_done_when_it_was_killed_is_recovered(n: int) -> None:
     image, (sample, centres) = micrograph(), sampled()
-    whole = find_clusters(image, sample, centres)
+    whole = find_clusters(sample.seen, sample, centres)
     left = np.where(done_after(n), whole.labels, 5).astype(np.uint8)
-    found = recover_clusters(image, sample, centres, left, n)
+    found = recover_clusters(sample.seen, sample, centres, left, n)
     assert found.labels is left
     assert (left == np.where(done_after(n), whole.labels, 0)).all()
     expected = measure_regions(image.pixels, left, len(centres))
@@ -356,7 +358,7 @@ def test_another_error_of_who_watches_is_not_kept(error: type[BaseException]) ->
         raise error("odd")
 
     with pytest.raises(error, match="odd"):
-        find_fine_classes(micrograph(), sample, centres, on_rows=fail)
+        find_fine_classes(sample.seen, sample, centres, on_rows=fail)
 
 
 @pytest.mark.parametrize("fill", [3, 77])

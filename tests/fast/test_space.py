@@ -50,7 +50,8 @@ def test_a_space_has_a_view_at_its_sampling_and_exposure(
     step: float, exposure: Exposure | None
 ) -> None:
     image = micrograph()
-    space = FeatureSpace(LEVELS, np.ones(len(CHANNELS), np.float32), "fine", exposure, step, GREY)
+    weights = np.ones(len(CHANNELS), np.float32)
+    space = FeatureSpace(LEVELS, weights, "fine", exposure, step, GREY, "corrected")
     plain, view = look_at(image, step), space.view(image)
     assert view.step == step
     assert view.shape == plain.shape
@@ -63,7 +64,7 @@ def test_features_are_weighted() -> None:
     weights = np.arange(len(CHANNELS), dtype=np.float32)
     view = look_at(micrograph(), 1.0)
     window = slice(10, 40), slice(20, 90)
-    space = FeatureSpace(LEVELS, weights, "fine", None, 1.0, GREY)
+    space = FeatureSpace(LEVELS, weights, "fine", None, 1.0, GREY, "corrected")
     assert (
         space.features(view, window) == features_in(view, window, LEVELS, "fine") * weights
     ).all()

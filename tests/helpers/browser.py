@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         WebSocket,
     )
 
+SMALL_APP = Path(__file__).with_name("small_app.py")
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """The first needs an eighth less time."""
 REMEDY = "install one, on Debian: apt install chromium-headless-shell; or set NITAL_CHROMIUM"
@@ -91,7 +92,7 @@ def free_port() -> int:
 @contextmanager
 def nital_app(sessions: Path, port: int, *options: object) -> "Iterator[subprocess.Popen[bytes]]":
     """Serves the local page, which keeps its sessions in a folder, at a port."""
-    command = [sys.executable, "-m", "nital", "app", "--no-browser", "--port", str(port)]
+    command = [sys.executable, str(SMALL_APP), "app", "--no-browser", "--port", str(port)]
     url = f"http://127.0.0.1:{port}/not-there"  # the page itself would start a session
     with server([*command, *map(str, options)], url, NITAL_SESSIONS=str(sessions)) as process:
         yield process

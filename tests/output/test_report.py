@@ -16,6 +16,7 @@ from PIL import Image
 
 from helpers.pictures import halves
 from helpers.terminal import PAPER, Nital, Outcome
+from nital.image.synthetic import synthesize
 from nital.output.folders import PhaseFolder, measure_folders
 from nital.output.numbers import percent, quantity
 from nital.output.report import charts as charts_module
@@ -271,6 +272,20 @@ def test_views_and_a_reference_are_told(image: Path, nital: Nital) -> None:
     assert f"Mean IoU {found['mean_iou']:.3f}, pixel accuracy {found['accuracy']:.3f}" in text
     assert f"mean F of 2 classes {quantity(summary['n_classes_by_F'][0]['F'], 4)} ± " in text
     assert "the tint fades where disturbed views of the micrograph disagree" in text
+
+
+def test_the_light_that_was_removed_is_shown(image: Path, nital: Nital) -> None:
+    made = synthesize((120, 160), {"ferrite": 0.6, "pearlite": 0.4}, grain_size=20, shading=0.3)
+    Image.fromarray(np.round(255 * made.image).astype(np.uint8)).save(image)
+    nital("segment", image, "--n-classes", 2, "--out", "o")
+    nital("report", "o")
+    page = Page("o/a/report.html")
+    depth = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))["light"]["depth"]
+    assert depth > 0.1
+    assert f"Light that was removed before: {percent(depth)} less at the darkest place" in page.text
+    picture = np.asarray(page.pictures[-1]).astype(int)
+    assert picture.max() == pytest.approx(255, abs=3)
+    assert 1 - picture.min() / 255 == pytest.approx(depth, abs=0.03)
 
 
 def test_repeats_of_paper_mode_are_told(image: Path, nital: Nital) -> None:

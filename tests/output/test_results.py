@@ -19,6 +19,7 @@ from nital.fast.settings import FastSettings
 from nital.image.files import read_micrograph
 from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
+from nital.image.light import Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
 from nital.measure.specimen import Specimen, measure_field, measure_specimen
@@ -112,7 +113,9 @@ def test_the_summary_has_all_its_keys_and_is_json(
 def test_the_summary_of_fast_mode_knows_no_training(micrograph: Micrograph) -> None:
     found = segment(micrograph, settings=FastSettings(n_classes=2))
     summary = summarise(found, micrograph, source=Path("a.png"))
-    assert set(summary) == KEYS | {"mean_agreement"}
+    assert set(summary) == KEYS | {"mean_agreement", "light"}
+    assert summary["light"]["depth"] == found.light.depth
+    assert Light(tuple(summary["light"]["coefficients"])) == found.light
     assert summary["mean_agreement"] == found.mean_agreement
     assert [row["uncertainty"] for row in summary["classes"]] == [
         row.uncertainty for row in found.classes
@@ -140,7 +143,7 @@ def test_the_summary_says_what_was_stopped(
     settings = QUICK if mode == "paper" else FastSettings(n_classes=2)
     found = segment(micrograph, settings=settings, on_step=stop, on_rows=stop)
     told = summarise(found, micrograph, source=Path("a.png"))
-    assert set(told) == KEYS | {"stopped"} | (OF_PAPER if mode == "paper" else set())
+    assert set(told) == KEYS | {"stopped"} | (OF_PAPER if mode == "paper" else {"light"})
     assert told["stopped"] is True
     assert told["notes"] == list(found.notes)
     assert any(note.startswith("stopped before") for note in told["notes"])

@@ -64,16 +64,17 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def test_init_only_stores_its_arguments() -> None:
     """Even invalid values: scikit-learn sets and clones before it fits."""
-    segmenter = Segmenter("many", scale="huge", exposure="dark")
+    segmenter = Segmenter("many", scale="huge", light="dim", exposure="dark")
     assert vars(segmenter) == {
         "n_classes": "many",
         "scale": "huge",
+        "light": "dim",
         "exposure": "dark",
     }
 
 
 def test_parameters_are_read_by_name() -> None:
-    expected = {"n_classes": 4, "scale": "coarse", "exposure": "auto"}
+    expected = {"n_classes": 4, "scale": "coarse", "light": "corrected", "exposure": "auto"}
     assert Segmenter(4, scale="coarse").get_params() == expected
     assert Segmenter(4, scale="coarse").get_params(deep=False) == expected
 
@@ -105,8 +106,10 @@ def test_what_was_fitted_stays_when_parameters_change(fitted: Segmenter) -> None
 
 
 def test_repr_is_how_it_is_made() -> None:
-    segmenter = Segmenter(4, scale="medium", exposure="each")
-    assert repr(segmenter) == "Segmenter(n_classes=4, scale='medium', exposure='each')"
+    segmenter = Segmenter(4, scale="medium", light="kept", exposure="each")
+    assert (
+        repr(segmenter) == "Segmenter(n_classes=4, scale='medium', light='kept', exposure='each')"
+    )
     assert eval(repr(segmenter)).get_params() == segmenter.get_params()
 
 

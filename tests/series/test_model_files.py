@@ -40,9 +40,15 @@ def some_model(exposure: Exposure | None = None) -> Model:
     levels = GreyLevels(0.1, 0.7, (0.2, 1 / 3), (0.3,))
     statistics = RegionStatistics(rng.random(N_FINE), rng.random((N_FINE, 3)), rng.random(N_FINE))
     return Model(
-        settings=FastSettings(n_classes=3, scale="medium"),
+        settings=FastSettings(n_classes=3, scale="medium", light="kept"),
         space=FeatureSpace(
-            levels, rng.random(n, np.float32), "medium", exposure, 4 / 3, Tone((0.5, -0.2, 0.3))
+            levels,
+            rng.random(n, np.float32),
+            "medium",
+            exposure,
+            4 / 3,
+            Tone((0.5, -0.2, 0.3)),
+            "kept",
         ),
         centres=rng.random((N_FINE, n), np.float32),
         shares=rng.dirichlet(np.ones(N_FINE)),

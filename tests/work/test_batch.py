@@ -16,6 +16,7 @@ import pytest
 
 from helpers.pictures import write
 from nital.errors import InputError, OutputError
+from nital.fast.settings import FastSettings
 from nital.storage.tables import read_json
 from nital.work import batch
 from nital.work.batch import Batch, Outcome, find_images, fit_batch, plan_tasks
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def fitted(folder: Path, out: Path) -> KnownModel:
     images = find_images(folder, out)
-    return fit_batch(images, out, n_classes=2, scale="fine", exposure="same")
+    return fit_batch(images, out, FastSettings(n_classes=2), exposure="same")
 
 
 def begin(folder: Path, out: Path, **more: Any) -> Batch:
@@ -135,7 +136,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
     out = tmp_path / "out"
     begin(folder, out).finish()
     images = find_images(folder, out)
-    other = fit_batch(images, tmp_path / "other", n_classes=3, scale="fine", exposure="same")
+    other = fit_batch(images, tmp_path / "other", FastSettings(n_classes=3), exposure="same")
     tasks = plan_tasks(folder, out, images)
     with pytest.raises(OutputError, match=r"holds another study .model "):
         Batch(tasks, out, other, HOW)
@@ -144,7 +145,7 @@ def test_another_model_or_other_settings_are_never_mixed_in(folder: Path, tmp_pa
     with pytest.raises(
         OutputError, match=r"model\.nital: has n_classes 2, not 3; use it with --model "
     ):
-        fit_batch(images, out, n_classes=3, scale="fine", exposure="same")
+        fit_batch(images, out, FastSettings(n_classes=3), exposure="same")
     found = Batch(tasks, out, other, HOW, force=True).finish()
     assert set(statuses(found).values()) == {"done"}
 

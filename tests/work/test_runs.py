@@ -17,6 +17,7 @@ from helpers.runs import run
 from nital.errors import InputError, SettingError
 from nital.fast import method, windows
 from nital.fast.clustering import find_centres
+from nital.fast.disturbances import DISTURBANCES
 from nital.fast.labelling import find_fine_classes
 from nital.fast.sampling import Sample
 from nital.fast.settings import FAST
@@ -175,15 +176,15 @@ def test_fast_mode_clusters_once_for_all_numbers_of_classes(
         clustered.append(len(values))
         return find_centres(values)
 
-    def label(source: Micrograph, *rest: Any) -> FineClasses:
-        labelled.append(source)
-        return find_fine_classes(source, *rest)
+    def label(*given: Any) -> FineClasses:
+        labelled.append(given)
+        return find_fine_classes(*given)
 
     monkeypatch.setattr(method, "find_centres", cluster)
     monkeypatch.setattr(method, "find_fine_classes", label)
     found = list(execute(micrograph(), plan_of(FAST, [2, 3, 5], repeats=2)))
     assert len(labelled) == 1
-    assert len(clustered) == len(method.DISTURBANCES)  # each view has its own
+    assert len(clustered) == len(DISTURBANCES)  # each view has its own
     assert [(each.seed, each.n_classes) for each in found] == [(0, 2), (0, 3), (0, 5)]
 
 

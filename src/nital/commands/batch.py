@@ -48,7 +48,6 @@ def batch(
         raise SettingError(
             f"--n-classes {n_classes}: --model sets the number; use only one of them"
         )
-    settings = FastSettings(**given.values)
     if scheduler is not None:  # workers have working directories of their own
         folder, out = folder.absolute(), out.absolute()
         model = None if model is None else model.absolute()
@@ -60,8 +59,7 @@ def batch(
             known = fit_batch(
                 images,
                 out,
-                n_classes=n_classes or 3,
-                scale=settings.scale,
+                FastSettings(n_classes=n_classes or 3, **given.values),
                 exposure=exposure,
                 executor=executor,
                 force=force,

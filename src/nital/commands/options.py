@@ -202,12 +202,12 @@ class MapSettings(Given):
     """All settings of paper mode except those varied by a map."""
 
 
-@options_of([FastSettings], names=("n_classes", "scale"))
+@options_of([FastSettings], names=("n_classes", "scale", "light"))
 class FitSettings(Given):
     """Settings of a model."""
 
 
-@options_of([FastSettings], names=("scale",))
+@options_of([FastSettings], names=("scale", "light"))
 class SampleSettings(Given):
     """Settings of the model of a batch, without its number of classes."""
 

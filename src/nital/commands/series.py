@@ -31,15 +31,13 @@ def fit(
     from nital.work.cluster import executor_of
     from nital.work.jobs import fit_files
 
-    settings = FastSettings(**given.values)
     if scheduler is not None:  # workers have other working directories
         images = tuple(image.absolute() for image in images)
     with executor_of(workers, scheduler) as executor:
         model = fit_files(
             images,
             out,
-            n_classes=settings.n_classes,
-            scale=settings.scale,
+            FastSettings(**given.values),
             exposure=exposure,
             page=page,
             crop_bottom=crop_bottom,

@@ -18,7 +18,6 @@ from nital.fast.features import CHANNELS, dark_and_bright
 from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import blocks, sampled_windows
-from nital.image.micrograph import Source
 from nital.result.agreement import table_of
 from nital.result.classes import ClassTree, from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
@@ -61,16 +60,18 @@ class ClusterMap:
 
 
 def find_clusters(
-    source: Source,
+    view: View,
     space: FeatureSpace,
     centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
 ) -> ClusterMap:
-    """Find the nearest centre of every pixel.
+    """Find the nearest centre of every pixel of the image that is looked at.
 
     Parameters
     ----------
+    view : View
+    space : FeatureSpace
     centres : (k, channels)
         From `find_centres`.
     out : (rows, cols), uint8, optional
@@ -84,7 +85,7 @@ def find_clusters(
     Stopped
         If it is stopped before any pixel has a cluster.
     """
-    view = space.view(source)
+    source = view.source
     labels = np.zeros(source.shape, np.uint8) if out is None else out
     k = len(centres)
     measured = _nothing(k)
@@ -118,9 +119,9 @@ def find_clusters(
     return ClusterMap(labels, measured, pairs, distance / max(1, n_measured), stopped)
 
 
-def sample_clusters(source: Source, space: FeatureSpace, centres: Floats) -> ClusterMap:
-    """Find the clusters in the sampled windows of an image alone; labels are those of the last."""
-    view, k = space.view(source), len(centres)
+def sample_clusters(view: View, space: FeatureSpace, centres: Floats) -> ClusterMap:
+    """Find the clusters in the sampled windows of a view alone; labels are those of the last."""
+    k = len(centres)
     measured, distance, n_measured = _nothing(k), 0.0, 0
     for window in sampled_windows(view):
         features, included = space.features(view, window), ~view.excluded(window)
@@ -132,19 +133,17 @@ def sample_clusters(source: Source, space: FeatureSpace, centres: Floats) -> Clu
     return ClusterMap(cluster, measured, np.zeros((0, 0), np.int64), distance / max(1, n_measured))
 
 
-def shares_of_views(
-    source: Source, space: FeatureSpace, centres: Floats
-) -> NDArray[np.float64] | None:
-    """Find the area fraction of each cluster in each disturbed view of an image.
+def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray[np.float64] | None:
+    """Find the area fraction of each cluster in each disturbed view.
 
-    The brightness and contrast of each view are adjusted to those of the first: they can be told
-    from the image, and corrected.
+    The brightness and contrast of each are adjusted to those of the view itself: how bright a
+    picture is can be told from it, and corrected.
 
     Returns
     -------
-    (views, k), 0 to 1; None for an image that is not looked at as a whole
+    (views, k), 0 to 1; None for a view of several blocks
     """
-    view, k = space.view(source), len(centres)
+    k = len(centres)
     known = smoothed_grey(view)
     if len(blocks(view.shape)) > 1 or not len(known):
         return None
@@ -160,7 +159,7 @@ def shares_of_views(
 
 
 def recover_clusters(
-    source: Source,
+    view: View,
     space: FeatureSpace,
     centres: Floats,
     labels: NDArray[np.uint8],
@@ -180,8 +179,7 @@ def recover_clusters(
     ClusterMap
         Without pairs; the distance is that in some rows of the first block.
     """
-    view = space.view(source)
-    windows = blocks(view.shape)
+    source, windows = view.source, blocks(view.shape)
     k = len(centres)
     measured = _nothing(k)
     for place, window in enumerate(map(view.window_of, windows)):
@@ -198,17 +196,17 @@ def recover_clusters(
 
 
 def find_fine_classes(
-    source: Source,
+    view: View,
     space: FeatureSpace,
     centres: Floats,
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
 ) -> FineClasses:
     """Find fine classes. Parameters are those of `find_clusters`."""
-    clusters = find_clusters(source, space, centres, out, on_rows)
+    clusters = find_clusters(view, space, centres, out, on_rows)
     number, tree = order_clusters(centres, clusters.statistics, clusters.pairs)
     renumber(clusters.labels, np.append(0, number), clusters.labels)
-    return FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped)
+    return FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped, light=view.light)
 
 
 def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> FineClasses:

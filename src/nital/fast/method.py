@@ -11,8 +11,9 @@ from nital.fast.clustering import find_centres
 from nital.fast.disturbances import of_each_view
 from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view
 from nital.fast.sampling import Sample, take_sample
-from nital.fast.settings import FastSettings
+from nital.fast.settings import KEPT, FastSettings
 from nital.fast.view import View, look_at
+from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
 from nital.result.boundaries import enlarge
 from nital.result.classes import tabulate_classes
@@ -41,17 +42,19 @@ class FastMethod:
 
     def prepare(self, source: Source, settings: FastSettings) -> Sample:
         """Take the sample, which all numbers of classes share."""
-        return take_sample(look_at(source), settings.scale)
+        light = EVEN if settings.light == KEPT else None
+        return take_sample(look_at(source, light=light), settings.scale, light=settings.light)
 
     def check_prepared(self, prepared: object, settings: FastSettings) -> None:
         """Refuse a sample that was prepared with other settings."""
         if not isinstance(prepared, Sample):
             raise InputError("prepared: not for mode fast; prepare with these settings")
-        if prepared.scale != settings.scale:
-            raise InputError(
-                f"prepared at scale {prepared.scale}, not {settings.scale}; prepare with these"
-                " settings"
-            )
+        for name in ("scale", "light"):
+            was, asked = getattr(prepared, name), getattr(settings, name)
+            if was != asked:
+                raise InputError(
+                    f"prepared with {name} {was}, not {asked}; prepare with these settings"
+                )
 
     def segment(
         self,
@@ -69,7 +72,7 @@ class FastMethod:
         clock = Clock()
         centres = find_centres(prepared.values)
         clock.lap("clustering")
-        fine = find_fine_classes(micrograph, prepared, centres, out, on_rows)
+        fine = find_fine_classes(prepared.seen, prepared, centres, out, on_rows)
         clock.lap("labels")
         if not isinstance(micrograph, Micrograph) or out is not None:
             found = _join_in_place(fine, settings, clock.seconds)
@@ -149,5 +152,6 @@ def _join_in_place(
         criteria=criteria_of(classes),
         settings=settings,
         seconds=seconds,
+        light=fine.light,
         stopped=fine.stopped,
     )

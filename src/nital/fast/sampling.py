@@ -10,8 +10,7 @@ from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows
-from nital.image.light import Light
-from nital.image.micrograph import Source, spread_over
+from nital.image.micrograph import spread_over
 
 SAMPLE_PIXELS = 2**16
 NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to learn from"
@@ -34,16 +33,12 @@ class Sample(FeatureSpace):
         """(rows, cols) of the image."""
         return self.seen.source.shape
 
-    def view(self, source: Source, light: Light | None = None) -> View:
-        """The view from which the sample was taken, which is that of its image."""
-        return self.seen
-
     def features(self, view: View, window: Window) -> Floats:
         """The weighted features in a window of the view: (rows, cols, channels)."""
         return super().features(view, window) if self.whole is None else self.whole[window]
 
 
-def take_sample(view: View, scale: str) -> Sample:
+def take_sample(view: View, scale: str, *, light: str = "corrected") -> Sample:
     """Find the grey levels of a view, and the features of its pixels, or of some of them.
 
     Each channel is divided by the square root of its standard deviation, so that rare objects have
@@ -54,6 +49,8 @@ def take_sample(view: View, scale: str) -> Sample:
     ----------
     view : View
     scale : {"fine", "medium", "coarse"}
+    light : {"corrected", "kept"}
+        As in `FastSettings`: whether uneven light is removed in the view.
 
     Raises
     ------
@@ -87,4 +84,15 @@ def take_sample(view: View, scale: str) -> Sample:
     if len(blocks(view.shape)) == 1:
         whole = found[0]
         whole *= weights
-    return Sample(levels, weights, scale, None, view.step, view.tone, values, view, whole)
+    return Sample(
+        levels=levels,
+        weights=weights,
+        scale=scale,
+        exposure=None,
+        step=view.step,
+        tone=view.tone,
+        light=light,
+        values=values,
+        seen=view,
+        whole=whole,
+    )

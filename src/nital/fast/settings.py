@@ -10,6 +10,7 @@ MAX_CLASSES = 24
 """Fast mode keeps at most this many fine classes: as many as a person would look through."""
 
 SCALES = ("fine", "medium", "coarse")
+CORRECTED, KEPT = LIGHTS = ("corrected", "kept")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class FastSettings(Settings):
     scale : {"fine", "medium", "coarse"}
         What a class consists of. fine: particles, films, grains; medium, coarse: areas of uniform
         texture, averaged over about 10 and 40 pixels.
+    light : {"corrected", "kept"}
+        corrected: uneven light is found and removed first. kept: grey levels are used as they are.
     n_classes, regions
         As in `Settings`.
 
@@ -38,10 +41,12 @@ class FastSettings(Settings):
     about: ClassVar[str] = "seconds, on micrographs of any size"
 
     scale: str = "fine"
+    light: str = CORRECTED
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("scale", self.scale, SCALES)
+        check_choice("light", self.light, LIGHTS)
         if self.n_least > MAX_CLASSES:
             raise SettingError(f"n_classes {self.n_classes}: ask for at most {MAX_CLASSES}")
 

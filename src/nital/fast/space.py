@@ -13,9 +13,10 @@ from nital.fast.features import (
     reach,
     smooth,
 )
+from nital.fast.settings import KEPT
 from nital.fast.view import View, look_at
 from nital.fast.windows import Window, sampled_windows
-from nital.image.light import Light
+from nital.image.light import EVEN, Light
 from nital.image.micrograph import Source
 from nital.image.tone import Tone
 
@@ -64,10 +65,19 @@ class FeatureSpace:
     """Pixels of a micrograph, in a row, for each pixel of its view."""
 
     tone: Tone
+    light: str
+    """As in `FastSettings`."""
 
-    def view(self, source: Source, light: Light | None = None) -> View:
-        """The view of a micrograph, adjusted to the exposure if there is one."""
-        view = look_at(source, self.step, self.tone, light)
+    def view(self, source: Source, found: Light | None = None) -> View:
+        """The view of a micrograph, adjusted to the exposure if there is one.
+
+        Parameters
+        ----------
+        source : Source
+        found : Light, optional
+            That on the micrograph, if it is known.
+        """
+        view = look_at(source, self.step, self.tone, EVEN if self.light == KEPT else found)
         return view if self.exposure is None else self.exposure.align(view)
 
     def features(self, view: View, window: Window) -> Floats:

@@ -3,8 +3,8 @@
 An uneven light spreads the grey levels of each constituent, so that of all smooth fields the one
 whose removal leaves the histogram with the least entropy is taken (as for the flat field of a
 microscope and the bias field of magnetic resonance: Likar et al., J. Microsc. 197, 285-295 (2000);
-Mangin, Proc. MMBIA 2000, 162-169). Constituents whose proportions change across the picture do not
-mislead it: their peaks stay where they are.
+Mangin, Proc. MMBIA 2000, 162-169). Constituents whose proportions change across the picture mislead
+it little: their peaks stay where they are.
 
 If the picture is multiplied by a further smooth field, the field that is found gains just that
 factor, whatever the picture shows.
@@ -25,8 +25,9 @@ ORDERS = ((0, 1), (1, 0), (0, 2), (1, 1), (2, 0))
 SIDE = 128
 """The field is found in a copy of the picture reduced to about this many rows and columns."""
 
-SMOOTHING = 1.5
-"""Standard deviation in pixels of the Gaussian that first removes noise from that copy."""
+SMOOTHING = 0.4
+"""Standard deviation in pixels of that copy of the Gaussian that first removes noise. A wider one
+mixes constituents, and takes their proportions for light."""
 
 BANDWIDTHS = (0.5, 0.25, 0.12)
 """Standard deviations of the Gaussians that smooth the histogram, one after the other, relative to
@@ -41,6 +42,10 @@ PENALTY = 4.0
 LEAST_SPREAD = 0.02
 STEP = 1e-3
 """The log of the field is rounded to steps of this, so that the order of sums does not matter."""
+
+NOTABLE_DEPTH = 0.1
+"""Light that is less uneven goes without saying: what is found on an evenly lit micrograph may have
+half of this depth."""
 
 _N_BINS = 256
 _LEAST = 1e-3

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.output.render import hex_of
 from nital.result.agreement import Agreement
@@ -57,6 +58,11 @@ def summarise(
         summary["stopped"] = True
     if segmentation.mean_agreement is not None:
         summary["mean_agreement"] = segmentation.mean_agreement
+    if segmentation.light != EVEN:
+        summary["light"] = {
+            "depth": segmentation.light.depth,
+            "coefficients": list(segmentation.light.coefficients),
+        }
     if segmentation.likeness is not None:
         summary["model"] = model
         summary["likeness"] = asdict(segmentation.likeness)

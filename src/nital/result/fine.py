@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nital.image.light import EVEN, Light
 from nital.result.agreement import table_of
 from nital.result.classes import (
     ClassRow,
@@ -38,6 +39,9 @@ class FineClasses:
     shares: NDArray[np.float64] | None = None
     """(views, n): area fraction of each in each disturbed view, if they are those of a model; None
     if the labelling was stopped, and for a micrograph that is not looked at as a whole."""
+
+    light: Light = EVEN
+    """The light that was removed first."""
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:

@@ -261,6 +261,7 @@ class Grouping:
             seconds={},
             fine=fine if whole else None,
             pixels=pixels if whole else None,
+            light=fine.light,
             likeness=likeness,
             stopped=fine.stopped,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
+from nital.image.light import EVEN, NOTABLE_DEPTH, Light
 from nital.image.tone import scatter, tone_of
 from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
 from nital.result.classes import (
@@ -51,7 +52,10 @@ class JoinedDetails:
 
     def note_on_number(self, result: "Segmentation") -> str:
         """Why there are fewer classes than asked for."""
-        return f"the image holds no more with at least {100 * TINY_FRACTION:g} % of the area"
+        return (
+            "the image holds no more that its views agree on, with at least"
+            f" {100 * TINY_FRACTION:g} % of the area each"
+        )
 
     def note_on_stop(self, result: "Segmentation") -> str:
         """Which part is labelled."""
@@ -104,6 +108,9 @@ class Segmentation:
     curve: dict[int, tuple[float, float]] | None = None
     """If the number of classes was `auto`: mean F of each number over the views, or the repeats,
     and its standard deviation (n - 1), NaN for a single one."""
+
+    light: Light = EVEN
+    """The light that was removed first; even in paper mode, which leaves it as it is."""
 
     likeness: Likeness | None = None
     """Set if the classes are those of a model."""
@@ -162,6 +169,7 @@ class Segmentation:
             views=tuple(views),
             agreement=found.agreement if views else None,
             curve=curve,
+            light=fine.light,
             stopped=fine.stopped,
         )
 
@@ -262,6 +270,12 @@ class Segmentation:
             ]
         if self.stopped:
             notes.append(self.details.note_on_stop(self))
+        if self.light.depth >= NOTABLE_DEPTH:
+            notes.append(
+                f"uneven light was corrected: the darkest place had {100 * self.light.depth:.0f} %"
+                " less than the lightest; if that is the specimen, and not the light, segment with"
+                " light 'kept'"
+            )
         if self.likeness is not None and self.likeness.is_far:
             notes.append(self.likeness.note)
         return (*notes, *self.details.more_notes(self))

@@ -40,6 +40,7 @@ class Segmenter:
     n_classes : int or "auto"
         Number of classes, 2 to 24; auto: the number with the lowest mean F.
     scale : {"fine", "medium", "coarse"}
+    light : {"corrected", "kept"}
         As in `nital.FastSettings`.
     exposure : {"auto", "same", "each"}
         Whether all micrographs share one exposure, or brightness and contrast of each are
@@ -59,17 +60,19 @@ class Segmenter:
     [[1, 2], [2, 3]]
     """
 
-    _PARAMETERS = ("n_classes", "scale", "exposure")
+    _PARAMETERS = ("n_classes", "scale", "light", "exposure")
 
     def __init__(
         self,
         n_classes: int | str = 3,
         *,
         scale: str = FAST.scale,
+        light: str = FAST.light,
         exposure: str = "auto",
     ) -> None:
         self.n_classes = n_classes
         self.scale = scale
+        self.light = light
         self.exposure = exposure
 
     def fit(
@@ -92,7 +95,7 @@ class Segmenter:
         InputError, SettingError
             If an image can't be used, or a parameter is out of range.
         """
-        settings = FastSettings(n_classes=self.n_classes, scale=self.scale)
+        settings = FastSettings(n_classes=self.n_classes, scale=self.scale, light=self.light)
         run_all = map if executor is None else executor.map
         openers = [opener(each) for each in _listed(images)]
         self.model_ = fit_model(openers, settings, exposure=self.exposure, run_all=run_all)
@@ -139,6 +142,7 @@ class Segmenter:
         segmenter = cls(
             settings.n_classes,
             scale=model.space.scale,
+            light=model.space.light,
             exposure=model.exposure,
         )
         segmenter.model_ = model

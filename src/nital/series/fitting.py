@@ -170,7 +170,12 @@ def _fit(
     """Fit a model; return it and the mean shift of the micrographs it was fitted to."""
     on_image = None if watch.on_step is None else partial(watch.finish, "sampling")
     sample = take_common_sample(
-        images, settings.scale, align=align, run_all=run_all, on_image=on_image
+        images,
+        settings.scale,
+        align=align,
+        light=settings.light,
+        run_all=run_all,
+        on_image=on_image,
     )
     n_classes = settings.n_classes
     centres = find_centres(sample.values, watch.follow(sample, n_classes))
@@ -224,4 +229,5 @@ def _order(sample: CommonSample, centres: Floats) -> tuple[Floats, ClassTree]:
 
 def _compare(model: Model, open_image: Opener) -> Likeness:
     """Measure how far one micrograph is from the model."""
-    return model.likeness(sample_clusters(open_image(), model.space, model.centres))
+    view = model.space.view(open_image())
+    return model.likeness(sample_clusters(view, model.space, model.centres))

@@ -20,6 +20,7 @@ from nital.fast.labelling import (
 )
 from nital.fast.space import FeatureSpace
 from nital.fast.windows import blocks
+from nital.image.light import Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.fine import FineClasses
 from nital.result.grouping import Grouping
@@ -96,11 +97,12 @@ class Model(Grouping):
 
         Parameters are those of `segment`.
         """
-        found = find_clusters(micrograph, self.space, self.centres, out, on_rows)
+        view = self.space.view(micrograph)
+        found = find_clusters(view, self.space, self.centres, out, on_rows)
         shares = None
         if not found.stopped:
-            shares = shares_of_views(micrograph, self.space, self.centres)
-        return self._fine(micrograph.name, found, shares)
+            shares = shares_of_views(view, self.space, self.centres)
+        return self._fine(micrograph.name, view.light, found, shares)
 
     def recover_fine_classes(
         self,
@@ -117,18 +119,19 @@ class Model(Grouping):
         n_blocks : int
             How often `on_rows` had been called, once or more.
         """
-        found = recover_clusters(micrograph, self.space, self.centres, labels, n_blocks)
-        return self._fine(micrograph.name, found, None)
+        view = self.space.view(micrograph)
+        found = recover_clusters(view, self.space, self.centres, labels, n_blocks)
+        return self._fine(micrograph.name, view.light, found, None)
 
     def _fine(
-        self, name: str, found: ClusterMap, shares: NDArray[np.float64] | None
+        self, name: str, light: Light, found: ClusterMap, shares: NDArray[np.float64] | None
     ) -> tuple[FineClasses, Likeness]:
         """The clusters, which are in the order of the fine classes, as these."""
         if not found.statistics.areas.any():
             raise InputError(
                 f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
-        fine = FineClasses(found.labels, found.statistics, self.tree, found.stopped, shares)
+        fine = FineClasses(found.labels, found.statistics, self.tree, found.stopped, shares, light)
         return fine, self.likeness(found)
 
     def silhouette(

@@ -186,6 +186,7 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
             None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
             step,
             Tone((red, green, blue)),
+            settings.light,
         ),
         centres=checked("centres", (n_fine, n_channels), np.float32),
         shares=checked("shares", (n_fine,), np.float64),

@@ -17,6 +17,7 @@ from nital.fast.features import (
     dark_and_bright,
 )
 from nital.fast.sampling import NOTHING_INCLUDED, SAMPLE_PIXELS
+from nital.fast.settings import KEPT
 from nital.fast.space import (
     DISTANCE,
     Exposure,
@@ -27,7 +28,7 @@ from nital.fast.space import (
 )
 from nital.fast.view import light_and_colours, look_at, step_of
 from nital.fast.windows import sampled_windows
-from nital.image.light import Light
+from nital.image.light import EVEN, Light
 from nital.image.micrograph import (
     LargeMicrograph,
     Micrograph,
@@ -81,6 +82,7 @@ def take_common_sample(
     scale: str,
     *,
     align: bool,
+    light: str = "corrected",
     run_all: Callable[..., Iterable[Any]] = map,
     on_image: Callable[[], None] | None = None,
 ) -> CommonSample:
@@ -95,6 +97,8 @@ def take_common_sample(
     scale : {"fine", "medium", "coarse"}
     align : bool
         Whether to normalise brightness and contrast of each micrograph first.
+    light : {"corrected", "kept"}
+        Whether to remove uneven light before that.
     run_all : callable
         `map`, or the `map` of an executor.
     on_image : callable, optional
@@ -107,6 +111,8 @@ def take_common_sample(
     """
     n_greys = max(LEAST_GREY, GREY_PIXELS // len(images))
     steps, lights, scatters = zip(*run_all(_look_of, images), strict=True)
+    if light == KEPT:
+        lights = (EVEN,) * len(images)
     step, tone = math.exp(fmean(map(math.log, steps))), tone_of(sum(scatters))
     found = list(run_all(partial(_draw_grey, n=n_greys, step=step, tone=tone), images, lights))
     greys, exposure = [each.grey for each in found], None
@@ -119,7 +125,13 @@ def take_common_sample(
             greys[i] = each.grey * np.float32(gain) + np.float32(offset)
     known = np.concatenate(greys)
     plain = FeatureSpace(
-        GreyLevels.of(known), np.ones(len(CHANNELS), np.float32), scale, exposure, step, tone
+        GreyLevels.of(known),
+        np.ones(len(CHANNELS), np.float32),
+        scale,
+        exposure,
+        step,
+        tone,
+        light,
     )
     n = max(1, SAMPLE_PIXELS // len(images))
     preview: Preview | None = None

@@ -106,9 +106,8 @@ def plan_tasks(folder: Path, out: Path, images: Sequence[Path]) -> list[Task]:
 def fit_batch(
     images: Sequence[Path],
     out: Path,
+    settings: FastSettings,
     *,
-    n_classes: int,
-    scale: str,
     exposure: str,
     executor: Executor | None = None,
     force: bool = False,
@@ -118,8 +117,8 @@ def fit_batch(
 
     Parameters
     ----------
-    n_classes, scale, exposure
-        As for `nital.Segmenter`.
+    settings, exposure
+        As for `fit_model`.
     how : page, crop_bottom
         As for `open_micrograph`.
 
@@ -133,7 +132,7 @@ def fit_batch(
     path = out / MODEL
     if path.exists() and not force:
         known = asdict(read_model(path).settings)
-        wanted = asdict(FastSettings(n_classes=n_classes, scale=scale))
+        wanted = asdict(settings)
         if known != wanted:
             others = ", ".join(
                 f"{name} {value}, not {wanted[name]}"
@@ -156,8 +155,7 @@ def fit_batch(
     fit_files(
         readable,
         path,
-        n_classes=n_classes,
-        scale=scale,
+        settings,
         exposure=exposure,
         force=force,
         executor=executor,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.fast.labelling import OnRows
+from nital.fast.settings import FastSettings
 from nital.image.labels import read_labels
 from nital.image.large import open_micrograph
 from nital.image.micrograph import LargeMicrograph, Micrograph
@@ -25,7 +26,8 @@ from nital.output.summary import summarise
 from nital.result.agreement import Agreement, compare
 from nital.result.grouping import ClassName
 from nital.result.segmentation import Segmentation
-from nital.series.estimator import Segmenter, opener
+from nital.series.estimator import opener
+from nital.series.fitting import fit_model
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
 from nital.settings import Settings
@@ -150,9 +152,8 @@ def segment_file(
 def fit_files(
     images: Sequence[Path],
     out: Path,
+    settings: FastSettings,
     *,
-    n_classes: int | str,
-    scale: str,
     exposure: str,
     page: int | None = None,
     crop_bottom: int | None = None,
@@ -161,7 +162,7 @@ def fit_files(
 ) -> Model:
     """Fit a model to files, and write it.
 
-    Parameters: as for `nital.Segmenter` and `open_micrograph`.
+    Parameters: as for `fit_model` and `open_micrograph`.
 
     Raises
     ------
@@ -169,11 +170,11 @@ def fit_files(
         The path of the model is checked before the fit starts.
     """
     check_new(out, force=force)
-    segmenter = Segmenter(n_classes, scale=scale, exposure=exposure)
     openers = [opener(each, page=page, crop_bottom=crop_bottom) for each in images]
-    segmenter.fit(openers, executor=executor)
-    segmenter.save(out, force=force)
-    return segmenter.model_
+    run_all = map if executor is None else executor.map
+    model = fit_model(openers, settings, exposure=exposure, run_all=run_all)
+    write_model(out, model, versions=versions(), force=force)
+    return model
 
 
 def name_classes(

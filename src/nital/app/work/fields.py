@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.image.large import open_micrograph
+from nital.image.light import EVEN, Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.paper.course import PaperDetails
 from nital.result.criteria import RegionStatistics
@@ -128,6 +129,7 @@ class Found:
     shares: NDArray[np.float64] | None = None
     """As `FineClasses.shares`."""
 
+    light: Light = EVEN
     likeness: Likeness | None = None
     """Where the classes are those of a model."""
 
@@ -136,7 +138,7 @@ class Found:
 
     def write(self, folder: Path) -> None:
         """Write it to the folder of what is shown of a micrograph."""
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {"light": np.array(self.light.coefficients)}
         if self.shares is not None:
             more["shares"] = self.shares
         if self.likeness is not None:
@@ -152,8 +154,9 @@ class Found:
             statistics = RegionStatistics(kept["areas"], kept["means"], kept["errors"])
             stopped = bool(kept["stopped"])
             if "likeness" in kept:
-                shares = kept.get("shares")
-                return cls(statistics, stopped, shares, Likeness(*kept["likeness"].tolist()))
+                light = Light(tuple(kept["light"].tolist()))
+                likeness = Likeness(*kept["likeness"].tolist())
+                return cls(statistics, stopped, kept.get("shares"), light, likeness)
             return cls(statistics, stopped, details=PaperDetails.of_arrays(kept))
 
 

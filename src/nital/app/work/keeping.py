@@ -79,7 +79,9 @@ def _keep(
     if labels.shape != micrograph.shape:
         raise InputError(f"{field.name}: is another file than was segmented; segment again")
     found = Found.read(shown)
-    fine = FineClasses(labels, found.statistics, grouping.tree, found.stopped, found.shares)
+    fine = FineClasses(
+        labels, found.statistics, grouping.tree, found.stopped, found.shares, found.light
+    )
     with (
         field.naming_errors(),
         staged(folder, (*RESULT_FILES, *DERIVED_FILES), force=True) as aside,

@@ -128,7 +128,7 @@ def _label(session: Path, field: FieldFile, model: Model, on_rows: OnRows) -> La
 
 def _store_fine(session: Path, field: FieldFile, fine: FineClasses, likeness: Likeness) -> Labelled:
     """Store the fine classes that a model found."""
-    found = Found(fine.statistics, fine.stopped, fine.shares, likeness)
+    found = Found(fine.statistics, fine.stopped, fine.shares, fine.light, likeness)
     return _store(session, field, fine.labels.size, found)
 
 

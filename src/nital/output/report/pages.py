@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from nital.errors import InputError, reason_of
+from nital.image.light import NOTABLE_DEPTH, Light
 from nital.image.micrograph import step_within
 from nital.measure.specimen import Field
 from nital.output.folders import PhaseFolder, open_original
@@ -73,6 +74,9 @@ class FieldPage:
     """Whether a person assigned the fine classes to phases (`nital fine --merge`)."""
 
     likeness: Likeness | None
+    light: Picture | None
+    """The light that was removed, if it is notable."""
+
     record: tuple[Entry, ...]
 
     @property
@@ -93,6 +97,12 @@ class FieldPage:
             return "phase"
         by_class = self.summary["settings"]["regions"] == "classes"
         return "class" if by_class else "connected component"
+
+    @property
+    def light_depth(self) -> float:
+        """How much darker the darkest place was than the lightest, 0 to 1."""
+        depth: float = self.summary["light"]["depth"]
+        return depth
 
     @property
     def fades(self) -> bool:
@@ -161,6 +171,7 @@ def read_page(folder: Path, side: int) -> FieldPage:
         criteria=(summary if merged is None else merged)["criteria"],
         merged=merged is not None,
         likeness=None if likeness is None else Likeness(**likeness),
+        light=_light(summary, min(side, THUMBNAIL_SIDE)),
         record=tuple(record(summary, merged)),
     )
 
@@ -203,6 +214,17 @@ def _picture(image: Image.Image, side: int) -> Picture:
     image.save(data, "JPEG", **fine)
     encoded = base64.b64encode(data.getvalue()).decode()
     return Picture(f"data:image/jpeg;base64,{encoded}", *image.size)
+
+
+def _light(summary: dict[str, Any], side: int) -> Picture | None:
+    """The light that was removed, from black where there was none to white where there was most;
+    None unless it is notable."""
+    if summary.get("light", {"depth": 0})["depth"] < NOTABLE_DEPTH:
+        return None
+    shape = tuple(summary["shape"])
+    rows, cols = (max(2, round(length * side / max(shape))) for length in shape)
+    field = Light(tuple(summary["light"]["coefficients"])).field((rows, cols))
+    return _picture(Image.fromarray(np.round(255 * field / field.max()).astype(np.uint8)), side)
 
 
 def _scale_bar(n_cols: int, pixel_size: float | None) -> ScaleBar | None:

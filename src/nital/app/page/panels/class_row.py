@@ -9,6 +9,7 @@ from nital.app.page.messages import Messages
 from nital.app.page.panels.panel import quoted
 from nital.app.page.view import View
 from nital.app.state.bench import Bench
+from nital.app.state.field import Field
 from nital.fast.settings import MAX_CLASSES
 from nital.output.numbers import percent
 from nital.output.render import PALETTE, colours_of, hex_of
@@ -55,7 +56,8 @@ class ClassRow:
             self._name = ui.input().classes("col")
             self._name.props(f'dense outlined maxlength=60 aria-label="Name of class {number}"')
             self._name.on("change", self._rename)
-            self._share = ui.label().style("min-width: 66px; text-align: right")
+            self._share = ui.label().style("min-width: 66px; text-align: right; line-height: 1.2")
+            self._share.style("white-space: pre-line")
             self._bulb = ui.button(icon="lightbulb", on_click=self._light)
             self._bulb.props("flat dense round size=sm")
             self._more = ui.button(icon="more_vert").props("flat dense round size=sm color=grey")
@@ -75,10 +77,7 @@ class ClassRow:
         selected = self._view.selected == self._number
         self._swatch.style(f"background: {colour} !important")
         field = self._view.field
-        shares = (
-            None if field is None or not field.labelled else self._bench.fractions(field.number)
-        )
-        self._share.set_text("" if shares is None else percent(shares[self._number - 1]))
+        self._share.set_text("" if field is None or not field.labelled else self._share_in(field))
         self._bulb.props(f"color={'warning' if selected else 'grey'}")
         self._bulb.props(f"aria-pressed={str(selected).lower()}")
         if name != self._shown_name:
@@ -92,6 +91,13 @@ class ClassRow:
             ):
                 button.props(f'aria-label="{purpose} {quoted(name)}"')
         self._offer(model)
+
+    def _share_in(self, field: Field) -> str:
+        share = self._bench.fractions(field.number)[self._number - 1]
+        uncertainty = self._bench.uncertainty(field.number)
+        if uncertainty is None:
+            return percent(share)
+        return percent(share, uncertainty[self._number - 1]).replace(" ±", "\n±")
 
     def _offer(self, model: Grouping) -> None:
         """Offer what else can be done with the class."""

@@ -63,7 +63,11 @@ class MeasurePanel(Panel):
         n = len(self._bench.labelled)
         self._notes.set_text(
             "One field: no confidence interval; measure more fields of the specimen"
-            + (", in fast mode." if not self._bench.is_fitted else ".")
+            + (
+                ". ±: uncertainty from how the picture was taken."
+                if self._bench.is_fitted
+                else ", in fast mode."
+            )
             if n == 1
             else f"Mean of {n} fields with its 95 % confidence interval (ASTM E1245), and the"
             " fields that 10 % relative accuracy takes beside these."

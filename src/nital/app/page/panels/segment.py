@@ -9,7 +9,14 @@ from nital.app.page.panels.panel import Panel, count_of
 from nital.app.page.view import View
 from nital.app.state.session import Session
 from nital.errors import InputError
-from nital.fast.settings import FAST, MAX_CLASSES, SCALES, FastSettings
+from nital.fast.settings import (
+    CORRECTED,
+    FAST,
+    KEPT,
+    MAX_CLASSES,
+    SCALES,
+    FastSettings,
+)
 from nital.paper.settings import PAPER, PaperSettings
 from nital.settings import AUTO, Settings
 
@@ -91,6 +98,18 @@ class SegmentPanel(Panel):
                 .props("dense outlined")
                 .classes("w-full")
             )
+            self._light = (
+                ui.select(
+                    {
+                        CORRECTED: "corrected: uneven light is removed first",
+                        KEPT: "kept: grey levels as they are",
+                    },
+                    value=fast.light,
+                    label="Light",
+                )
+                .props("dense outlined")
+                .classes("w-full")
+            )
             self._exposure = (
                 ui.select(
                     {
@@ -119,7 +138,7 @@ class SegmentPanel(Panel):
     def _show_settings(self) -> None:
         """Only those that the mode has."""
         paper = self._mode.value == "paper"
-        for fast in (self._auto, self._hint, self._scale, self._exposure):
+        for fast in (self._auto, self._hint, self._scale, self._light, self._exposure):
             fast.set_visibility(not paper)
         for own in (self._seed, self._superpixels, self._compactness):
             own.set_visibility(paper)
@@ -176,7 +195,7 @@ class SegmentPanel(Panel):
                 compactness=float(self._compactness.value),
             )
         n_classes = AUTO if auto else number
-        return FastSettings(n_classes=n_classes, scale=self._scale.value)
+        return FastSettings(n_classes=n_classes, scale=self._scale.value, light=self._light.value)
 
     def _show_result(self) -> None:
         labelled = [field.number for field in self._bench.labelled]
