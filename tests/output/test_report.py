@@ -282,7 +282,7 @@ def test_the_light_that_was_removed_is_shown(image: Path, nital: Nital) -> None:
     page = Page("o/a/report.html")
     depth = json.loads(Path("o/a/summary.json").read_text(encoding="utf-8"))["light"]["depth"]
     assert depth > 0.1
-    assert f"Light that was removed before: {percent(depth)} less at the darkest place" in page.text
+    assert f"Light that was removed: {percent(depth)} less at the darkest place" in page.text
     picture = np.asarray(page.pictures[-1]).astype(int)
     assert picture.max() == pytest.approx(255, abs=3)
     assert 1 - picture.min() / 255 == pytest.approx(depth, abs=0.03)

@@ -22,7 +22,7 @@ from nital.storage.writing import write_whole, writing
 
 FILE = "bench.json"
 MODEL = "model.nital"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
