@@ -224,7 +224,7 @@ METHODS: dict[str, Callable[[Known, int], Labels]] = {
 }
 ONCE = {
     "multi-otsu",
-    *(f"{kind}-{scale}" for kind in ("fast", "hand") for scale in ("fine", "medium", "coarse")),
+    *(f"{kind}-{scale}" for kind in ("fast", "hand") for scale in SCALES),
 }
 """No seed alters them."""
 

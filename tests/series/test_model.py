@@ -392,6 +392,16 @@ def test_the_uncertainty_is_that_of_the_joined_classes() -> None:
     assert result.agreement is None
 
 
+def test_a_finer_view_may_have_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, model = Micrograph.from_array(steel(5)), of_steel()
+    view = model.space.view(image)
+    expected = model.find_fine_classes(image)[0].shares
+    monkeypatch.setattr(windows, "BLOCK_SIDE", max(view.shape))
+    assert len(windows.blocks(view.shape)) == 1
+    found = model.find_fine_classes(image)[0].shares
+    assert found == pytest.approx(expected, abs=0.01)
+
+
 def test_what_was_stopped_has_no_uncertainty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
     model = of_steel()

@@ -147,13 +147,16 @@ def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray
     known = smoothed_grey(view)
     if len(blocks(view.shape)) > 1 or not len(known):
         return None
-    exposure, whole = Exposure(*dark_and_bright(known)), (slice(None), slice(None))
+    exposure = Exposure(*dark_and_bright(known))
 
     def shares(seen: View) -> NDArray[np.float64]:
         seen = seen if seen is view else exposure.align(seen)
-        (window,) = blocks(seen.shape)
-        cluster = nearest(space.features(seen, window), centres)[~seen.excluded(whole)]
-        return np.bincount(cluster, minlength=k) / len(cluster)
+        counts: NDArray[np.float64] = np.zeros(k)
+        for window in blocks(seen.shape):  # one of a finer sampling may have several
+            cluster = nearest(space.features(seen, window), centres)
+            counts += np.bincount(cluster[~seen.excluded(window)], minlength=k)
+        counts /= counts.sum()
+        return counts
 
     return np.stack(of_each_view(view, shares))
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from nital.errors import InputError
 from nital.fast.features import CHANNELS, GreyLevels
+from nital.fast.settings import CORRECTED
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows
@@ -38,7 +39,7 @@ class Sample(FeatureSpace):
         return super().features(view, window) if self.whole is None else self.whole[window]
 
 
-def take_sample(view: View, scale: str, *, light: str = "corrected") -> Sample:
+def take_sample(view: View, scale: str, *, light: str = CORRECTED) -> Sample:
     """Find the grey levels of a view, and the features of its pixels, or of some of them.
 
     Each channel is divided by the square root of its standard deviation, so that rare objects have

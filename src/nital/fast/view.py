@@ -181,9 +181,9 @@ def look_at(
 ) -> View:
     """The view of an image; what is not given is found."""
     if light is None or tone is None:
-        found, colours = light_and_colours(source)
-        light = found if light is None else light
-        tone = tone_of(colours) if tone is None else tone
+        pixels, included = spread_pixels(source, MOST_PIXELS)
+        light = find_light(luminance(pixels), included) if light is None else light
+        tone = tone_of(scatter(pixels[included])) if tone is None else tone
     view = View(source, step_of(source.shape) if step is None else step, light, tone)
     return view if math.prod(view.shape) > KEPT_PIXELS else view.kept_whole()
 

@@ -17,7 +17,7 @@ from nital.fast.features import (
     dark_and_bright,
 )
 from nital.fast.sampling import NOTHING_INCLUDED, SAMPLE_PIXELS
-from nital.fast.settings import KEPT
+from nital.fast.settings import CORRECTED, KEPT
 from nital.fast.space import (
     DISTANCE,
     Exposure,
@@ -82,7 +82,7 @@ def take_common_sample(
     scale: str,
     *,
     align: bool,
-    light: str = "corrected",
+    light: str = CORRECTED,
     run_all: Callable[..., Iterable[Any]] = map,
     on_image: Callable[[], None] | None = None,
 ) -> CommonSample:

@@ -272,13 +272,14 @@ class Bench:
         share: NDArray[np.float64] = sums / sums.sum()
         return share
 
-    def uncertainty(self, number: int) -> NDArray[np.float64] | None:
-        """Expanded uncertainty of `fractions`, as decided, (k,); None where there is none."""
+    def uncertainties(self, number: int) -> list[float | None]:
+        """Expanded uncertainty of each of `fractions`, as decided; None where there is none."""
         model, labelled = self.model, self.fields[number].labelled
         assert model is not None
-        if labelled is None or labelled.shares is None:
-            return None
-        return expanded_uncertainty(fractions_of(np.array(labelled.shares), model.class_of))
+        assert labelled is not None
+        if labelled.shares is None:
+            return [None] * int(model.class_of.max())
+        return [*expanded_uncertainty(fractions_of(np.array(labelled.shares), model.class_of))]
 
     def fine_fractions(self) -> NDArray[np.float64]:
         """Area fraction of each fine class over all labelled micrographs, (n,)."""

@@ -94,10 +94,8 @@ class ClassRow:
 
     def _share_in(self, field: Field) -> str:
         share = self._bench.fractions(field.number)[self._number - 1]
-        uncertainty = self._bench.uncertainty(field.number)
-        if uncertainty is None:
-            return percent(share)
-        return percent(share, uncertainty[self._number - 1]).replace(" ±", "\n±")
+        uncertainty = self._bench.uncertainties(field.number)[self._number - 1]
+        return percent(share, uncertainty).replace(" ±", "\n±")
 
     def _offer(self, model: Grouping) -> None:
         """Offer what else can be done with the class."""

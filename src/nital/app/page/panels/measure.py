@@ -98,14 +98,10 @@ class MeasurePanel(Panel):
         ]
         rows = [[name] for name in names]
         if here is not None:
-            shares, uncertainty = (
-                self._bench.fractions(here.number),
-                self._bench.uncertainty(here.number),
-            )
-            for place, row in enumerate(rows):
-                row.append(
-                    percent(shares[place], None if uncertainty is None else uncertainty[place])
-                )
+            shares = self._bench.fractions(here.number)
+            uncertainties = self._bench.uncertainties(here.number)
+            for row, share, uncertainty in zip(rows, shares, uncertainties, strict=True):
+                row.append(percent(share, uncertainty))
         if several:
             for row, over in zip(rows, self._bench.statistics(), strict=True):
                 row.append(percent(over.mean))
