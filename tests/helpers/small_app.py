@@ -4,7 +4,7 @@ if __name__ == "__main__":
     from nital.commands.cli import main
 
     main()
-else:  # a process that it started imports this file by another name
+elif __name__ == "__mp_main__":  # what multiprocessing calls this file in the processes started
     from nital.fast import view
 
     view.VIEW_PIXELS = 2**14
