@@ -12,6 +12,10 @@ The `TARGETS` are known exactly: lines, films and discs of a few pixels, two hue
 luminance, and pearlite that increases across the picture as no light does. `off` is, in points, the
 largest error of the area fraction of a class.
 
+What fast mode states as the uncertainty of each class of the picture as it is stands beside its
+changes: how many of the area fractions lie `within` it, and its median beside that of what was
+`seen`, twice the root mean square of the changes of a class.
+
 Beside fast mode stands what is used instead: Otsu's thresholds, as they are and after the
 background was subtracted; k-means of local means and deviations; and a random forest that was told
 20 pixels of each class of the reference or, where there is none, of Otsu's own map of the picture
@@ -27,7 +31,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +45,6 @@ import nital
 from accuracy import (
     Known,
     Labels,
-    by_nital,
     forest,
     half,
     k_means,
@@ -49,6 +52,7 @@ from accuracy import (
     kept,
     labelled,
     multi_otsu,
+    segmented,
 )
 
 Grey = NDArray[np.float32]
@@ -281,13 +285,13 @@ def background(item: Known, seed: int) -> Labels:
     return multi_otsu(replace(item, micrograph=micrograph), seed)
 
 
-METHODS: dict[str, Callable[[Known, int], Labels]] = {
+OTHERS: dict[str, Callable[[Known, int], Labels]] = {
     "otsu": multi_otsu,
     "background": background,
     "k-means": k_means,
     "forest": forest,
-    "fast": by_nital,
 }
+METHODS = (*OTHERS, "fast")
 
 
 # --- runs ----------------------------------------------------------------------------------------
@@ -308,18 +312,42 @@ class Moved:
     mean_iou: float
     accuracy: float
     seconds: float
+    each: str
+    """The change of the area fraction of each class of the picture as it is, in points."""
+    stated: str
+    """The uncertainty of each that was stated; empty if there was none."""
 
 
-def labels_of(method: str, item: Known) -> tuple[Labels, float]:
+@dataclass(frozen=True)
+class Map:
+    """What a method finds in a picture."""
+
+    labels: Labels
+    seconds: float
+    stated: tuple[float, ...] = ()
+    """The uncertainty of the area fraction of each class, in points."""
+
+
+def map_of(method: str, item: Known) -> Map:
     start = time.perf_counter()
-    labels = METHODS[method](item, 0) + 1  # some count from 0
-    return labels, time.perf_counter() - start
+    if method in OTHERS:
+        labels = OTHERS[method](item, 0) + 1  # some count from 0
+        return Map(labels, time.perf_counter() - start)
+    found = segmented(item, 0)
+    seconds = time.perf_counter() - start
+    stated = (row.uncertainty for row in found.classes)
+    return Map(found.labels, seconds, tuple(100 * each for each in stated if each is not None))
 
 
-def apart(labels: Labels, reference: Labels) -> tuple[float, float, float]:
-    """Points, mean IoU and pixel accuracy, the classes being matched."""
-    found = nital.compare(labels, reference)
-    return 100 * max(abs(row.difference) for row in found.classes), found.mean_iou, found.accuracy
+def moved(
+    names: tuple[str, ...], found: Map, labels: Labels, reference: Labels, stated: tuple[float, ...]
+) -> Moved:
+    """Compare labels with a reference, the classes being matched."""
+    matched = nital.compare(labels, reference)
+    each = [100 * row.difference for row in matched.classes]
+    points = [" ".join(f"{value:.3f}" for value in values) for values in (each, stated)]
+    agreement = matched.mean_iou, matched.accuracy
+    return Moved(*names, max(map(abs, each)), *agreement, found.seconds, *points)
 
 
 def altered(item: Known, change: Change) -> Known:
@@ -333,22 +361,38 @@ def altered(item: Known, change: Change) -> Known:
 def runs_of_picture(
     method: str, kind: str, item: Known, done: set[tuple[str, ...]]
 ) -> Iterator[Moved]:
-    base: Labels | None = None
+    base: Map | None = None
     picture = f"{item.folder} {item.name}"
     for change in CHANGES:
         if (method, picture, change.group, change.name) in done:
             continue
         if base is None:
-            base, _ = labels_of(method, altered(item, UNCHANGED))  # in grey, as the others
-        labels, seconds = labels_of(method, altered(item, change))
-        back = change.back(labels, base.shape)
-        yield Moved(method, kind, picture, item.half, change.group,
-                    change.name, *apart(back, base), seconds)  # fmt: skip
+            base = map_of(method, altered(item, UNCHANGED))  # in grey, as the others
+        found = map_of(method, altered(item, change))
+        back = change.back(found.labels, base.labels.shape)
+        names = method, kind, picture, item.half, change.group, change.name
+        yield moved(names, found, back, base.labels, base.stated)
+
+
+def calibration(rows: list[dict[str, str]]) -> str:
+    """How the stated uncertainties compare with the changes of the area fractions."""
+    changes: dict[tuple[str, int], list[float]] = {}
+    stated: dict[tuple[str, int], float] = {}
+    for row in rows:
+        pairs = zip(row["each"].split(), row["stated"].split(), strict=False)
+        for place, (change, uncertainty) in enumerate(pairs):
+            changes.setdefault((row["picture"], place), []).append(float(change))
+            stated[row["picture"], place] = float(uncertainty)
+    if not changes:
+        return ""
+    within = [abs(one) <= stated[key] for key, each in changes.items() for one in each]
+    seen = [2 * fmean(one**2 for one in each) ** 0.5 for each in changes.values()]
+    return f"{fmean(within):.0%}; {median(stated.values()):.1f}; {median(seen):.1f}"
 
 
 def tables(rows: list[dict[str, str]]) -> Iterator[Table]:
     methods = [each for each in METHODS if any(row["method"] == each for row in rows)]
-    moved = Table("kind", "change", *methods, title="points moved, mean / worst; mean IoU")
+    points_moved = Table("kind", "change", *methods, title="points moved, mean / worst; mean IoU")
     for kind in ("optical", "SEM", "synthetic"):
         for group in dict.fromkeys(change.group for change in CHANGES):
             cells = []
@@ -363,8 +407,15 @@ def tables(rows: list[dict[str, str]]) -> Iterator[Table]:
                     f"{fmean(points):.1f} / {max(points):.1f}; {fmean(iou):.2f}" if chosen else ""
                 )
             if any(cells):
-                moved.add_row(kind, group, *cells)
-    yield moved
+                points_moved.add_row(kind, group, *cells)
+    yield points_moved
+    honest = Table("method", "kind", "within; stated, seen", title="stated uncertainty, points")
+    for method in methods:
+        for kind in ("optical", "SEM", "synthetic"):
+            found = calibration([r for r in rows if (r["method"], r["kind"]) == (method, kind)])
+            if found:
+                honest.add_row(method, kind, found)
+    yield honest
     known = Table("target", *methods, title="points off; pixel accuracy")
     for name in dict.fromkeys(row["picture"] for row in rows if row["kind"] == "target"):
         cells = {row["method"]: f"{float(row['moved']):.1f}; {float(row['accuracy']):.3f}"
@@ -390,9 +441,9 @@ def main() -> None:
                     keep(given.out, run)
         for item in targets():
             if (method, item.name, "", "") not in done:
-                labels, seconds = labels_of(method, item)
-                found = apart(labels, item.reference)
-                keep(given.out, Moved(method, "target", item.name, "", "", "", *found, seconds))
+                found = map_of(method, item)
+                names = method, "target", item.name, "", "", ""
+                keep(given.out, moved(names, found, found.labels, item.reference, ()))
     rows = kept(given.out)
     for table in tables([row for row in rows if given.half in (None, row["half"] or given.half)]):
         Console(width=160).print(table)
