@@ -19,8 +19,8 @@ ROOMS: dict[str, str] = {
     "storage": "writing tables versions journal",
     "image": "lengths values micrograph light tone constituents synthetic metadata ome_zarr"
     " decoding files labels large",
-    "result": "agreement criteria classes consensus boundaries fine likeness phases segmentation"
-    " grouping",
+    "result": "agreement criteria classes partitions joining consensus boundaries fine likeness"
+    " phases segmentation grouping",
     "fast": "settings windows view disturbances features space sampling clustering labelling"
     " method",
     "paper": "settings device superpixels network course training labelling method",

@@ -619,6 +619,9 @@ def test_a_large_micrograph_gives_the_labels_of_its_pixels(
     expected = segment(Micrograph.from_array(image), settings=TWO, out=room)
     assert same_result(found, expected)
     assert found.excluded_fraction == (pytest.approx(40 / 140) if kind == "transparent" else 0)
+    uncertainty = [row.uncertainty for row in found.classes]
+    assert uncertainty == [pytest.approx(0.02, abs=0.02)] * 2
+    assert 0 not in uncertainty
 
 
 def test_nothing_but_the_excluded() -> None:
@@ -658,7 +661,7 @@ def test_auto_takes_the_number_with_the_lowest_mean_f_over_the_views() -> None:
     assert found.curve is not None
     assert len(found.views) == 2
     for k, (mean, spread) in found.curve.items():
-        values = [view.tree.criteria(k).F for view in found.views]
+        values = [view.joining.criteria(k).F for view in found.views]
         assert mean == pytest.approx(np.mean(values))
         assert spread == pytest.approx(np.std(values, ddof=1))
     assert list(found.curve) == list(range(2, 11))

@@ -51,9 +51,9 @@ def test_fine_classes_are_clusters_by_other_numbers() -> None:
     centres = find_centres(sample.values)
     cluster = nearest(sample.features(sample.seen, WHOLE), centres)
     pairs = set(zip(cluster.flat, fine.labels.flat, strict=True))
-    assert len(pairs) == fine.labels.max() == MAX_CLASSES == len(fine.tree.centres)
+    assert len(pairs) == fine.labels.max() == MAX_CLASSES == len(fine.joining.centres)
     number = np.array([label for _, label in sorted(pairs)])
-    assert fine.tree.centres[number - 1, : len(CHANNELS)] == pytest.approx(centres)
+    assert fine.joining.centres[number - 1, : len(CHANNELS)] == pytest.approx(centres)
 
 
 @pytest.mark.parametrize("step", [0.6, 1.0, 1.7])
@@ -69,9 +69,9 @@ def test_their_statistics_and_centres_are_those_of_their_pixels(step: float) -> 
     cluster = nearest(sample.whole, centres)
     window = slice(0, cluster.shape[0]), slice(0, cluster.shape[1])
     pairs = set(zip(sample.seen.enlarged(cluster, window).flat, fine.labels.flat, strict=True))
-    assert len(pairs) == len(fine.tree.centres)  # a fine class is one cluster
+    assert len(pairs) == len(fine.joining.centres)  # a fine class is one cluster
     for own, label in pairs:
-        assert fine.tree.centres[label - 1, : len(CHANNELS)] == pytest.approx(centres[own])
+        assert fine.joining.centres[label - 1, : len(CHANNELS)] == pytest.approx(centres[own])
     assert fine.labels.shape == image.shape
 
 
@@ -145,14 +145,14 @@ def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
 def test_the_surroundings_of_a_fine_class_are_the_features_some_pixels_away() -> None:
     """Pixel by pixel."""
     fine, _ = found_in(micrograph())
-    own = fine.tree.centres[:, : len(CHANNELS)]
+    own = fine.joining.centres[:, : len(CHANNELS)]
     padded = np.full((120 + 2 * DISTANCE, 100 + 2 * DISTANCE, len(CHANNELS)), np.nan)
     padded[DISTANCE:-DISTANCE, DISTANCE:-DISTANCE] = own[fine.labels - 1]
     inside = (slice(DISTANCE, -DISTANCE),) * 2
     shifted = [
         np.roll(padded, shift, axis)[inside] for axis in (0, 1) for shift in (-DISTANCE, DISTANCE)
     ]
-    for number, centre in enumerate(fine.tree.centres, start=1):
+    for number, centre in enumerate(fine.joining.centres, start=1):
         expected = np.nanmean([s[fine.labels == number] for s in shifted], axis=(0, 1))
         assert centre[len(CHANNELS) :] == pytest.approx(SURROUNDINGS_WEIGHT * expected, abs=1e-4)
 
@@ -161,7 +161,7 @@ def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> 
     grey = np.repeat([0.1, 0.9], 5)[np.newaxis].repeat(9, axis=0)
     image = Micrograph.from_array(grey)
     fine, _ = found_in(image)
-    own, around = np.split(fine.tree.centres, 2, axis=1)
+    own, around = np.split(fine.joining.centres, 2, axis=1)
     assert around == pytest.approx(SURROUNDINGS_WEIGHT * own)
 
 
@@ -183,7 +183,7 @@ def test_fine_classes_of_a_view_are_at_its_own_pixels(step: float) -> None:
     # The same clusters, but ordered by the grey level of the view.
     back = sample.seen.enlarged(found.labels, whole)
     assert len(set(zip(back.flat, fine.labels.flat, strict=True))) == MAX_CLASSES
-    ours, theirs = (each.tree.centres[:, : len(CHANNELS)] for each in (found, fine))
+    ours, theirs = (each.joining.centres[:, : len(CHANNELS)] for each in (found, fine))
     assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
 
 
@@ -306,7 +306,7 @@ def test_fine_classes_of_what_was_stopped_are_joined_by_what_is_labelled() -> No
     assert fine.stopped
     assert ((fine.labels > 0) == done_after(2)).all()
     expected = measure_regions(image.pixels, fine.labels)
-    assert (fine.tree.statistics.areas == expected.areas).all()
+    assert (fine.joining.statistics.areas == expected.areas).all()
     greys = [row.mean_grey for row in fine.classes]
     assert greys == sorted(greys)
 

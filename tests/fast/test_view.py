@@ -125,6 +125,18 @@ def test_windows_are_those_of_the_whole(
         assert (read.excluded(window) == kept.excluded(window)).all()
 
 
+@pytest.mark.parametrize("step", [1.0, 2.0])
+def test_a_part_is_as_the_whole_has_it(step: float) -> None:
+    image = micrograph(150, 170)
+    view = View(image, step, LIT, gain=0.7, offset=0.1).kept_whole()
+    window = slice(20, 60), slice(10, 70)
+    part = view.part(window)
+    assert part.shape == (40, 60)
+    inner = slice(5, -5), slice(5, -5)  # at its borders there is nothing to interpolate with
+    assert part.grey(whole(part))[inner] == pytest.approx(view.grey(window)[inner], abs=1e-5)
+    assert (part.excluded(whole(part)) == view.excluded(window)).all()
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_mirrored_or_turned_micrograph_has_the_mirrored_or_turned_view(step: float) -> None:
     image = micrograph(97, 122)

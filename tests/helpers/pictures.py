@@ -8,9 +8,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from nital.fast.disturbances import DISTURBANCES
-from nital.result.classes import ClassTree
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
+from nital.result.joining import Joining
 
 
 def make_views_small(patch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def make_views_few(patch: pytest.MonkeyPatch) -> None:
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:
     """Those of a label map; each as far from each other in their tree."""
     statistics = measure_regions(pixels, labels)
-    return FineClasses(labels, statistics, ClassTree(np.eye(len(statistics.areas)), statistics))
+    return FineClasses(labels, statistics, Joining(np.eye(len(statistics.areas)), statistics))
 
 
 def halves(rows: int = 16, cols: int = 20) -> NDArray[np.uint8]:

@@ -71,9 +71,11 @@ def is_same(one: Model, other: Model) -> bool:
     return (
         all(np.array_equal(getattr(one, each), getattr(other, each)) for each in arrays)
         and np.array_equal(one.space.weights, other.space.weights)
-        and np.array_equal(one.tree.centres, other.tree.centres)
+        and np.array_equal(one.joining.centres, other.joining.centres)
         and all(
-            np.array_equal(getattr(one.tree.statistics, each), getattr(other.tree.statistics, each))
+            np.array_equal(
+                getattr(one.joining.statistics, each), getattr(other.joining.statistics, each)
+            )
             for each in statistics
         )
         and replace(one.space, weights=other.space.weights) == other.space

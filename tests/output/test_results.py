@@ -210,7 +210,7 @@ def test_fine_classes_are_written_with_the_class_of_each(
         assert int(row["n_pixels"]) == inside.sum()
         assert np.bincount(found.labels[inside]).argmax() == int(row["in_class"])  # of most
     centres = [[float(row[name]) for name in CENTRE_COLUMNS] for row in rows]
-    np.testing.assert_array_equal(centres, found.fine.tree.centres)  # no digit is lost
+    np.testing.assert_array_equal(centres, found.fine.joining.centres)  # no digit is lost
 
 
 def test_phases_are_written_with_their_names(tmp_path: Path, micrograph: Micrograph) -> None:

@@ -192,7 +192,7 @@ def decided(parts: Parts, model: Model, decision: tuple[Any, ...]) -> Parts:
     kind, *arguments = decision
     own = [frozenset(model.members(number)) for number in range(1, len(parts) + 1)]
     if kind == "at":
-        number = model.tree.numbers(arguments[0])
+        number = model.joining.numbers(arguments[0])
         cut = [frozenset((np.flatnonzero(number == i) + 1).tolist()) for i in set(number.tolist())]
         return {members: parts.get(members) for members in cut}
     if kind == "named":
@@ -203,9 +203,9 @@ def decided(parts: Parts, model: Model, decision: tuple[Any, ...]) -> Parts:
         return rest | {one | other: parts[one]}
     if kind == "split":
         members = own[arguments[0] - 1]
-        half = model.tree.halves(sorted(members))
+        half = model.joining.halves(sorted(members))
         halves = [frozenset(np.array(sorted(members))[half == i].tolist()) for i in (1, 2)]
-        areas = model.tree.statistics.areas
+        areas = model.joining.statistics.areas
         smaller, larger = sorted(halves, key=lambda each: sum(areas[i - 1] for i in each))
         rest = {other: name for other, name in parts.items() if other != members}
         return rest | {larger: parts[members], smaller: None}
@@ -315,16 +315,18 @@ def test_classes_of_another_number_are_those_of_the_tree() -> None:
     model = of_steel()
     for k in range(2, N_FINE + 1):
         found = model.at(k)
-        assert (found.class_of == model.tree.numbers(k)).all()
+        assert (found.class_of == model.joining.numbers(k)).all()
         assert len(found.classes) == k
 
 
 def test_more_classes_than_there_are_can_not_be() -> None:
     """A tiny fine class never is a class of its own, but a person can make it one."""
     model = of_steel()
-    statistics = model.tree.statistics
+    statistics = model.joining.statistics
     areas = np.where(np.arange(N_FINE) < 2, 1, statistics.areas)
-    model = replace(model, tree=replace(model.tree, statistics=replace(statistics, areas=areas)))
+    model = replace(
+        model, joining=replace(model.joining, statistics=replace(statistics, areas=areas))
+    )
     with pytest.raises(InputError, match=f"hold no more than {N_FINE - 2} classes; ask for fewer"):
         model.at(N_FINE - 1)
     for fine in range(1, N_FINE + 1):
@@ -482,7 +484,7 @@ def test_a_label_map_is_joined_without_a_model() -> None:
     micrograph = Micrograph.from_array(labels * np.uint8(60), excluded=labels == 0)
     statistics = measure_regions(micrograph.pixels, labels)
     found = Grouping.of_classes(PaperSettings(n_classes=3), statistics)
-    fine = FineClasses(labels, statistics, found.tree, stopped=True)
+    fine = FineClasses(labels, statistics, found.joining, stopped=True)
     result = found.joined(1, 2).named({2: ClassName("bright")}).join(micrograph, fine, None)
     assert (result.labels == np.array([0, 1, 1, 2])[labels]).all()
     assert [row.name for row in result.classes] == [None, "bright"]

@@ -15,15 +15,16 @@ from nital.fast.disturbances import DISTURBANCES
 from nital.fast.features import CHANNELS
 from nital.fast.sampling import Sample
 from nital.fast.settings import FAST, MAX_CLASSES, FastSettings
+from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
 from nital.methods import prepare, segment
 from nital.paper.settings import PAPER
 from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
-from nital.result.classes import ClassTree
 from nital.result.consensus import find_consensus
 from nital.result.criteria import evaluate, measure_regions
-from nital.result.fine import FineClasses, curve_of, lowest
+from nital.result.fine import FineClasses, as_good_as, curve_of, f_values, lowest
+from nital.result.joining import Joining
 from nital.result.segmentation import Segmentation
 
 
@@ -154,7 +155,7 @@ def test_the_centre_of_a_fine_class_is_near_the_mean_of_its_features(
     assert isinstance(sample, Sample)
     assert sample.whole is not None
     assert result.fine is not None
-    centres, labels = result.fine.tree.centres, result.fine.labels
+    centres, labels = result.fine.joining.centres, result.fine.labels
     assert centres.shape == (len(result.fine.classes), 2 * len(CHANNELS))
     rows, cols = sample.seen.places()
     features = sample.whole[rows][:, cols]
@@ -207,28 +208,28 @@ def test_a_number_out_of_range(result: Segmentation, k: int) -> None:
 # --- F over the number of classes ---------------------------------------------------------------
 
 
-def tree_of(seed: int) -> ClassTree:
+def joining_of(seed: int) -> Joining:
     """A tree of twelve classes of equal area, each with one random grey level."""
     rng = np.random.default_rng(seed)
-    return ClassTree(
+    return Joining(
         rng.random((12, 2)), measure_regions(rng.random((1, 12), np.float32), np.arange(1, 13))
     )
 
 
 def test_the_curve_is_mean_and_spread_of_f() -> None:
-    trees = [tree_of(0), tree_of(1), tree_of(2)]
-    curve = curve_of(trees)
+    joinings = [joining_of(0), joining_of(1), joining_of(2)]
+    curve = curve_of(f_values(joinings))
     assert list(curve) == list(range(2, 11))
     for k, (mean, spread) in curve.items():
-        values = [tree.criteria(k).F for tree in trees]
+        values = [joining.criteria(k).F for joining in joinings]
         assert len(set(values)) == 3
         assert mean == pytest.approx(sum(values) / 3)
         assert spread == pytest.approx(math.sqrt(sum((f - mean) ** 2 for f in values) / 2))
 
 
 def test_the_curve_of_one_tree_has_no_spread() -> None:
-    curve = curve_of([tree_of(0)])
-    assert [mean for mean, _ in curve.values()] == [tree_of(0).criteria(k).F for k in curve]
+    curve = curve_of(f_values([joining_of(0)]))
+    assert [mean for mean, _ in curve.values()] == [joining_of(0).criteria(k).F for k in curve]
     assert all(math.isnan(spread) for _, spread in curve.values())
 
 
@@ -236,6 +237,46 @@ def test_the_lowest_mean_decides_and_of_equals_the_fewest_classes() -> None:
     assert lowest({2: (3.0, 0.0), 3: (1.0, 9.0), 4: (1.5, 0.0)}) == 3
     assert lowest({2: (3.0, 0.1), 3: (1.0, 0.9), 4: (1.0, 0.1)}) == 3
     assert lowest({2: (3.0, math.nan), 3: (4.0, math.nan), 4: (2.0, math.nan)}) == 4
+
+
+def test_numbers_are_as_good_as_far_as_the_views_do_not_tell_them_apart() -> None:
+    values = {
+        2: np.array([1.0, 2.0, 3.0]),
+        3: np.array([1.5, 1.5, 3.9]),  # 0.3 higher on average, with a deviation of 0.72
+        4: np.array([1.5, 2.5, 3.5]),  # always higher
+        5: np.array([1.0, 2.0, 3.0]),
+    }
+    assert as_good_as(values, 2) == (3, 5)
+    assert as_good_as(values, 5) == (2, 3)
+    assert as_good_as({k: each[:1] for k, each in values.items()}, 2) == ()
+
+
+def test_what_is_as_good_or_nearly_so_is_told(result: Segmentation) -> None:
+    told = replace(result, as_good=(4, 6), other_fractions=(0.25, 0.1251, 0.6249), light=EVEN).notes
+    k = result.n_classes
+    assert told[-2:] == (
+        f"4 or 6 classes are as good as {k} by F: the disturbed views differ by more",
+        f"another joining into {k} classes is nearly as good, with 25.0, 12.5, 62.5 % from dark to"
+        " bright; another number of classes, or fine classes assigned by hand, may be firmer",
+    )
+    assert not any("as good" in note for note in replace(result, other_fractions=None).notes)
+
+
+@pytest.mark.parametrize(("middle", "is_told"), [(1.0, True), (1.2, False)])
+def test_the_fractions_of_another_joining_are_those_of_its_fine_classes(
+    middle: float, is_told: bool
+) -> None:
+    fine, pixels = upper_half(stopped=False)
+    centres = np.array([[0.0], [middle], [2.0]])
+    fine = replace(fine, joining=Joining(centres, fine.statistics))
+    found = Segmentation.of_fine(fine, [fine, fine], pixels, FastSettings(n_classes=2), {})
+    assert (found.other_fractions is not None) == is_told
+    if found.other_fractions is not None:
+        both = [found.classes[0].area_fraction, found.other_fractions[0]]
+        assert sorted(both) == pytest.approx([1 / 3, 2 / 3], abs=0.06)  # of 24 columns
+        assert sum(found.other_fractions) == pytest.approx(1)
+    alone = Segmentation.of_fine(fine, (), pixels, FastSettings(n_classes=2), {})
+    assert alone.other_fractions is None
 
 
 # --- stopped ------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from nital.fast.settings import MAX_CLASSES, FastSettings
 from nital.fast.view import look_at
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.paper.settings import PaperSettings
-from nital.result.classes import ClassTree
+from nital.result.joining import Joining
 from nital.series import fitting
 from nital.series.fitting import FitStep, fit_model
 
@@ -175,10 +175,10 @@ def cloudy(seed: int) -> NDArray[np.float64]:
     return (grey - grey.min()) / np.ptp(grey)
 
 
-def f_of(tree: ClassTree, k: int) -> float:
+def f_of(joining: Joining, k: int) -> float:
     """F of a cut, from the areas, means and errors of its fine classes, class by class."""
-    areas, means, errors = (getattr(tree.statistics, n) for n in ("areas", "means", "errors"))
-    number, total = tree.numbers(k), 0.0
+    areas, means, errors = (getattr(joining.statistics, n) for n in ("areas", "means", "errors"))
+    number, total = joining.numbers(k), 0.0
     for each in (number == label for label in range(1, k + 1)):
         mean = np.average(means[each], axis=0, weights=areas[each])
         apart = (areas[each] * ((means[each] - mean) ** 2).sum(axis=1)).sum()
@@ -190,7 +190,7 @@ def f_of(tree: ClassTree, k: int) -> float:
 def test_auto_is_the_number_with_the_lowest_f(seed: int) -> None:
     images = opened([cloudy(seed), cloudy(seed + 10)])
     two = fit_model(images, FastSettings(n_classes=2), exposure="same")
-    expected = 2 + int(np.argmin([f_of(two.tree, k) for k in range(2, 11)]))
+    expected = 2 + int(np.argmin([f_of(two.joining, k) for k in range(2, 11)]))
     model = fit_model(images, FastSettings(n_classes="auto"), exposure="same")
     assert model.settings == FastSettings(n_classes=expected)
     assert is_same(model, two.at(expected))

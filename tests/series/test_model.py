@@ -166,7 +166,7 @@ def test_another_number_of_classes_is_that_of_the_same_tree() -> None:
     finer = found.at(5)
     assert finer.likeness == found.likeness
     assert (finer.views, finer.agreement) == ((), None)
-    joined = np.append(0, model.tree.numbers(5)).astype(np.uint8)[found.fine.labels]
+    joined = np.append(0, model.joining.numbers(5)).astype(np.uint8)[found.fine.labels]
     assert compare(finer.labels, joined).mean_iou == 1.0
 
 
@@ -411,7 +411,22 @@ def test_what_was_stopped_has_no_uncertainty(monkeypatch: pytest.MonkeyPatch) ->
 
     fine, _ = model.find_fine_classes(Micrograph.from_array(steel(5)), on_rows=stop)
     assert fine.shares is None
-    assert model.find_fine_classes(Micrograph.from_array(steel(5)))[0].shares is None  # in blocks
+
+
+def test_of_several_blocks_the_sampled_tiles_stand_for_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, model = Micrograph.from_array(steel(5)), of_steel()
+    expected = model.segment(image)
+    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
+    monkeypatch.setattr(windows, "TILE_SIDE", 48)
+    found = model.segment(image)
+    assert found.fine is not None
+    assert found.fine.shares is not None
+    assert found.fine.shares.sum(axis=1) == pytest.approx(1)
+    for row, other in zip(found.classes, expected.classes, strict=True):
+        assert row.uncertainty == pytest.approx(other.uncertainty, abs=0.03)
+        assert row.uncertainty is not None
 
 
 # --- silhouette ---------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from nital.fast.settings import FastSettings
 from nital.fast.space import Exposure, FeatureSpace
 from nital.image.micrograph import Micrograph
 from nital.image.tone import Tone
-from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
 from nital.result.grouping import ClassName
+from nital.result.joining import Joining
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
 
@@ -53,7 +53,7 @@ def some_model(exposure: Exposure | None = None) -> Model:
         centres=rng.random((N_FINE, n), np.float32),
         shares=rng.dirichlet(np.ones(N_FINE)),
         spread=math.pi,
-        tree=ClassTree(rng.random((N_FINE, 2 * n)), statistics),
+        joining=Joining(rng.random((N_FINE, 2 * n)), statistics),
         class_of=np.array([1, 2, 2, 3]),
         usual=(1.1, 0.2),
         images=(("a ä.tif", "0" * 64), ("micrograph", None)),
@@ -362,7 +362,7 @@ def test_a_header_of_anything_never_ends_in_another_error(
 
 ARRAYS = (
     *("weights", "centres", "shares", "class_of"),
-    *("tree_centres", "tree_areas", "tree_means", "tree_errors"),
+    *("joining_centres", "joining_areas", "joining_means", "joining_errors"),
 )
 
 

@@ -440,7 +440,7 @@ def test_fine_classes_are_read_back_as_they_were(image: Path) -> None:
     opened = open_result(Path("r"))
     np.testing.assert_array_equal(opened.labels, result.labels)
     np.testing.assert_array_equal(opened.fine.labels, result.fine.labels)
-    np.testing.assert_array_equal(opened.fine.tree.centres, result.fine.tree.centres)
+    np.testing.assert_array_equal(opened.fine.joining.centres, result.fine.joining.centres)
     np.testing.assert_array_equal(opened.fine.statistics.areas, result.fine.statistics.areas)
     assert opened.micrograph.pixel_size == 0.5
 

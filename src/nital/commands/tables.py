@@ -45,6 +45,8 @@ def print_segmentation(
             f"{result.what_agrees} agree on {percent(result.mean_agreement)} of the area;"
             " ± is twice their standard deviation"
         )
+    elif any(row.uncertainty is not None for row in result.classes):
+        out.print("± is twice the standard deviation over disturbed views")
     if result.curve is not None:
         values = "   ".join(f"{k}: {mean:.4g}" for k, (mean, _) in result.curve.items())
         out.print(f"mean F by number of classes: {values}")

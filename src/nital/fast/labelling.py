@@ -19,15 +19,16 @@ from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import blocks, sampled_windows
 from nital.result.agreement import table_of
-from nital.result.classes import ClassTree, from_dark_to_bright
+from nital.result.classes import from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
+from nital.result.joining import Joining
 
 SURROUNDINGS_WEIGHT = 1.0
 """Weight of the features of the surroundings, relative to a class's own."""
 
 CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
-"""Names of the columns of `ClassTree.centres`."""
+"""Names of the columns of `Joining.centres`."""
 
 _EVERY = 8
 """Step between the rows in which distances are measured."""
@@ -137,28 +138,37 @@ def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray
     """Find the area fraction of each cluster in each disturbed view.
 
     The brightness and contrast of each are adjusted to those of the view itself: how bright a
-    picture is can be told from it, and corrected.
+    picture is can be told from it, and corrected. Of a view of several blocks the tiles that are
+    sampled stand for the whole.
 
     Returns
     -------
-    (views, k), 0 to 1; None for a view of several blocks
+    (views, k), 0 to 1; None if every pixel is excluded
     """
-    k = len(centres)
-    known = smoothed_grey(view)
-    if len(blocks(view.shape)) > 1 or not len(known):
+    windows = sampled_windows(view)
+    parts = [view] if len(blocks(view.shape)) == 1 else [view.part(each) for each in windows]
+    counts = sum(
+        _counts_of_views(part, space, centres) for part in parts if smoothed_grey(part).size
+    )
+    if not np.any(counts):
         return None
-    exposure = Exposure(*dark_and_bright(known))
+    shares: NDArray[np.float64] = counts / np.sum(counts, axis=1, keepdims=True)
+    return shares
 
-    def shares(seen: View) -> NDArray[np.float64]:
+
+def _counts_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray[np.float64]:
+    """(views, k): the included pixels of each cluster in each disturbed view."""
+    exposure = Exposure(*dark_and_bright(smoothed_grey(view)))
+
+    def counts(seen: View) -> NDArray[np.float64]:
         seen = seen if seen is view else exposure.align(seen)
-        counts: NDArray[np.float64] = np.zeros(k)
+        found: NDArray[np.float64] = np.zeros(len(centres))
         for window in blocks(seen.shape):  # one of a finer sampling may have several
             cluster = nearest(space.features(seen, window), centres)
-            counts += np.bincount(cluster[~seen.excluded(window)], minlength=k)
-        counts /= counts.sum()
-        return counts
+            found += np.bincount(cluster[~seen.excluded(window)], minlength=len(centres))
+        return found
 
-    return np.stack(of_each_view(view, shares))
+    return np.stack(of_each_view(view, counts))
 
 
 def recover_clusters(
@@ -207,9 +217,11 @@ def find_fine_classes(
 ) -> FineClasses:
     """Find fine classes. Parameters are those of `find_clusters`."""
     clusters = find_clusters(view, space, centres, out, on_rows)
-    number, tree = order_clusters(centres, clusters.statistics, clusters.pairs)
+    number, joining = order_clusters(centres, clusters.statistics, clusters.pairs)
     renumber(clusters.labels, np.append(0, number), clusters.labels)
-    return FineClasses(clusters.labels, tree.statistics, tree, clusters.stopped, light=view.light)
+    return FineClasses(
+        clusters.labels, joining.statistics, joining, clusters.stopped, light=view.light
+    )
 
 
 def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> FineClasses:
@@ -225,9 +237,9 @@ def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> Fi
         known[window] = np.where(view.excluded(window), 0, labels[window])
         pairs += _count_pairs(known[window], k + 1)
     whole = slice(0, view.shape[0]), slice(0, view.shape[1])
-    number, tree = order_clusters(centres, measure_regions(view.grey(whole), known, k), pairs)
+    number, joining = order_clusters(centres, measure_regions(view.grey(whole), known, k), pairs)
     renumber(labels, np.append(0, number), labels)
-    return FineClasses(labels, tree.statistics, tree)
+    return FineClasses(labels, joining.statistics, joining)
 
 
 def _nothing(k: int) -> RegionStatistics:
@@ -254,7 +266,7 @@ def _with_surroundings(centres: Floats, pairs: NDArray[np.int64]) -> NDArray[np.
 
 def order_clusters(
     centres: Floats, clusters: RegionStatistics, pairs: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], ClassTree]:
+) -> tuple[NDArray[np.int64], Joining]:
     """Number clusters from dark to bright: they are the fine classes.
 
     Parameters
@@ -267,9 +279,9 @@ def order_clusters(
 
     Returns
     -------
-    The fine class of each cluster, (k,), 1 to n, 0 for empty ones; and their tree.
+    The fine class of each cluster, (k,), 1 to n, 0 for empty ones; and their joining.
     """
     number = from_dark_to_bright(clusters)[1:]
     seen = _with_surroundings(centres, pairs)
     order = np.argsort(number)[np.count_nonzero(number == 0) :]
-    return number, ClassTree(seen[order], clusters.joined(np.maximum(number, 1)))
+    return number, Joining(seen[order], clusters.joined(np.maximum(number, 1)))

@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 from nital.errors import InputError, SettingError
 from nital.fast.clustering import find_centres
 from nital.fast.disturbances import of_each_view
-from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view
+from nital.fast.features import CHANNELS
+from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view, shares_of_views
 from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import KEPT, FastSettings
 from nital.fast.view import View, look_at
 from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
 from nital.result.boundaries import enlarge
-from nital.result.classes import tabulate_classes
+from nital.result.classes import expanded_uncertainty, tabulate_classes
 from nital.result.criteria import criteria_of
-from nital.result.fine import FineClasses
+from nital.result.fine import FineClasses, fractions_of
 from nital.result.segmentation import Clock, Segmentation
 from nital.settings import AUTO
 
@@ -75,6 +76,9 @@ class FastMethod:
         fine = find_fine_classes(prepared.seen, prepared, centres, out, on_rows)
         clock.lap("labels")
         if not isinstance(micrograph, Micrograph) or out is not None:
+            if not fine.stopped:
+                fine = replace(fine, shares=_shares(prepared, fine))
+                clock.lap("views")
             found = _join_in_place(fine, settings, clock.seconds)
         else:
             views = () if fine.stopped else _of_views(prepared, centres)
@@ -116,6 +120,13 @@ def _of_views(sample: Sample, centres: NDArray[np.float32]) -> tuple[FineClasses
     return of_each_view(sample.seen, of)
 
 
+def _shares(sample: Sample, fine: FineClasses) -> NDArray[np.float64] | None:
+    """As `FineClasses.shares`, with the fine classes as they are: views of a large image that have
+    fine classes of their own take too long."""
+    centres = fine.joining.centres[:, : len(CHANNELS)].astype(np.float32)
+    return shares_of_views(sample.seen, replace(sample, whole=None), centres)
+
+
 def _check_large(settings: FastSettings, micrograph: Micrograph | LargeMicrograph) -> None:
     name, value, needed = "regions", settings.regions, "'classes'"
     if settings.n_classes == AUTO:
@@ -145,13 +156,19 @@ def _join_in_place(
     fine: FineClasses, settings: FastSettings, seconds: dict[str, float]
 ) -> Segmentation:
     """Overwrite the fine labels with the classes: two maps of a large image might not fit."""
-    classes = fine.join(int(settings.n_classes), fine.labels)
+    n_classes = int(settings.n_classes)
+    uncertainty = None
+    if fine.shares is not None:
+        fractions = fractions_of(fine.shares, fine.joining.numbers(n_classes))
+        uncertainty = expanded_uncertainty(fractions)
+    classes = fine.join(n_classes, fine.labels)
     return Segmentation(
         labels=fine.labels,
-        classes=tabulate_classes(classes),
+        classes=tabulate_classes(classes, uncertainty),
         criteria=criteria_of(classes),
         settings=settings,
         seconds=seconds,
+        other_fractions=fine.other_fractions(n_classes),
         light=fine.light,
         stopped=fine.stopped,
     )

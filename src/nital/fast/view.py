@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from nital.fast.windows import Window, blocks
 from nital.image.light import EVEN, Light, find_light
-from nital.image.micrograph import Source, luminance, nearest_places, spread_pixels
+from nital.image.micrograph import Micrograph, Source, luminance, nearest_places, spread_pixels
 from nital.image.tone import GREY, Tone, scatter, tone_of
 
 VIEW_PIXELS = 2**18
@@ -119,6 +119,14 @@ class View:
         for window in blocks(self.shape):
             grey[window], excluded[window] = self._read(window)
         return replace(self, kept=(grey, excluded))
+
+    def part(self, window: Window) -> "View":
+        """The pixels of the source that a window covers, evenly lit, as a view of their own."""
+        span = self._span(window)
+        grey = self.tone.grey(self.source.read(*span), self.light.field(self.source.shape, span))
+        pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)
+        own = Micrograph(pixels, self.source.read_excluded(*span), (0, 1))
+        return View(own, self.step, gain=self.gain, offset=self.offset).kept_whole()
 
     def _span(self, window: Window, margin: int = 0) -> Window:
         """The pixels of the source that a window covers, with a margin."""

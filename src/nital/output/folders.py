@@ -17,9 +17,10 @@ from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.measure.regions import tabulate_regions
 from nital.measure.specimen import GRID, NAMED, Field, Specimen, measure_field, measure_specimen
 from nital.output.render import colours_of
-from nital.result.classes import ClassRow, ClassTree
+from nital.result.classes import ClassRow
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
+from nital.result.joining import Joining
 from nital.storage.tables import read_columns, read_json
 
 
@@ -291,5 +292,5 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
             f"{folder}: fine.tif, fine.csv or {joined.name} was changed; segment again"
         )
     return OpenedResult(
-        micrograph, FineClasses(fine, statistics, ClassTree(centres, statistics)), labels
+        micrograph, FineClasses(fine, statistics, Joining(centres, statistics)), labels
     )

@@ -70,7 +70,7 @@ def write_result(
         colours = class_colours(len(fine.classes))
         write_labels(folder / "fine.tif", fine.labels, colours, size)
         rows = class_rows(fine.classes, colours, size)
-        joined = zip(rows, fine.classes_in(labels), fine.tree.centres.tolist(), strict=True)
+        joined = zip(rows, fine.classes_in(labels), fine.joining.centres.tolist(), strict=True)
         write_table(
             folder / "fine.csv",
             [

@@ -68,6 +68,9 @@ def summarise(
         summary["likeness"] = asdict(segmentation.likeness)
     if segmentation.curve is not None:
         summary["n_classes_by_F"] = curve_summary(segmentation.curve)
+        summary["n_classes_as_good"] = list(segmentation.as_good)
+    if segmentation.other_fractions is not None:
+        summary["other_fractions"] = list(segmentation.other_fractions)
     summary |= segmentation.details.summary()
     if agreement is not None:
         summary["agreement"] = agreement_summary(agreement)

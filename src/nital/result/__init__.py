@@ -1,1 +1,1 @@
-"""Results of a segmentation: labels, classes, their tree, criteria, agreement, phases."""
+"""Results of a segmentation: labels, classes, their joining, criteria, agreement, phases."""

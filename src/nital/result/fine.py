@@ -1,7 +1,7 @@
 """Fine classes: the classes of a micrograph before joining, and the automatic number."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 
 from nital.image.light import EVEN, Light
 from nital.result.agreement import table_of
-from nital.result.classes import (
-    ClassRow,
-    ClassTree,
-    tabulate_classes,
-)
+from nital.result.classes import ClassRow, tabulate_classes
 from nital.result.criteria import RegionStatistics
+from nital.result.joining import Joining
 
 AUTO_NUMBERS = range(2, 11)
 """Numbers of classes that `auto` chooses from: those that the paper compares."""
@@ -30,15 +27,15 @@ class FineClasses:
     statistics: RegionStatistics
     """Of each fine class, 1..n, in this micrograph."""
 
-    tree: ClassTree
-    """The tree by which they are joined; areas are those here, or in what a model was fitted to."""
+    joining: Joining
+    """By which they are joined; areas are those here, or in what a model was fitted to."""
 
     stopped: bool = False
     """Whether the labelling was stopped before it was done."""
 
     shares: NDArray[np.float64] | None = None
-    """(views, n): area fraction of each in each disturbed view, if they are those of a model; None
-    if the labelling was stopped, and for a micrograph that is not looked at as a whole."""
+    """(views, n): area fraction of each in each disturbed view, if these have no fine classes of
+    their own: with a model, and in a large image. None if the labelling was stopped."""
 
     light: Light = EVEN
     """The light that was removed first."""
@@ -57,12 +54,20 @@ class FineClasses:
         table = table[1 : len(self.statistics.areas) + 1, 1:]
         return tuple(np.where(table.any(axis=1), table.argmax(axis=1) + 1, 0).tolist())
 
+    def other_fractions(self, n_classes: int) -> tuple[float, ...] | None:
+        """Area fractions, from dark to bright, of another joining that is nearly as good."""
+        number = self.joining.other_numbers(n_classes)
+        if number is None:
+            return None
+        areas = self.statistics.joined(np.maximum(number, 1)).areas
+        return tuple((areas / areas.sum()).tolist())
+
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
 
         If there are fewer fine classes than asked for, each becomes a class.
         """
-        number = self.tree.numbers(n_classes)
+        number = self.joining.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
 
@@ -93,16 +98,31 @@ def renumber(
         row[:] = table[found]
 
 
-def curve_of(trees: Sequence[ClassTree]) -> dict[int, tuple[float, float]]:
+def f_values(joinings: Sequence[Joining]) -> dict[int, NDArray[np.float64]]:
+    """F of each number of classes that `auto` chooses from, in each view: (views,)."""
+    return {k: np.array([each.criteria(k).F for each in joinings]) for k in AUTO_NUMBERS}
+
+
+def curve_of(values: Mapping[int, NDArray[np.float64]]) -> dict[int, tuple[float, float]]:
     """Mean and standard deviation of F over the views, for each number of classes."""
-    values = {k: [tree.criteria(k).F for tree in trees] for k in AUTO_NUMBERS}
-    several = len(trees) > 1
     return {
-        k: (float(np.mean(f)), float(np.std(f, ddof=1)) if several else math.nan)
+        k: (float(f.mean()), float(f.std(ddof=1)) if len(f) > 1 else math.nan)
         for k, f in values.items()
     }
 
 
-def lowest(curve: dict[int, tuple[float, float]]) -> int:
+def lowest(curve: Mapping[int, tuple[float, float]]) -> int:
     """The number of classes with the lowest mean F."""
     return min(curve, key=lambda k: curve[k][0])
+
+
+def as_good_as(values: Mapping[int, NDArray[np.float64]], n_classes: int) -> tuple[int, ...]:
+    """The other numbers of classes whose F the views don't tell from that of `n_classes`.
+
+    On average it is higher by no more than the standard deviation, over the views, of the
+    difference. None for a single view.
+    """
+    if len(values[n_classes]) < 2:
+        return ()
+    apart = {k: f - values[n_classes] for k, f in values.items() if k != n_classes}
+    return tuple(k for k, each in apart.items() if each.mean() <= each.std(ddof=1))

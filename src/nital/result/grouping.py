@@ -1,4 +1,4 @@
-"""Grouping: joining fine classes to classes, by their tree or by a person."""
+"""Grouping: fine classes joined to classes, by their features or by a person."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +12,13 @@ from nital.errors import InputError
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.classes import (
     ClassRow,
-    ClassTree,
     expanded_uncertainty,
     from_dark_to_bright,
     tabulate_classes,
 )
 from nital.result.criteria import RegionStatistics, criteria_with
 from nital.result.fine import FineClasses, fractions_of, renumber
+from nital.result.joining import Joining
 from nital.result.likeness import Likeness
 from nital.result.phases import number_fine_classes
 from nital.result.segmentation import Segmentation
@@ -56,7 +56,7 @@ class Grouping:
     settings: Settings
     """`n_classes` is a number, not auto."""
 
-    tree: ClassTree
+    joining: Joining
     class_of: NDArray[np.int64]
     """(n,): the class of each fine class, 1..k from the darkest to the brightest."""
 
@@ -67,7 +67,7 @@ class Grouping:
     def of_classes(cls, settings: Settings, statistics: RegionStatistics) -> "Grouping":
         """Create a grouping of classes found directly, as by paper mode.
 
-        Each is its own fine class; their tree joins them by their mean colours.
+        Each is its own fine class; they are joined by their mean colours.
 
         Parameters
         ----------
@@ -77,12 +77,12 @@ class Grouping:
             Of classes 1..n, from the darkest to the brightest.
         """
         each = np.arange(1, len(statistics.areas) + 1)
-        return Grouping(settings, ClassTree(statistics.means, statistics), each, {})
+        return Grouping(settings, Joining(statistics.means, statistics), each, {})
 
     @property
     def classes(self) -> tuple[ClassRow, ...]:
         """Names, area fractions and mean grey levels of the classes in what was fitted to."""
-        return self._named(tabulate_classes(self.tree.statistics.joined(self.class_of)))
+        return self._named(tabulate_classes(self.joining.statistics.joined(self.class_of)))
 
     def named(self, names: Mapping[int, ClassName]) -> Self:
         """Return the grouping with names; classes that are not in `names` keep theirs.
@@ -142,7 +142,7 @@ class Grouping:
         InputError
             If there is a single class.
         """
-        order = from_dark_to_bright(self.tree.statistics.joined(class_of))
+        order = from_dark_to_bright(self.joining.statistics.joined(class_of))
         if order.max() < 2:
             raise InputError("a single class would be left; keep two or more apart")
         kept = {int(order[i]): name for i, name in names.items() if i < len(order) and order[i]}
@@ -158,7 +158,7 @@ class Grouping:
         return tuple((np.flatnonzero(self.class_of == number) + 1).tolist())
 
     def at(self, n_classes: int) -> Self:
-        """Return the grouping with its tree cut at another number of classes.
+        """Return the grouping with the fine classes joined to another number of classes.
 
         Classes that consist of the same fine classes as before keep their names.
 
@@ -168,7 +168,7 @@ class Grouping:
             If there are fewer classes, or the number is out of its range.
         """
         replace(self.settings, n_classes=n_classes)  # raises if it is out of range
-        class_of = self.tree.numbers(n_classes)
+        class_of = self.joining.numbers(n_classes)
         if class_of.max() != n_classes:
             raise InputError(
                 f"n_classes {n_classes}: the micrographs hold no more than {class_of.max()}"
@@ -191,7 +191,7 @@ class Grouping:
         return self.grouped(np.where(self.class_of == other, number, self.class_of), self.names)
 
     def split(self, number: int) -> Self:
-        """Return the grouping with a class split in two by the tree; the larger keeps the name.
+        """Return the grouping with a class split in two by its features; the larger keeps the name.
 
         Raises
         ------
@@ -202,8 +202,8 @@ class Grouping:
         members = np.array(self.members(number))
         if len(members) < 2:
             raise InputError(f"class {number}: a single fine class; it can't be split further")
-        half = self.tree.halves(members.tolist())
-        areas = [self.tree.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
+        half = self.joining.halves(members.tolist())
+        areas = [self.joining.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
         class_of = self.class_of.copy()
         class_of[members[half == 1 + int(np.argmin(areas))] - 1] = self.class_of.max() + 1
         return self.grouped(class_of, self.names)

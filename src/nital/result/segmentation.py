@@ -21,7 +21,15 @@ from nital.result.classes import (
 )
 from nital.result.consensus import Consensus, find_consensus
 from nital.result.criteria import Criteria, criteria_with, measure_regions
-from nital.result.fine import FineClasses, curve_of, fractions_of, lowest, renumber
+from nital.result.fine import (
+    FineClasses,
+    as_good_as,
+    curve_of,
+    f_values,
+    fractions_of,
+    lowest,
+    renumber,
+)
 from nital.result.likeness import Likeness
 from nital.settings import AUTO, Settings
 
@@ -109,6 +117,14 @@ class Segmentation:
     """If the number of classes was `auto`: mean F of each number over the views, or the repeats,
     and its standard deviation (n - 1), NaN for a single one."""
 
+    as_good: tuple[int, ...] = ()
+    """If the number of classes was `auto`: other numbers that are as good (`fine.as_good_as`)."""
+
+    other_fractions: tuple[float, ...] | None = None
+    """Area fractions, from dark to bright, if the fine classes were joined in another way that is
+    nearly as good (`Joining.other_numbers`); None if there is none, in paper mode and for a
+    model."""
+
     light: Light = EVEN
     """The light that was removed first; even in paper mode, which leaves it as it is."""
 
@@ -144,8 +160,14 @@ class Segmentation:
             Of the stages before.
         """
         each = views or (fine,)
-        curve = None if settings.n_classes != AUTO else curve_of([view.tree for view in each])
-        n_classes = int(settings.n_classes) if curve is None else lowest(curve)
+        curve, as_good = None, tuple[int, ...]()
+        if settings.n_classes == AUTO:
+            values = f_values([view.joining for view in each])
+            curve = curve_of(values)
+            n_classes = lowest(curve)
+            as_good = as_good_as(values, n_classes)
+        else:
+            n_classes = int(settings.n_classes)
         maps = []
         for view in each:
             maps.append(np.empty_like(view.labels))
@@ -160,7 +182,7 @@ class Segmentation:
         agreement[excluded] = 0
         agreed = replace(agreed, labels=labels, agreement=agreement)
         if fine.shares is not None:
-            class_of = fine.tree.numbers(n_classes)
+            class_of = fine.joining.numbers(n_classes)
             agreed = replace(agreed, fractions=fractions_of(fine.shares, class_of))
         found = cls._of_consensus(agreed, pixels, settings, seconds)
         return replace(
@@ -169,6 +191,8 @@ class Segmentation:
             views=tuple(views),
             agreement=found.agreement if views else None,
             curve=curve,
+            as_good=as_good,
+            other_fractions=fine.other_fractions(n_classes) if views else None,
             light=fine.light,
             stopped=fine.stopped,
         )
@@ -268,6 +292,18 @@ class Segmentation:
                 for row in self.classes
                 if row.area_fraction < TINY_FRACTION
             ]
+        if self.as_good:
+            numbers = " or ".join(str(number) for number in self.as_good)
+            notes.append(
+                f"{numbers} classes are as good as {found} by F: the disturbed views differ by more"
+            )
+        if self.other_fractions is not None:
+            shares = ", ".join(f"{100 * share:.1f}" for share in self.other_fractions)
+            notes.append(
+                f"another joining into {found} classes is nearly as good, with {shares} % from dark"
+                " to bright; another number of classes, or fine classes assigned by hand, may be"
+                " firmer"
+            )
         if self.stopped:
             notes.append(self.details.note_on_stop(self))
         if self.light.depth >= NOTABLE_DEPTH:

@@ -22,9 +22,9 @@ from nital.fast.clustering import (
 from nital.fast.labelling import order_clusters, sample_clusters
 from nital.fast.settings import MAX_CLASSES, FastSettings
 from nital.result.agreement import table_of
-from nital.result.classes import ClassTree
 from nital.result.criteria import measure_regions
-from nital.result.fine import curve_of, lowest
+from nital.result.fine import curve_of, f_values, lowest
+from nital.result.joining import Joining
 from nital.result.likeness import Likeness
 from nital.series.model import LEAST_SPREAD, Model
 from nital.series.sampling import CommonSample, Opener, take_common_sample
@@ -153,8 +153,10 @@ class _Watch:
         sample, centres, n_classes = self._now
         preview = sample.preview
         assert preview is not None
-        centres, tree = _order(sample, centres)
-        number = tree.numbers(lowest(curve_of([tree])) if n_classes == AUTO else int(n_classes))
+        centres, joining = _order(sample, centres)
+        number = joining.numbers(
+            lowest(curve_of(f_values([joining]))) if n_classes == AUTO else int(n_classes)
+        )
         drawn = number.astype(np.uint8)[nearest(preview.features, centres)]
         drawn[~preview.known] = 0
         return drawn
@@ -179,13 +181,13 @@ def _fit(
     )
     n_classes = settings.n_classes
     centres = find_centres(sample.values, watch.follow(sample, n_classes))
-    centres, tree = _order(sample, centres)
+    centres, joining = _order(sample, centres)
     watch.finish("clustering")
     if n_classes == AUTO:
-        n_classes = lowest(curve_of([tree]))
+        n_classes = lowest(curve_of(f_values([joining])))
     watch.show(sample, centres, n_classes)
     settings = replace(settings, n_classes=n_classes)
-    class_of = tree.numbers(int(settings.n_classes))
+    class_of = joining.numbers(int(settings.n_classes))
     if class_of.max() < 2:
         raise InputError("the micrographs hold a single class: there is nothing to tell apart")
     if class_of.max() < int(settings.n_classes):
@@ -198,9 +200,9 @@ def _fit(
         settings=settings,
         space=sample.space,
         centres=centres,
-        shares=tree.statistics.areas / tree.statistics.areas.sum(),
+        shares=joining.statistics.areas / joining.statistics.areas.sum(),
         spread=max(spread, LEAST_SPREAD),
-        tree=tree,
+        joining=joining,
         class_of=class_of,
         usual=(1.0, 0.0),
         images=sample.images,
@@ -215,16 +217,16 @@ def _fit(
     return replace(model, usual=(max(novelties), max(shifts))), sum(shifts) / len(shifts)
 
 
-def _order(sample: CommonSample, centres: Floats) -> tuple[Floats, ClassTree]:
-    """Return the centres of the fine classes, from dark to bright, and their tree."""
+def _order(sample: CommonSample, centres: Floats) -> tuple[Floats, Joining]:
+    """Return the centres of the fine classes, from dark to bright, and their joining."""
     centres = centres[np.unique(nearest(sample.values, centres))]  # those with pixels
     cluster = nearest(sample.values, centres) + 1
     beside = nearest(sample.around, centres) + 1
     n = len(centres)
     clusters = measure_regions(sample.pixels[np.newaxis], cluster[np.newaxis], n)
     pairs = table_of(cluster, beside, n + 1)
-    number, tree = order_clusters(centres, clusters, pairs + pairs.T)
-    return centres[np.argsort(number)], tree
+    number, joining = order_clusters(centres, clusters, pairs + pairs.T)
+    return centres[np.argsort(number)], joining
 
 
 def _compare(model: Model, open_image: Opener) -> Likeness:

@@ -131,7 +131,9 @@ class Model(Grouping):
             raise InputError(
                 f"{name}: every pixel is excluded or transparent; there is nothing to label"
             )
-        fine = FineClasses(found.labels, found.statistics, self.tree, found.stopped, shares, light)
+        fine = FineClasses(
+            found.labels, found.statistics, self.joining, found.stopped, shares, light
+        )
         return fine, self.likeness(found)
 
     def silhouette(

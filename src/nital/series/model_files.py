@@ -18,9 +18,9 @@ from nital.fast.space import Exposure, FeatureSpace
 from nital.fast.view import COARSEST, FINEST
 from nital.image.tone import Tone
 from nital.modes import settings_of
-from nital.result.classes import ClassTree
 from nital.result.criteria import RegionStatistics
 from nital.result.grouping import ClassName
+from nital.result.joining import Joining
 from nital.series.model import Model
 from nital.storage.writing import check_new, write_whole, writing
 
@@ -69,10 +69,10 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
         "centres": model.centres,
         "shares": model.shares,
         "class_of": model.class_of,
-        "tree_centres": model.tree.centres,
-        "tree_areas": model.tree.statistics.areas,
-        "tree_means": model.tree.statistics.means,
-        "tree_errors": model.tree.statistics.errors,
+        "joining_centres": model.joining.centres,
+        "joining_areas": model.joining.statistics.areas,
+        "joining_means": model.joining.statistics.means,
+        "joining_errors": model.joining.statistics.errors,
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with writing(path):
@@ -162,9 +162,9 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
 
     levels, exposure = described["levels"], described["exposure"]
     statistics = RegionStatistics(
-        checked("tree_areas", (n_fine,), np.float64),
-        checked("tree_means", (n_fine, 3), np.float64),
-        checked("tree_errors", (n_fine,), np.float64),
+        checked("joining_areas", (n_fine,), np.float64),
+        checked("joining_means", (n_fine, 3), np.float64),
+        checked("joining_errors", (n_fine,), np.float64),
     )
     if not isinstance(settings, FastSettings) or not isinstance(settings.n_classes, int):
         raise ValueError(f"{settings}: not settings of a model")
@@ -191,7 +191,9 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
         centres=checked("centres", (n_fine, n_channels), np.float32),
         shares=checked("shares", (n_fine,), np.float64),
         spread=spread,
-        tree=ClassTree(checked("tree_centres", (n_fine, 2 * n_channels), np.float64), statistics),
+        joining=Joining(
+            checked("joining_centres", (n_fine, 2 * n_channels), np.float64), statistics
+        ),
         class_of=numbers("class_of", n_fine, settings.n_classes),
         usual=(novelty, shift),
         images=tuple((each["name"], each["sha256"]) for each in described["images"]),

@@ -32,7 +32,7 @@ def model() -> Model:
 
 def fractions_of(model: Model) -> NDArray[np.float64]:
     """Of its fine classes, in what it was fitted to; the first two are equal."""
-    areas = model.tree.statistics.areas.copy()
+    areas = model.joining.statistics.areas.copy()
     areas[:2] = areas[0]
     return areas / areas.sum()
 

@@ -108,4 +108,4 @@ def test_classes_of_paper_mode_are_read_back(bench: Bench, areas: tuple[float, .
     assert history(again) == history(bench)
     assert not again.is_fitted
     assert again.base is not None
-    assert again.base.tree.statistics.errors.tolist() == [i / 7 for i in range(len(areas))]
+    assert again.base.joining.statistics.errors.tolist() == [i / 7 for i in range(len(areas))]

@@ -152,7 +152,7 @@ def _labelled_from_json(content: Mapping[str, Any]) -> Labelled:
 
 def _trained_to_json(base: Grouping) -> dict[str, Any]:
     """The classes that paper mode found."""
-    statistics = {name: each.tolist() for name, each in asdict(base.tree.statistics).items()}
+    statistics = {name: each.tolist() for name, each in asdict(base.joining.statistics).items()}
     return {"settings": base.settings.as_dict(), "statistics": statistics}
 
 

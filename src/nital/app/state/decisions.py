@@ -48,10 +48,10 @@ def recolour(model: Grouping, number: int, colour: str) -> Grouping:
 
 
 def most_classes(model: Grouping | None) -> int:
-    """The largest number of classes that a tree can be cut at."""
+    """The largest number of classes that there can be."""
     if model is None:
         return MAX_CLASSES
-    return max(2, int(model.tree.numbers(len(model.class_of)).max()))
+    return max(2, int(model.joining.numbers(len(model.class_of)).max()))
 
 
 def _with_colours(model: Grouping) -> Grouping:

@@ -80,7 +80,7 @@ def _keep(
         raise InputError(f"{field.name}: is another file than was segmented; segment again")
     found = Found.read(shown)
     fine = FineClasses(
-        labels, found.statistics, grouping.tree, found.stopped, found.shares, found.light
+        labels, found.statistics, grouping.joining, found.stopped, found.shares, found.light
     )
     with (
         field.naming_errors(),

@@ -101,7 +101,7 @@ class DecidePanel(Panel):
         self._messages.attempt(lambda: self._bench.split(number))
 
     def _cut_at(self, k: int) -> Grouping | None:
-        """The classes with their tree cut at another number; None where there are so many."""
+        """The classes joined to another number; None where there are so many."""
         model = self._bench.model
         if model is None or k == len(model.classes):
             return None

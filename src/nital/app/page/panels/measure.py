@@ -76,7 +76,7 @@ class MeasurePanel(Panel):
         if self._bench.is_fitted:
             self._show_curve()
         else:  # each number of classes would be a training of its own
-            found = criteria_of(model.tree.statistics.joined(model.class_of))
+            found = criteria_of(model.joining.statistics.joined(model.class_of))
             self._best.set_text(
                 f"Of these: F {found.F:.4g}, F′ {found.F_prime:.4g}, Q {found.Q:.4g}"
             )
@@ -125,7 +125,7 @@ class MeasurePanel(Panel):
         base = self._bench.base
         assert base is not None
         numbers = [k for k in AUTO_NUMBERS if k <= most_classes(base)]
-        found = [base.tree.criteria(k) for k in numbers]
+        found = [base.joining.criteria(k) for k in numbers]
         series = {
             "F": [each.F for each in found],
             "F′": [each.F_prime for each in found],

@@ -1,0 +1,96 @@
+"""Joining: which fine classes are one class, for any number of classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from nital.result.classes import TINY_FRACTION, from_dark_to_bright
+from nital.result.criteria import Criteria, RegionStatistics, criteria_of
+from nital.result.partitions import Partition, partitions
+
+AREA_POWER = 0.5
+"""Below 1, so that rare constituents keep a class longer than by their squared error alone."""
+
+NEARLY = 0.05
+"""Another joining is nearly as good if its squared error is larger by at most this fraction."""
+
+ANOTHER = 0.05
+"""It is another one, and not nearly the same, if this fraction of the area changes its class."""
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What fine classes are joined by to any number of classes."""
+
+    centres: NDArray[np.float64]
+    """(n, 2 channels): mean weighted features of each fine class and of its surroundings
+    (`fast.CENTRE_COLUMNS`), by which fine classes are joined."""
+
+    statistics: RegionStatistics
+    """Of each fine class, 1..n, in the data in which they were found."""
+
+    def numbers(self, n_classes: int) -> NDArray[np.int64]:
+        """The class of each fine class, (n,), when they are joined to `n_classes`: 1..k.
+
+        Their squared error is least (`partitions`), where each is weighted by the power
+        `AREA_POWER` of its area. A tiny fine class has no part in that, and goes to the nearest
+        class: a few odd pixels are not a constituent, however odd.
+        """
+        return self._classes_of(self._partitions(n_classes)[0].group)
+
+    def other_numbers(self, n_classes: int) -> NDArray[np.int64] | None:
+        """The classes as joined by another division that is nearly as good; None without any.
+
+        Of those within `NEARLY` of the least squared error that are not nearly the same it is the
+        best that was found.
+        """
+        best, *others = self._partitions(n_classes)
+        areas = self.statistics.areas
+        for other in others:
+            if other.error > (1 + NEARLY) * best.error:
+                break
+            shared = np.zeros((n_classes + 1,) * 2)
+            np.add.at(shared, (best.group, other.group), areas)
+            kept = shared[linear_sum_assignment(shared, maximize=True)].sum()
+            if kept < (1 - ANOTHER) * areas.sum():
+                return self._classes_of(other.group)
+        return None
+
+    def _partitions(self, n_classes: int) -> list[Partition]:
+        areas = self.statistics.areas
+        return partitions(self.centres, np.where(self._tiny, 0, areas**AREA_POWER), n_classes)
+
+    @property
+    def _tiny(self) -> NDArray[np.bool_]:
+        areas = self.statistics.areas
+        tiny: NDArray[np.bool_] = areas < TINY_FRACTION * areas.sum()
+        return tiny
+
+    def _classes_of(self, group: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The groups, numbered from dark to bright; tiny fine classes in the nearest."""
+        areas, group = self.statistics.areas, group.copy()
+        means = [
+            np.average(self.centres[group == i], axis=0, weights=areas[group == i])
+            for i in range(1, group.max() + 1)
+        ]
+        for place in np.flatnonzero(self._tiny & (areas > 0)):
+            distance = ((np.stack(means) - self.centres[place]) ** 2).sum(axis=1)
+            group[place] = 1 + int(distance.argmin())
+        joined = self.statistics.joined(np.maximum(group, 1))  # empty classes add nothing to 1
+        return from_dark_to_bright(joined)[group]
+
+    def criteria(self, n_classes: int) -> Criteria:
+        """F, F' and Q of the classes when joined to `n_classes`, with each class a region."""
+        return criteria_of(self.statistics.joined(self.numbers(n_classes)))
+
+    def halves(self, members: Sequence[int]) -> NDArray[np.int64]:
+        """Split a class of these fine classes, numbered from 1, in two: 1 or 2 for each.
+
+        A half may be of any size: a person who asks for it wants to see it.
+        """
+        index = np.asarray(members) - 1
+        weights = self.statistics.areas[index] ** AREA_POWER
+        return partitions(self.centres[index], weights, 2)[0].group
