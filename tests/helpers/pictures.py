@@ -24,7 +24,7 @@ def make_views_few(patch: pytest.MonkeyPatch) -> None:
 
 
 def fine_classes(pixels: NDArray[np.float32], labels: NDArray[np.uint8]) -> FineClasses:
-    """Those of a label map; each as far from each other in their tree."""
+    """Those of a label map; each as far from each other."""
     statistics = measure_regions(pixels, labels)
     return FineClasses(labels, statistics, Joining(np.eye(len(statistics.areas)), statistics))
 

@@ -22,11 +22,13 @@ from helpers.steels import (
 )
 from nital.errors import InputError, SettingError, Stopped
 from nital.fast import windows
+from nital.fast.settings import FastSettings
 from nital.image.micrograph import Micrograph
 from nital.paper.settings import PaperSettings
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses
 from nital.result.grouping import ClassName, Grouping
+from nital.result.joining import Joining
 from nital.series.model import Model
 
 pytestmark = pytest.mark.usefixtures("small_samples")
@@ -317,6 +319,24 @@ def test_classes_of_another_number_are_those_of_the_tree() -> None:
         found = model.at(k)
         assert (found.class_of == model.joining.numbers(k)).all()
         assert len(found.classes) == k
+
+
+@pytest.mark.parametrize(("middle", "is_told"), [(1.0, True), (1.2, False)])
+def test_another_joining_is_told_until_a_person_decides(middle: float, is_told: bool) -> None:
+    """The second of three fine classes lies midway between the others."""
+    labels = np.repeat([[1, 2, 3]], 8, axis=1).repeat(9, axis=0).astype(np.uint8)
+    micrograph = Micrograph.from_array(labels / np.float32(4))
+    statistics = measure_regions(micrograph.pixels, labels)
+    joining = Joining(np.array([[0.0], [middle], [2.0]]), statistics)
+    model = Grouping(FastSettings(n_classes=2), joining, joining.numbers(2), {})
+    fine = FineClasses(labels, statistics, joining)
+    found = model.join(micrograph, fine, None)
+    assert (found.other_fractions is not None) == is_told
+    if found.other_fractions is not None:
+        both = [found.classes[0].area_fraction, found.other_fractions[0]]
+        assert sorted(both) == pytest.approx([1 / 3, 2 / 3])
+    decided = model.moved(2, 3 - int(model.class_of[1]))
+    assert decided.join(micrograph, fine, None).other_fractions is None
 
 
 def test_more_classes_than_there_are_can_not_be() -> None:

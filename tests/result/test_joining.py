@@ -20,7 +20,7 @@ Reals = NDArray[np.float64]
 
 
 def joining_of(*classes: tuple[float, float]) -> Joining:
-    """A tree of classes with these areas and centres."""
+    """Fine classes with these areas and centres."""
     areas, centres = np.array(classes, float).T
     grey = np.repeat(centres[:, np.newaxis], 3, axis=1)
     return Joining(centres[:, np.newaxis], RegionStatistics(areas, grey, 0 * areas))

@@ -209,7 +209,7 @@ def test_a_number_out_of_range(result: Segmentation, k: int) -> None:
 
 
 def joining_of(seed: int) -> Joining:
-    """A tree of twelve classes of equal area, each with one random grey level."""
+    """Twelve fine classes of equal area, each with one random grey level."""
     rng = np.random.default_rng(seed)
     return Joining(
         rng.random((12, 2)), measure_regions(rng.random((1, 12), np.float32), np.arange(1, 13))

@@ -54,13 +54,15 @@ class FineClasses:
         table = table[1 : len(self.statistics.areas) + 1, 1:]
         return tuple(np.where(table.any(axis=1), table.argmax(axis=1) + 1, 0).tolist())
 
-    def other_fractions(self, n_classes: int) -> tuple[float, ...] | None:
-        """Area fractions, from dark to bright, of another joining that is nearly as good."""
-        number = self.joining.other_numbers(n_classes)
-        if number is None:
-            return None
-        areas = self.statistics.joined(np.maximum(number, 1)).areas
+    def fractions_as(self, class_of: NDArray[np.int64]) -> tuple[float, ...]:
+        """Area fractions of the classes, if the class of each fine class were this, (n,)."""
+        areas = self.statistics.joined(np.maximum(class_of, 1)).areas
         return tuple((areas / areas.sum()).tolist())
+
+    def other_fractions(self, n_classes: int) -> tuple[float, ...] | None:
+        """Area fractions if joined in another way that is nearly as good; None without any."""
+        number = self.joining.other_numbers(n_classes)
+        return None if number is None else self.fractions_as(number)
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
@@ -73,12 +75,12 @@ class FineClasses:
 
 
 def fractions_of(shares: NDArray[np.float64], class_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Area fractions of classes in each view, (views, k).
+    """Area fractions of classes, (k,), or in each view, (views, k).
 
     Parameters
     ----------
-    shares : (views, n)
-        As `FineClasses.shares`.
+    shares : (n,) or (views, n)
+        Area fractions of fine classes, such as `FineClasses.shares`.
     class_of : (n,)
         The class of each fine class, 1 to k.
     """

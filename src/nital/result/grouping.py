@@ -226,6 +226,16 @@ class Grouping:
         class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
         return self.grouped(class_of, self.names)
 
+    def other_numbers(self) -> NDArray[np.int64] | None:
+        """The class of each fine class as joined in another way that is nearly as good, (n,).
+
+        None if there is none, or if a person has decided which fine classes are one class.
+        """
+        n_classes = int(self.class_of.max())
+        if not np.array_equal(self.class_of, self.joining.numbers(n_classes)):
+            return None
+        return self.joining.other_numbers(n_classes)
+
     def join(
         self,
         micrograph: Micrograph | LargeMicrograph,
@@ -251,6 +261,9 @@ class Grouping:
         uncertainty = None
         if fine.shares is not None:
             uncertainty = expanded_uncertainty(fractions_of(fine.shares, self.class_of))
+        number, other = self.other_numbers(), None
+        if number is not None:
+            other = fine.fractions_as(number)
         whole = isinstance(micrograph, Micrograph) and out is None
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
         return Segmentation(
@@ -261,6 +274,7 @@ class Grouping:
             seconds={},
             fine=fine if whole else None,
             pixels=pixels if whole else None,
+            other_fractions=other,
             light=fine.light,
             likeness=likeness,
             stopped=fine.stopped,

@@ -122,8 +122,8 @@ class Segmentation:
 
     other_fractions: tuple[float, ...] | None = None
     """Area fractions, from dark to bright, if the fine classes were joined in another way that is
-    nearly as good (`Joining.other_numbers`); None if there is none, in paper mode and for a
-    model."""
+    nearly as good (`Joining.other_numbers`); None if there is none, if a person decided, and in
+    paper mode."""
 
     light: Light = EVEN
     """The light that was removed first; even in paper mode, which leaves it as it is."""

@@ -1,4 +1,4 @@
-"""Decisions: names and colours are those of one class each; a tree is cut no finer than it is."""
+"""Decisions: names and colours are those of one class each; fine classes limit their number."""
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_a_colour_is_that_of_one_class(bench: Bench) -> None:
     assert bench.model.names[2] == ClassName(None, "#0072b2")
 
 
-def test_no_tree_is_cut_at_more_classes_than_it_has(bench: Bench) -> None:
+def test_there_are_no_more_classes_than_fine_ones(bench: Bench) -> None:
     assert most_classes(None) == MAX_CLASSES
     assert bench.base is not None
     most = most_classes(bench.base)
@@ -110,6 +110,6 @@ def test_no_tree_is_cut_at_more_classes_than_it_has(bench: Bench) -> None:
         assert most_classes(bench.model) == most
 
 
-def test_a_tree_of_many_classes_is_cut_at_all_of_them(bench: Bench) -> None:
+def test_many_fine_classes_can_all_be_classes(bench: Bench) -> None:
     bench.set_trained(trained(1, *[100.0] * 40))
     assert most_classes(bench.base) == 40

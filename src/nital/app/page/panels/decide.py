@@ -11,6 +11,7 @@ from nital.app.page.view import View
 from nital.app.state.decisions import most_classes
 from nital.app.state.session import Session
 from nital.fast.settings import MAX_CLASSES
+from nital.output.numbers import percent
 from nital.result.grouping import Grouping
 
 
@@ -48,6 +49,7 @@ class DecidePanel(Panel):
                     "update:model-value", lambda e: self._preview(e.args), throttle=0.03
                 )
                 self._slider.on("change", lambda e: self._cut(e.args))
+            self._other = ui.label().classes("nital-note")
             self._list = ui.column().classes("w-full q-gutter-y-sm")
             ui.label(
                 "Click a region in the picture to light up its class everywhere; click another to"
@@ -71,6 +73,14 @@ class DecidePanel(Panel):
         if self._view.preview is None:
             self._slider.props(f"max={max(most_classes(self._bench.base), k)}")
             self._slider.set_value(k)
+        other = self._bench.other_fractions()
+        self._other.set_visibility(other is not None)
+        if other is not None:
+            shares = ", ".join(percent(each) for each in other)
+            self._other.set_text(
+                f"Another joining into {k} classes is nearly as good, with {shares} from dark to"
+                " bright. Another number of classes, or assigned fine classes, may be firmer."
+            )
         for row in self._rows[k:]:
             row.delete()
         del self._rows[k:]
