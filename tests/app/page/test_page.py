@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from helpers.browser import SCREEN, free_port, nital_app, watch
 from helpers.fields import LARGE, MIDDLE, copy_session, fractions_of
@@ -67,9 +66,6 @@ def test_from_a_file_to_a_report(
     assert predicted.read_bytes() == kept.read_bytes()
 
 
-@pytest.mark.skip(
-    reason="an image with several blocks in its view takes longer to fit than a page waits"
-)
 def test_what_is_stopped_ends_at_once(visitor: Visitor, pictures: Path) -> None:
     visitor.open(pictures / f"{LARGE}.tif")
     visitor.start()
