@@ -113,7 +113,13 @@ def test_the_summary_has_all_its_keys_and_is_json(
 def test_the_summary_of_fast_mode_knows_no_training(micrograph: Micrograph) -> None:
     found = segment(micrograph, settings=FastSettings(n_classes=2))
     summary = summarise(found, micrograph, source=Path("a.png"))
-    assert set(summary) == KEYS | {"mean_agreement", "light"}
+    assert set(summary) == KEYS | {"mean_agreement", "light", "view"}
+    shape = found.views[0].labels.shape
+    assert micrograph.pixel_size is not None
+    size = micrograph.pixel_size * micrograph.shape[0] / shape[0]
+    assert summary["view"] == {"shape": list(shape), "pixel_size_um": pytest.approx(size)}
+    sizeless = replace(micrograph, pixel_size=None)
+    assert summarise(found, sizeless, source=Path("a.png"))["view"]["pixel_size_um"] is None
     assert summary["light"]["depth"] == found.light.depth
     assert Light(tuple(summary["light"]["coefficients"])) == found.light
     assert summary["mean_agreement"] == found.mean_agreement

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from helpers.partitions import as_sets, error_of
 from nital.result.classes import TINY_FRACTION, from_dark_to_bright, tabulate_classes
 from nital.result.criteria import RegionStatistics, evaluate, measure_regions
-from nital.result.joining import ANOTHER, AREA_POWER, NEARLY, Joining
+from nital.result.joining import ANOTHER, AREA_POWER, NEARLY, Joining, moved_area
 from nital.result.partitions import partitions
 
 N_FINE = 7
@@ -222,3 +222,15 @@ def test_another_joining_has_as_many_classes_in_the_same_order(seed: int, k: int
         greys = [row.mean_grey for row in tabulate_classes(statistics.joined(other))]
         assert len(greys) == k
         assert greys == sorted(greys)
+
+
+# --- area that moves ----------------------------------------------------------------------------
+
+
+def test_the_area_that_moves_by_hand() -> None:
+    areas = np.array([10.0, 20, 30, 40])
+    one = np.array([1, 1, 2, 2])
+    assert moved_area(one, np.array([2, 2, 1, 1]), areas) == 0  # other numbers of the same classes
+    assert moved_area(one, np.array([1, 2, 2, 2]), areas) == pytest.approx(0.2)
+    assert moved_area(one, np.array([1, 1, 2, 3]), areas) == pytest.approx(0.3)
+    assert moved_area(one, np.array([1, 1, 1, 1]), areas) == pytest.approx(0.3)

@@ -197,3 +197,8 @@ def test_others_by_hand() -> None:
         frozenset({frozenset([0]), frozenset([1, 2])}),
     }
     assert [each.error for each in found] == pytest.approx([0.5] * len(found))
+
+
+def test_of_nothing_but_ignored_points_no_group_is_made() -> None:
+    (found,) = partitions(np.eye(3), np.zeros(3), 2)
+    assert (found.group.tolist(), found.error) == ([0, 0, 0], 0)

@@ -241,23 +241,31 @@ def test_the_lowest_mean_decides_and_of_equals_the_fewest_classes() -> None:
 
 def test_numbers_are_as_good_as_far_as_the_views_do_not_tell_them_apart() -> None:
     values = {
-        2: np.array([1.0, 2.0, 3.0]),
-        3: np.array([1.5, 1.5, 3.9]),  # 0.3 higher on average, with a deviation of 0.72
-        4: np.array([1.5, 2.5, 3.5]),  # always higher
-        5: np.array([1.0, 2.0, 3.0]),
+        2: np.array([1.5, 1.5, 3.9]),  # 0.3 higher than 3 on average, with a deviation of 0.72
+        3: np.array([1.0, 2.0, 3.0]),
+        4: np.array([1.6, 1.6, 3.7]),
+        5: np.array([1.5, 2.5, 3.5]),  # always higher
+        6: np.array([1.0, 2.1, 3.0]),  # beyond
     }
-    assert as_good_as(values, 2) == (3, 5)
-    assert as_good_as(values, 5) == (2, 3)
-    assert as_good_as({k: each[:1] for k, each in values.items()}, 2) == ()
+    assert as_good_as(values, 3) == (2, 4)
+    assert as_good_as({k: each[:1] for k, each in values.items()}, 3) == ()
+
+
+def test_numbers_that_the_fine_classes_do_not_suffice_for_are_not_as_good() -> None:
+    same = np.array([1.0, 2.0, 3.0])
+    assert as_good_as({2: same, 3: same, 4: same}, 2) == ()
 
 
 def test_what_is_as_good_or_nearly_so_is_told(result: Segmentation) -> None:
-    told = replace(result, as_good=(4, 6), other_fractions=(0.25, 0.1251, 0.6249), light=EVEN).notes
-    k = result.n_classes
+    curve = {2: (1.0, 0.1), 3: (1.1, 0.1)}
+    told = replace(
+        result, curve=curve, as_good=(3, 4), other_fractions=(0.25, 0.1251, 0.0002), light=EVEN
+    ).notes
     assert told[-2:] == (
-        f"4 or 6 classes are as good as {k} by F: the disturbed views differ by more",
-        f"another joining into {k} classes is nearly as good, with 25.0, 12.5, 62.5 % from dark to"
-        " bright; another number of classes, or fine classes assigned by hand, may be firmer",
+        "3 or 4 classes are as good as 2 by F: the disturbed views do not tell them apart",
+        "it can be divided into 3 classes in another way that is nearly as good, with 25, 12.5,"
+        " 0.02 % from dark to bright; compare other numbers of classes, or assign fine classes by"
+        " hand",
     )
     assert not any("as good" in note for note in replace(result, other_fractions=None).notes)
 
@@ -275,8 +283,21 @@ def test_the_fractions_of_another_joining_are_those_of_its_fine_classes(
         both = [found.classes[0].area_fraction, found.other_fractions[0]]
         assert sorted(both) == pytest.approx([1 / 3, 2 / 3], abs=0.06)  # of 24 columns
         assert sum(found.other_fractions) == pytest.approx(1)
-    alone = Segmentation.of_fine(fine, (), pixels, FastSettings(n_classes=2), {})
+    stopped = replace(fine, stopped=True)
+    alone = Segmentation.of_fine(stopped, (), pixels, FastSettings(n_classes=2), {})
     assert alone.other_fractions is None
+
+
+def test_if_the_views_decide_for_the_other_joining_the_first_is_told() -> None:
+    """Of three fine classes the middle one is slightly nearer to one side in the first view."""
+    fine, pixels = upper_half(stopped=False)
+    views = [
+        replace(fine, joining=Joining(np.array([[0.0], [middle], [2.0]]), fine.statistics))
+        for middle in (0.99, 1.01, 1.01)
+    ]
+    found = Segmentation.of_fine(views[0], views, pixels, FastSettings(n_classes=2), {})
+    assert found.classes[0].area_fraction < 0.5
+    assert found.other_fractions == pytest.approx([2 / 3, 1 / 3])
 
 
 # --- stopped ------------------------------------------------------------------------------------

@@ -312,8 +312,8 @@ def test_a_header_that_is_not_one_is_told(path: Path, text: str) -> None:
     [({"nital": "9.0"}, "9.0"), ({}, "another version"), (None, "another"), ("x", "another")],
 )
 def test_a_newer_format_is_told_with_what_made_it(path: Path, versions: Any, said: str) -> None:
-    alter(path, lambda described: described.update(version=3, versions=versions))
-    assert_refused(path, rf"made with nital {said}.*, in a format \(version 3\)")
+    alter(path, lambda described: described.update(version=4, versions=versions))
+    assert_refused(path, rf"made with nital {said}.*, in a format \(version 4\)")
 
 
 def test_a_file_of_the_first_nital_is_told(path: Path) -> None:

@@ -143,16 +143,16 @@ def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray
 
     Returns
     -------
-    (views, k), 0 to 1; None if every pixel is excluded
+    (views, k), 0 to 1; None if every pixel is excluded, or nearly so
     """
     windows = sampled_windows(view)
     parts = [view] if len(blocks(view.shape)) == 1 else [view.part(each) for each in windows]
-    counts = sum(
-        _counts_of_views(part, space, centres) for part in parts if smoothed_grey(part).size
-    )
-    if not np.any(counts):
+    found = [_counts_of_views(each, space, centres) for each in parts if smoothed_grey(each).size]
+    counts = np.sum(found, axis=0) if found else np.zeros((0, len(centres)))
+    counts = counts[counts.any(axis=1)]  # of a few included pixels a coarser view may have none
+    if len(counts) < 2:
         return None
-    shares: NDArray[np.float64] = counts / np.sum(counts, axis=1, keepdims=True)
+    shares: NDArray[np.float64] = counts / counts.sum(axis=1, keepdims=True)
     return shares
 
 

@@ -110,14 +110,18 @@ METHOD = FastMethod()
 def _of_views(sample: Sample, centres: NDArray[np.float32]) -> tuple[FineClasses, ...]:
     """The fine classes of every disturbed view, at the pixels of the view of the sample."""
 
-    def of(view: View) -> FineClasses:
+    def of(view: View) -> FineClasses | None:
         if view is sample.seen:
             return fine_classes_of_view(sample, view, centres)
-        other = take_sample(view, sample.scale)
+        try:
+            other = take_sample(view, sample.scale)
+        except InputError:  # a few included pixels may be in none of a coarser view
+            return None
         found = fine_classes_of_view(other, view, find_centres(other.values))
         return replace(found, labels=enlarge(found.labels, sample.seen.shape))
 
-    return of_each_view(sample.seen, of)
+    found = of_each_view(sample.seen, of)
+    return tuple(each for each in found if each is not None)
 
 
 def _shares(sample: Sample, fine: FineClasses) -> NDArray[np.float64] | None:
@@ -161,6 +165,7 @@ def _join_in_place(
     if fine.shares is not None:
         fractions = fractions_of(fine.shares, fine.joining.numbers(n_classes))
         uncertainty = expanded_uncertainty(fractions)
+    other = fine.other_fractions(n_classes, fine.joining.numbers(n_classes))
     classes = fine.join(n_classes, fine.labels)
     return Segmentation(
         labels=fine.labels,
@@ -168,7 +173,7 @@ def _join_in_place(
         criteria=criteria_of(classes),
         settings=settings,
         seconds=seconds,
-        other_fractions=fine.other_fractions(n_classes),
+        other_fractions=other,
         light=fine.light,
         stopped=fine.stopped,
     )

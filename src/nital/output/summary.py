@@ -58,6 +58,12 @@ def summarise(
         summary["stopped"] = True
     if segmentation.mean_agreement is not None:
         summary["mean_agreement"] = segmentation.mean_agreement
+    if segmentation.views:
+        shape, size = segmentation.views[0].labels.shape, micrograph.pixel_size
+        summary["view"] = {
+            "shape": list(shape),
+            "pixel_size_um": None if size is None else size * micrograph.shape[0] / shape[0],
+        }
     if segmentation.light != EVEN:
         summary["light"] = {
             "depth": segmentation.light.depth,

@@ -11,7 +11,7 @@ from nital.image.light import EVEN, Light
 from nital.result.agreement import table_of
 from nital.result.classes import ClassRow, tabulate_classes
 from nital.result.criteria import RegionStatistics
-from nital.result.joining import Joining
+from nital.result.joining import ANOTHER, Joining, moved_area
 
 AUTO_NUMBERS = range(2, 11)
 """Numbers of classes that `auto` chooses from: those that the paper compares."""
@@ -54,15 +54,34 @@ class FineClasses:
         table = table[1 : len(self.statistics.areas) + 1, 1:]
         return tuple(np.where(table.any(axis=1), table.argmax(axis=1) + 1, 0).tolist())
 
-    def fractions_as(self, class_of: NDArray[np.int64]) -> tuple[float, ...]:
-        """Area fractions of the classes, if the class of each fine class were this, (n,)."""
-        areas = self.statistics.joined(np.maximum(class_of, 1)).areas
-        return tuple((areas / areas.sum()).tolist())
+    def other_fractions(
+        self, n_classes: int, class_of: NDArray[np.int64]
+    ) -> tuple[float, ...] | None:
+        """Area fractions, from dark to bright, if joined in another way that is nearly as good.
 
-    def other_fractions(self, n_classes: int) -> tuple[float, ...] | None:
-        """Area fractions if joined in another way that is nearly as good; None without any."""
-        number = self.joining.other_numbers(n_classes)
-        return None if number is None else self.fractions_as(number)
+        None if there is none, or if it is nearly the same in this micrograph.
+
+        Parameters
+        ----------
+        n_classes : int
+        class_of : (n,)
+            The class of each fine class as they are joined.
+        """
+        other = None if self.stopped else self.joining.other_numbers(n_classes)
+        if other is None:
+            return None
+        areas = self.statistics.areas
+        # The vote of the views may have decided for the other.
+        moved, told = max(
+            (
+                (moved_area(class_of, each, areas), each)
+                for each in (other, self.joining.numbers(n_classes))
+            ),
+            key=lambda each: each[0],
+        )
+        if moved <= ANOTHER:
+            return None
+        return tuple(fractions_of(areas / areas.sum(), told).tolist())
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
@@ -122,9 +141,15 @@ def as_good_as(values: Mapping[int, NDArray[np.float64]], n_classes: int) -> tup
     """The other numbers of classes whose F the views don't tell from that of `n_classes`.
 
     On average it is higher by no more than the standard deviation, over the views, of the
-    difference. None for a single view.
+    difference; so is that of each number between the two. None for a single view.
     """
     if len(values[n_classes]) < 2:
         return ()
-    apart = {k: f - values[n_classes] for k, f in values.items() if k != n_classes}
-    return tuple(k for k, each in apart.items() if each.mean() <= each.std(ddof=1))
+    found = []
+    for numbers in (range(n_classes - 1, 1, -1), range(n_classes + 1, max(values) + 1)):
+        for k in numbers:
+            apart = values[k] - values[n_classes]
+            if not apart.any() or apart.mean() > apart.std(ddof=1):
+                break  # equal are numbers that the fine classes do not suffice for
+            found.append(k)
+    return tuple(sorted(found))

@@ -203,6 +203,8 @@ class Grouping:
         if len(members) < 2:
             raise InputError(f"class {number}: a single fine class; it can't be split further")
         half = self.joining.halves(members.tolist())
+        if half.max() < 2:
+            raise InputError(f"class {number}: its fine classes are alike; it can't be split")
         areas = [self.joining.statistics.areas[members[half == i] - 1].sum() for i in (1, 2)]
         class_of = self.class_of.copy()
         class_of[members[half == 1 + int(np.argmin(areas))] - 1] = self.class_of.max() + 1
@@ -226,15 +228,11 @@ class Grouping:
         class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
         return self.grouped(class_of, self.names)
 
-    def other_numbers(self) -> NDArray[np.int64] | None:
-        """The class of each fine class as joined in another way that is nearly as good, (n,).
-
-        None if there is none, or if a person has decided which fine classes are one class.
-        """
-        n_classes = int(self.class_of.max())
-        if not np.array_equal(self.class_of, self.joining.numbers(n_classes)):
-            return None
-        return self.joining.other_numbers(n_classes)
+    @property
+    def is_as_joined(self) -> bool:
+        """Whether the fine classes are joined by their features, and not by a person."""
+        own = self.joining.numbers(int(self.class_of.max()))
+        return np.array_equal(self.class_of, own)
 
     def join(
         self,
@@ -261,9 +259,9 @@ class Grouping:
         uncertainty = None
         if fine.shares is not None:
             uncertainty = expanded_uncertainty(fractions_of(fine.shares, self.class_of))
-        number, other = self.other_numbers(), None
-        if number is not None:
-            other = fine.fractions_as(number)
+        other = None
+        if self.is_as_joined:
+            other = fine.other_fractions(int(self.class_of.max()), self.class_of)
         whole = isinstance(micrograph, Micrograph) and out is None
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
         return Segmentation(

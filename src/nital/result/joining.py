@@ -27,7 +27,7 @@ class Joining:
 
     centres: NDArray[np.float64]
     """(n, 2 channels): mean weighted features of each fine class and of its surroundings
-    (`fast.CENTRE_COLUMNS`), by which fine classes are joined."""
+    (`fast.labelling.CENTRE_COLUMNS`), by which fine classes are joined."""
 
     statistics: RegionStatistics
     """Of each fine class, 1..n, in the data in which they were found."""
@@ -52,10 +52,7 @@ class Joining:
         for other in others:
             if other.error > (1 + NEARLY) * best.error:
                 break
-            shared = np.zeros((n_classes + 1,) * 2)
-            np.add.at(shared, (best.group, other.group), areas)
-            kept = shared[linear_sum_assignment(shared, maximize=True)].sum()
-            if kept < (1 - ANOTHER) * areas.sum():
+            if moved_area(best.group, other.group, areas) > ANOTHER:
                 return self._classes_of(other.group)
         return None
 
@@ -94,3 +91,22 @@ class Joining:
         index = np.asarray(members) - 1
         weights = self.statistics.areas[index] ** AREA_POWER
         return partitions(self.centres[index], weights, 2)[0].group
+
+
+def moved_area(
+    one: NDArray[np.int64], other: NDArray[np.int64], areas: NDArray[np.floating]
+) -> float:
+    """Fraction of the area whose class differs between two joinings, the classes being matched.
+
+    Parameters
+    ----------
+    one, other : (n,)
+        The class of each fine class, from 0.
+    areas : (n,)
+        Of each fine class.
+    """
+    n = 1 + int(max(one.max(), other.max()))
+    shared = np.zeros((n, n))
+    np.add.at(shared, (one, other), areas)
+    same = shared[linear_sum_assignment(shared, maximize=True)].sum()
+    return float(1 - same / areas.sum())

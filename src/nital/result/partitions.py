@@ -42,6 +42,8 @@ def partitions(
         What the last starts lead to, from the least squared error on.
     """
     live = np.flatnonzero(weights > 0)
+    if not len(live):
+        return [Partition(np.zeros(len(centres), np.int64), 0.0)]
     points, share = centres[live].astype(np.float64), weights[live].astype(np.float64)
     points = points - np.average(points, axis=0, weights=share)
     groups = np.zeros((1, len(live)), np.int64)

@@ -192,7 +192,7 @@ class Segmentation:
             agreement=found.agreement if views else None,
             curve=curve,
             as_good=as_good,
-            other_fractions=fine.other_fractions(n_classes) if views else None,
+            other_fractions=fine.other_fractions(n_classes, np.array(fine.classes_in(labels))),
             light=fine.light,
             stopped=fine.stopped,
         )
@@ -252,7 +252,12 @@ class Segmentation:
             )
         settings = replace(self.settings, n_classes=n_classes)
         found = Segmentation.of_fine(self.fine, self.views, self.pixels, settings, self.seconds)
-        return replace(found, curve=found.curve or self.curve, likeness=self.likeness)
+        return replace(
+            found,
+            curve=found.curve or self.curve,
+            as_good=found.as_good or self.as_good,
+            likeness=self.likeness,
+        )
 
     @property
     def what_agrees(self) -> str:
@@ -292,17 +297,18 @@ class Segmentation:
                 for row in self.classes
                 if row.area_fraction < TINY_FRACTION
             ]
-        if self.as_good:
+        if self.as_good and self.curve is not None:
             numbers = " or ".join(str(number) for number in self.as_good)
             notes.append(
-                f"{numbers} classes are as good as {found} by F: the disturbed views differ by more"
+                f"{numbers} classes are as good as {lowest(self.curve)} by F: the disturbed views"
+                " do not tell them apart"
             )
         if self.other_fractions is not None:
-            shares = ", ".join(f"{100 * share:.1f}" for share in self.other_fractions)
+            shares = ", ".join(f"{100 * share:.3g}" for share in self.other_fractions)
             notes.append(
-                f"another joining into {found} classes is nearly as good, with {shares} % from dark"
-                " to bright; another number of classes, or fine classes assigned by hand, may be"
-                " firmer"
+                f"it can be divided into {len(self.other_fractions)} classes in another way that is"
+                f" nearly as good, with {shares} % from dark to bright; compare other numbers of"
+                " classes, or assign fine classes by hand"
             )
         if self.stopped:
             notes.append(self.details.note_on_stop(self))

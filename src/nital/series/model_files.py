@@ -25,7 +25,7 @@ from nital.series.model import Model
 from nital.storage.writing import check_new, write_whole, writing
 
 FORMAT = "nital model"
-VERSION = 2
+VERSION = 3
 """Increased with every change that an older nital would misread."""
 
 _KEY = "nital"

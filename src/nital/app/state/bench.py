@@ -287,13 +287,6 @@ class Bench:
         share: NDArray[np.float64] = total / total.sum()
         return share
 
-    def other_fractions(self) -> NDArray[np.float64] | None:
-        """Area fractions over all labelled micrographs, if the fine classes were joined in another
-        way that is nearly as good; None as for `Grouping.other_numbers`."""
-        assert self.model is not None
-        number = self.model.other_numbers()
-        return None if number is None else fractions_of(self.fine_fractions(), number)
-
     def statistics(self) -> list[FieldStatistics]:
         """Statistics of the fraction of each class, over the labelled micrographs."""
         each = [self.fractions(field.number) for field in self.labelled]

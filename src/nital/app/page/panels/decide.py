@@ -8,7 +8,7 @@ from nital.app.page.messages import Messages
 from nital.app.page.panels.class_row import ClassRow
 from nital.app.page.panels.panel import Panel
 from nital.app.page.view import View
-from nital.app.state.decisions import most_classes
+from nital.app.state.decisions import most_classes, other_fractions
 from nital.app.state.session import Session
 from nital.fast.settings import MAX_CLASSES
 from nital.output.numbers import percent
@@ -73,13 +73,16 @@ class DecidePanel(Panel):
         if self._view.preview is None:
             self._slider.props(f"max={max(most_classes(self._bench.base), k)}")
             self._slider.set_value(k)
-        other = self._bench.other_fractions()
+        here, other = self._view.field, None
+        if here is not None and here.labelled is not None and self._view.preview is None:
+            other = other_fractions(model, here.labelled.areas)
         self._other.set_visibility(other is not None)
         if other is not None:
             shares = ", ".join(percent(each) for each in other)
             self._other.set_text(
-                f"Another joining into {k} classes is nearly as good, with {shares} from dark to"
-                " bright. Another number of classes, or assigned fine classes, may be firmer."
+                f"It can be divided into {k} classes in another way that is nearly as good, with"
+                f" {shares} from dark to bright. Compare other numbers of classes, or assign fine"
+                " classes."
             )
         for row in self._rows[k:]:
             row.delete()
