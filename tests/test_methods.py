@@ -528,8 +528,9 @@ def test_an_excluded_area_gives_no_note(steel: SyntheticMicrograph) -> None:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of at most 70 rows and columns, and a sample of 16 tiles of at most 24; in a view of
+    """Blocks of at most 70 rows and columns, and a sample of six tiles of at most 24; in a view of
     the pixels of the micrograph."""
+    monkeypatch.setattr(windows, "N_TILES", 6)
     monkeypatch.setattr("nital.fast.view.VIEW_PIXELS", 150 * 140)
     monkeypatch.setattr(windows, "BLOCK_SIDE", 70)
     monkeypatch.setattr(windows, "TILE_SIDE", 24)

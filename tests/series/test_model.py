@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from helpers.pictures import make_views_few
 from helpers.steels import (
     BRIGHT,
     DARK,
@@ -28,7 +29,6 @@ from helpers.steels import (
 from nital.errors import Stopped
 from nital.fast import labelling as fast
 from nital.fast import windows
-from nital.fast.disturbances import DISTURBANCES
 from nital.fast.settings import FastSettings
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.agreement import compare
@@ -39,6 +39,12 @@ from nital.series.fitting import fit_model
 from nital.series.model import Model
 
 pytestmark = pytest.mark.usefixtures("small_samples")
+
+
+@pytest.fixture(autouse=True)
+def few_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them."""
+    make_views_few(monkeypatch)
 
 
 # --- one class, one constituent -----------------------------------------------------------------
@@ -370,7 +376,7 @@ def test_the_first_view_is_the_micrograph_as_it_is() -> None:
     image, model = Micrograph.from_array(steel(5)), of_steel()
     fine, _ = model.find_fine_classes(image)
     assert fine.shares is not None
-    assert fine.shares.shape == (len(DISTURBANCES), len(model.centres))
+    assert fine.shares.shape == (2, len(model.centres))
     assert fine.shares.sum(axis=1) == pytest.approx(1)
     areas = fine.statistics.areas / fine.statistics.areas.sum()
     assert fine.shares[0] == pytest.approx(areas, abs=0.002)

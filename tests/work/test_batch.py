@@ -22,7 +22,7 @@ from nital.work import batch
 from nital.work.batch import Batch, Outcome, find_images, fit_batch, plan_tasks
 from nital.work.jobs import KnownModel
 
-pytestmark = pytest.mark.usefixtures("small_views")
+pytestmark = pytest.mark.usefixtures("two_views")
 
 HOW: dict[str, Any] = {"page": None, "pixel_size": None, "crop_bottom": None}
 
