@@ -256,7 +256,11 @@ def test_fine_classes_are_merged_to_phases(image: Path, nital: Nital) -> None:
     nital("segment", image, "--n-classes", 2, "--out", "o")
     done = nital("fine", "o/a", "--merge", "dark=1-2 bright=rest")
     assert (done.code, done.err) == (0, "")
-    assert "dark" in done.out
+    assert re.search(r"dark +[\d.]+ % ± [\d.]+ %", done.out)
+    rows = json.loads(Path("o/a/phases.json").read_text())["phases"]
+    assert rows[0]["uncertainty"] == pytest.approx(rows[1]["uncertainty"])
+    assert "uncertainty" in Path("o/a/phases.csv").read_text().splitlines()[0]
+    assert re.search(r"a +[\d.]+ % ± [\d.]+ %", nital("phases", "o/a").out)
     fine, phases = read_labels("o/a/fine.tif"), read_labels("o/a/phases.tif")
     assert ((phases == 1) == (fine <= 2)).all()
     again = nital("fine", "o/a", "--merge", "dark=1 bright=rest")

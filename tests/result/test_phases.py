@@ -1,5 +1,7 @@
 """Phases: each fine class is in one named phase; areas by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,3 +62,15 @@ def test_every_pixel_is_in_the_phase_of_its_fine_class(names: list[str]) -> None
 def test_phases_that_can_not_be(phases: dict[str, list[int]], said: str) -> None:
     with pytest.raises(InputError, match=said):
         name_phases(some_fine_classes()[0], phases)
+
+
+def test_phases_are_as_uncertain_as_their_fine_classes_differ_from_view_to_view() -> None:
+    fine, _ = some_fine_classes()
+    n = len(fine.statistics.areas)
+    phases = {"first": [1, 3], "rest": [i for i in range(1, n + 1) if i not in (1, 3)]}
+    assert [row.uncertainty for row in name_phases(fine, phases).classes] == [None, None]
+    shares = np.random.default_rng(0).dirichlet(np.ones(n), 5)
+    found = name_phases(replace(fine, shares=shares), phases)
+    first = shares[:, [0, 2]].sum(axis=1)
+    expected = 2 * first.std(ddof=1)
+    assert [row.uncertainty for row in found.classes] == pytest.approx([expected, expected])

@@ -87,6 +87,10 @@ def fine(
     Without --merge: a contact sheet that highlights each on the whole micrograph.
     """
     from nital.commands import tables
+    from nital.fast.method import with_shares
+    from nital.fast.sampling import Sample
+    from nital.methods import prepare
+    from nital.modes import settings_of
     from nital.output.folders import open_result
     from nital.output.results import write_contact_sheet, write_phases
     from nital.output.summary import class_summary, phase_summary
@@ -102,7 +106,12 @@ def fine(
         tables.print_classes(classes, float((opened.fine.labels == 0).mean()))
         tables.print_files(result, ["fine.png"])
         return
-    phases = name_phases(opened.fine, parse_phases(merge, len(classes)))
+    assigned, found = parse_phases(merge, len(classes)), opened.fine
+    if opened.settings is not None:
+        sample = prepare(opened.micrograph, settings_of(**opened.settings))
+        assert isinstance(sample, Sample)  # paper mode has no fine classes
+        found = with_shares(found, sample)
+    phases = name_phases(found, assigned)
     write_phases(result, opened.micrograph, phases, force=force)
     if as_json:
         print(json.dumps(phase_summary(phases, opened.micrograph)))

@@ -76,9 +76,8 @@ class FastMethod:
         fine = find_fine_classes(prepared.seen, prepared, centres, out, on_rows)
         clock.lap("labels")
         if not isinstance(micrograph, Micrograph) or out is not None:
-            if not fine.stopped:
-                fine = replace(fine, shares=_shares(prepared, fine))
-                clock.lap("views")
+            fine = with_shares(fine, prepared)
+            clock.lap("views")
             found = _join_in_place(fine, settings, clock.seconds)
         else:
             views = () if fine.stopped else _of_views(prepared, centres)
@@ -124,11 +123,23 @@ def _of_views(sample: Sample, centres: NDArray[np.float32]) -> tuple[FineClasses
     return tuple(each for each in found if each is not None)
 
 
-def _shares(sample: Sample, fine: FineClasses) -> NDArray[np.float64] | None:
-    """As `FineClasses.shares`, with the fine classes as they are: views of a large image that have
-    fine classes of their own take too long."""
+def with_shares(fine: FineClasses, sample: Sample) -> FineClasses:
+    """Fine classes with their area fractions in each disturbed view, as they are there.
+
+    Views that have fine classes of their own take too long for a large image, and can't follow what
+    a person assigns to phases.
+
+    Parameters
+    ----------
+    fine : FineClasses
+        Of the micrograph, as `segment` found them.
+    sample : Sample
+        Of the same micrograph, prepared with the same settings.
+    """
+    if fine.stopped:
+        return fine
     centres = fine.joining.centres[:, : len(CHANNELS)].astype(np.float32)
-    return shares_of_views(sample.seen, replace(sample, whole=None), centres)
+    return replace(fine, shares=shares_of_views(sample.seen, replace(sample, whole=None), centres))
 
 
 def _check_large(settings: FastSettings, micrograph: Micrograph | LargeMicrograph) -> None:

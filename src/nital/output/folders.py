@@ -83,7 +83,13 @@ class PhaseFolder:
     def _read(cls, folder: Path, summary: dict[str, Any]) -> "PhaseFolder":
         if (folder / "phases.json").is_file():
             path, table = folder / "phases.tif", read_json(folder / "phases.json")["phases"]
-            rows = [_row(each["label"], each["phase"], None, each["n_pixels"]) for each in table]
+            rows = [
+                replace(
+                    _row(each["label"], each["phase"], None, each["n_pixels"]),
+                    uncertainty=each.get("uncertainty"),
+                )
+                for each in table
+            ]
         else:
             path = labels_path(folder)
             rows = [
@@ -247,6 +253,9 @@ class OpenedResult:
     labels: NDArray[np.uint16]
     """The classes to which the fine classes were joined."""
 
+    settings: dict[str, Any] | None
+    """With which they were found (`modes.settings_of`); None for those of a model."""
+
 
 def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
     """Read the fine classes of a result, and its micrograph.
@@ -291,6 +300,7 @@ def open_result(folder: Path, *, image: Path | None = None) -> OpenedResult:
         raise InputError(
             f"{folder}: fine.tif, fine.csv or {joined.name} was changed; segment again"
         )
+    known = None if "model" in summary else summary["settings"]
     return OpenedResult(
-        micrograph, FineClasses(fine, statistics, Joining(centres, statistics)), labels
+        micrograph, FineClasses(fine, statistics, Joining(centres, statistics)), labels, known
     )

@@ -127,6 +127,7 @@ def phase_summary(phases: PhaseMap, micrograph: Micrograph) -> dict[str, Any]:
                 "label": row.label,
                 "fine_classes": list(members),
                 "area_fraction": row.area_fraction,
+                **({} if row.uncertainty is None else {"uncertainty": row.uncertainty}),
                 "n_pixels": row.n_pixels,
                 "mean_grey": row.mean_grey,
             }

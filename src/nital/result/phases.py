@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.result.classes import ClassRow, tabulate_classes
+from nital.result.classes import ClassRow, expanded_uncertainty, tabulate_classes
 from nital.result.criteria import Criteria, criteria_of
-from nital.result.fine import FineClasses, renumber
+from nital.result.fine import FineClasses, fractions_of, renumber
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     Parameters
     ----------
     fine : FineClasses
-        As in `Segmentation.fine`.
+        As in `Segmentation.fine`. Area fractions have an uncertainty if these have `shares`
+        (`fast.method.with_shares`).
     phases : mapping of name to numbers
         The fine classes of each phase. Every fine class belongs to one phase.
 
@@ -57,6 +58,9 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     [0.3, 0.7]
     """
     number = np.append(0, number_fine_classes(len(fine.statistics.areas), phases))
+    uncertainty = None
+    if fine.shares is not None:
+        uncertainty = expanded_uncertainty(fractions_of(fine.shares, number[1:]))
     names = tuple(phases)
     labels = np.empty_like(fine.labels)
     renumber(fine.labels, number, labels)
@@ -68,7 +72,7 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
             for place in range(1, len(names) + 1)
         ),
         labels=labels,
-        classes=tabulate_classes(statistics, absent=True),
+        classes=tabulate_classes(statistics, uncertainty, absent=True),
         criteria=criteria_of(statistics),
     )
 
