@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nital.result import boundaries
 from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
 
 Labels = NDArray[np.uint8]
@@ -178,6 +179,14 @@ def test_a_mirrored_or_turned_map_has_mirrored_or_turned_boundaries(
     found = place_boundaries(labels, grey)
     assert (found != labels).sum() > 100
     assert (place_boundaries(change(labels), change(grey)) == change(found)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 7, 30])
+def test_strips_are_denoised_as_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = imaged(step(20), 0.7, 0.02)
+    expected = place_boundaries(step(22), grey)
+    monkeypatch.setattr(boundaries, "_ROWS_AT_ONCE", rows)
+    assert (place_boundaries(step(22), grey) == expected).all()
 
 
 # --- noise --------------------------------------------------------------------------------------

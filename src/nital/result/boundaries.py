@@ -24,6 +24,7 @@ LEAST_CONTRAST = 3.0
 """The two sides differ by this many standard deviations of the noise, or the boundary stays: noise
 alone hardly spans as many in a square."""
 
+_ROWS_AT_ONCE = 256
 Labels = NDArray[np.unsignedinteger]
 
 
@@ -98,13 +99,25 @@ def place_boundaries(labels: Labels, grey: NDArray[np.float32]) -> Labels:
 def _denoised(grey: NDArray[np.float32], alike: float) -> NDArray[np.float32]:
     """The grey level by a bilateral filter of 3 x 3 pixels (Tomasi and Manduchi 1998).
 
-    A pixel that differs by `alike` has 0.6 times the weight of an equal one. The sums are those of
-    a mirrored or turned image to the last digit: opposite neighbours are added first.
+    A pixel that differs by `alike` has 0.6 times the weight of an equal one.
     """
     if alike == 0:
         return grey
-    (rows, cols), padded = grey.shape, np.pad(grey, 1, mode="symmetric")
-    total, weight = grey.copy(), np.ones_like(grey)
+    padded, found = np.pad(grey, 1, mode="symmetric"), np.empty_like(grey)
+    for first in range(0, len(grey), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        found[rows] = _weighted_means(padded[first : first + _ROWS_AT_ONCE + 2], np.float32(alike))
+    return found
+
+
+def _weighted_means(padded: NDArray[np.float32], alike: np.float32) -> NDArray[np.float32]:
+    """As `_denoised`, without the outermost pixels.
+
+    The sums are those of a mirrored or turned image to the last digit: opposite neighbours are
+    added first.
+    """
+    grey = padded[1:-1, 1:-1]
+    (rows, cols), total, weight = grey.shape, grey.copy(), np.ones_like(grey)
     for axes in (((0, 1), (1, 0)), ((1, 1), (1, -1))):  # beside, and across a corner
         sums = []
         for down, along in axes:
@@ -112,12 +125,13 @@ def _denoised(grey: NDArray[np.float32], alike: float) -> NDArray[np.float32]:
             for sign in (1, -1):
                 top, left = 1 + sign * down, 1 + sign * along
                 near = padded[top : top + rows, left : left + cols]
-                share = np.exp(-(((near - grey) / np.float32(alike)) ** 2 + down**2 + along**2) / 2)
+                share = np.exp(-(((near - grey) / alike) ** 2 + down**2 + along**2) / 2)
                 terms.append((share * near, share))
             sums.append([one + other for one, other in zip(*terms, strict=True)])
         total += sums[0][0] + sums[1][0]
         weight += sums[0][1] + sums[1][1]
-    return total / weight
+    means: NDArray[np.float32] = total / weight
+    return means
 
 
 def _noise_of(grey: NDArray[np.float32], known: NDArray[np.bool_]) -> float:
