@@ -313,7 +313,7 @@ def number_of(model: Model, members: Sequence[int]) -> int:
     return found
 
 
-def test_classes_of_another_number_are_those_of_the_tree() -> None:
+def test_classes_of_another_number_are_joined_by_features() -> None:
     model = of_steel()
     for k in range(2, N_FINE + 1):
         found = model.at(k)

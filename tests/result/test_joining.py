@@ -91,7 +91,7 @@ def some_statistics(seed: int) -> tuple[Reals, RegionStatistics]:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, N_FINE))
-def test_a_tree_numbers_its_classes_from_dark_to_bright(seed: int, k: int) -> None:
+def test_classes_are_numbered_from_dark_to_bright(seed: int, k: int) -> None:
     centres, statistics = some_statistics(seed)
     number = Joining(centres, statistics).numbers(k)
     greys = [row.mean_grey for row in tabulate_classes(statistics.joined(number))]
@@ -102,7 +102,7 @@ def test_a_tree_numbers_its_classes_from_dark_to_bright(seed: int, k: int) -> No
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_as_many_classes_as_a_tree_has_are_its_own_in_order(seed: int) -> None:
+def test_as_many_classes_as_fine_ones_are_these_in_order(seed: int) -> None:
     centres, statistics = some_statistics(seed)
     number = Joining(centres, statistics).numbers(N_FINE)
     assert (number == from_dark_to_bright(statistics)[1:]).all()

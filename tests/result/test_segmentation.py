@@ -227,7 +227,7 @@ def test_the_curve_is_mean_and_spread_of_f() -> None:
         assert spread == pytest.approx(math.sqrt(sum((f - mean) ** 2 for f in values) / 2))
 
 
-def test_the_curve_of_one_tree_has_no_spread() -> None:
+def test_the_curve_of_one_view_has_no_spread() -> None:
     curve = curve_of(f_values([joining_of(0)]))
     assert [mean for mean, _ in curve.values()] == [joining_of(0).criteria(k).F for k in curve]
     assert all(math.isnan(spread) for _, spread in curve.values())

@@ -165,7 +165,7 @@ def test_a_large_micrograph_gives_the_labels_of_a_small_one() -> None:
     assert (out == labels_of(of_steel(), values)).all()
 
 
-def test_another_number_of_classes_is_that_of_the_same_tree() -> None:
+def test_another_number_of_classes_is_joined_from_the_same_fine_classes() -> None:
     model, image = of_steel(), Micrograph.from_array(steel(5))
     found = model.segment(image)
     assert found.fine is not None
