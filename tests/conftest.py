@@ -31,7 +31,7 @@ from nital.commands.cli import main
 from nital.fast import windows
 
 # How long an example takes says nothing where tests run side by side.
-hypothesis.settings.register_profile("untimed", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 

@@ -339,6 +339,19 @@ def test_another_joining_is_told_until_a_person_decides(middle: float, is_told: 
     assert decided.join(micrograph, fine, None).other_fractions is None
 
 
+def test_another_joining_is_told_as_it_is_in_the_micrograph_until_a_person_decides() -> None:
+    """The second of three fine classes lies midway between the others."""
+    areas = np.full(3, 100.0)
+    statistics = RegionStatistics(areas, np.repeat([[0.0], [1], [2]], 3, axis=1), 0 * areas)
+    joining = Joining(np.array([[0.0], [1.0], [2.0]]), statistics)
+    model = Grouping(FastSettings(n_classes=2), joining, joining.numbers(2), {})
+    first = int(model.class_of[1])
+    expected = [0.2, 0.8] if first == 1 else [0.7, 0.3]
+    assert model.other_fractions(np.array([20.0, 50, 30])) == pytest.approx(expected)
+    assert model.other_fractions(np.array([20.0, 0, 30])) is None  # nothing of the second is here
+    assert model.moved(2, 3 - first).other_fractions(np.array([20.0, 50, 30])) is None
+
+
 def test_more_classes_than_there_are_can_not_be() -> None:
     """A tiny fine class never is a class of its own, but a person can make it one."""
     model = of_steel()

@@ -145,10 +145,11 @@ def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray
     -------
     (views, k), 0 to 1; None if every pixel is excluded, or nearly so
     """
-    windows = sampled_windows(view)
-    parts = [view] if len(blocks(view.shape)) == 1 else [view.part(each) for each in windows]
-    found = [_counts_of_views(each, space, centres) for each in parts if smoothed_grey(each).size]
-    counts = np.sum(found, axis=0) if found else np.zeros((0, len(centres)))
+    is_whole = len(blocks(view.shape)) == 1
+    parts = [view] if is_whole else map(view.part, sampled_windows(view))
+    counts = np.zeros((1, len(centres)))
+    for part in parts:
+        counts = counts + _counts_of_views(part, space, centres)
     counts = counts[counts.any(axis=1)]  # of a few included pixels a coarser view may have none
     if len(counts) < 2:
         return None
@@ -157,8 +158,12 @@ def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray
 
 
 def _counts_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray[np.float64]:
-    """(views, k): the included pixels of each cluster in each disturbed view."""
-    exposure = Exposure(*dark_and_bright(smoothed_grey(view)))
+    """(views, k): the included pixels of each cluster in each disturbed view; one row of zeros if
+    every pixel is excluded."""
+    known = smoothed_grey(view)
+    if not len(known):
+        return np.zeros((1, len(centres)))
+    exposure = Exposure(*dark_and_bright(known))
 
     def counts(seen: View) -> NDArray[np.float64]:
         seen = seen if seen is view else exposure.align(seen)

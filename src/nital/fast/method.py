@@ -17,9 +17,9 @@ from nital.fast.view import View, look_at
 from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
 from nital.result.boundaries import enlarge
-from nital.result.classes import expanded_uncertainty, tabulate_classes
+from nital.result.classes import tabulate_classes
 from nital.result.criteria import criteria_of
-from nital.result.fine import FineClasses, fractions_of
+from nital.result.fine import FineClasses
 from nital.result.segmentation import Clock, Segmentation
 from nital.settings import AUTO
 
@@ -172,11 +172,8 @@ def _join_in_place(
 ) -> Segmentation:
     """Overwrite the fine labels with the classes: two maps of a large image might not fit."""
     n_classes = int(settings.n_classes)
-    uncertainty = None
-    if fine.shares is not None:
-        fractions = fractions_of(fine.shares, fine.joining.numbers(n_classes))
-        uncertainty = expanded_uncertainty(fractions)
-    other = fine.other_fractions(n_classes, fine.joining.numbers(n_classes))
+    number = fine.joining.numbers(n_classes)
+    uncertainty, other = fine.uncertainty_of(number), fine.other_fractions(n_classes, number)
     classes = fine.join(n_classes, fine.labels)
     return Segmentation(
         labels=fine.labels,

@@ -1,7 +1,7 @@
 """Reading folders of results: the phases of a field, and their names."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -83,22 +83,10 @@ class PhaseFolder:
     def _read(cls, folder: Path, summary: dict[str, Any]) -> "PhaseFolder":
         if (folder / "phases.json").is_file():
             path, table = folder / "phases.tif", read_json(folder / "phases.json")["phases"]
-            rows = [
-                replace(
-                    _row(each["label"], each["phase"], None, each["n_pixels"]),
-                    uncertainty=each.get("uncertainty"),
-                )
-                for each in table
-            ]
+            rows = [_row(each, each["label"], each["phase"]) for each in table]
         else:
             path = labels_path(folder)
-            rows = [
-                replace(
-                    _row(each["class"], each.get("name"), each.get("colour"), each["n_pixels"]),
-                    uncertainty=each.get("uncertainty"),
-                )
-                for each in summary["classes"]
-            ]
+            rows = [_row(each, each["class"], each.get("name")) for each in summary["classes"]]
         labels = read_labels(path)
         n_pixels = [row.n_pixels for row in rows]
         if (
@@ -145,8 +133,10 @@ class PhaseFolder:
         )
 
 
-def _row(label: int, name: str | None, colour: str | None, n_pixels: int) -> ClassRow:
-    return ClassRow(label, n_pixels, 0.0, None, name=name, colour=colour)
+def _row(entry: dict[str, Any], label: int, name: str | None) -> ClassRow:
+    """The class or phase of an entry of a summary."""
+    colour, uncertainty = entry.get("colour"), entry.get("uncertainty")
+    return ClassRow(label, entry["n_pixels"], 0.0, None, uncertainty, name, colour)
 
 
 def _sum_of(values: Sequence[float | None]) -> float | None:

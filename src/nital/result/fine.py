@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from nital.image.light import EVEN, Light
 from nital.result.agreement import table_of
-from nital.result.classes import ClassRow, tabulate_classes
+from nital.result.classes import ClassRow, expanded_uncertainty, tabulate_classes
 from nital.result.criteria import RegionStatistics
-from nital.result.joining import ANOTHER, Joining, moved_area
+from nital.result.joining import Joining, fractions_of
 
 AUTO_NUMBERS = range(2, 11)
 """Numbers of classes that `auto` chooses from: those that the paper compares."""
@@ -57,31 +57,22 @@ class FineClasses:
     def other_fractions(
         self, n_classes: int, class_of: NDArray[np.int64]
     ) -> tuple[float, ...] | None:
-        """Area fractions, from dark to bright, if joined in another way that is nearly as good.
+        """As `Joining.other_fractions`, in this micrograph; None if the labelling was stopped."""
+        if self.stopped:
+            return None
+        return self.joining.other_fractions(n_classes, class_of, self.statistics.areas)
 
-        None if there is none, or if it is nearly the same in this micrograph.
+    def uncertainty_of(self, class_of: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Expanded uncertainty of the area fraction of each class, (k,); None without `shares`.
 
         Parameters
         ----------
-        n_classes : int
         class_of : (n,)
-            The class of each fine class as they are joined.
+            The class of each fine class, 1 to k.
         """
-        other = None if self.stopped else self.joining.other_numbers(n_classes)
-        if other is None:
+        if self.shares is None:
             return None
-        areas = self.statistics.areas
-        # The vote of the views may have decided for the other.
-        moved, told = max(
-            (
-                (moved_area(class_of, each, areas), each)
-                for each in (other, self.joining.numbers(n_classes))
-            ),
-            key=lambda each: each[0],
-        )
-        if moved <= ANOTHER:
-            return None
-        return tuple(fractions_of(areas / areas.sum(), told).tolist())
+        return expanded_uncertainty(fractions_of(self.shares, class_of))
 
     def join(self, n_classes: int, out: NDArray[np.unsignedinteger]) -> RegionStatistics:
         """Write the classes to `out`, which may be `labels`; return their statistics.
@@ -91,21 +82,6 @@ class FineClasses:
         number = self.joining.numbers(n_classes)
         renumber(self.labels, np.append(0, number), out)
         return self.statistics.joined(number)
-
-
-def fractions_of(shares: NDArray[np.float64], class_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Area fractions of classes, (k,), or in each view, (views, k).
-
-    Parameters
-    ----------
-    shares : (n,) or (views, n)
-        Area fractions of fine classes, such as `FineClasses.shares`.
-    class_of : (n,)
-        The class of each fine class, 1 to k.
-    """
-    member = class_of[:, np.newaxis] == np.arange(1, class_of.max() + 1)
-    fractions: NDArray[np.float64] = shares @ member
-    return fractions
 
 
 def renumber(

@@ -6,18 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nital.errors import InputError
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.classes import (
     ClassRow,
-    expanded_uncertainty,
     from_dark_to_bright,
     tabulate_classes,
 )
 from nital.result.criteria import RegionStatistics, criteria_with
-from nital.result.fine import FineClasses, fractions_of, renumber
+from nital.result.fine import FineClasses, renumber
 from nital.result.joining import Joining
 from nital.result.likeness import Likeness
 from nital.result.phases import number_fine_classes
@@ -228,11 +227,18 @@ class Grouping:
         class_of[fine - 1] = self.class_of.max() + 1 if number is None else number
         return self.grouped(class_of, self.names)
 
-    @property
-    def is_as_joined(self) -> bool:
-        """Whether the fine classes are joined by their features, and not by a person."""
-        own = self.joining.numbers(int(self.class_of.max()))
-        return np.array_equal(self.class_of, own)
+    def other_fractions(self, areas: ArrayLike) -> tuple[float, ...] | None:
+        """As `Joining.other_fractions`; None too if a person joined the fine classes.
+
+        Parameters
+        ----------
+        areas : (n,)
+            Of each fine class in a micrograph.
+        """
+        n_classes = int(self.class_of.max())
+        if not np.array_equal(self.class_of, self.joining.numbers(n_classes)):
+            return None
+        return self.joining.other_fractions(n_classes, self.class_of, np.asarray(areas, float))
 
     def join(
         self,
@@ -256,23 +262,19 @@ class Grouping:
         classes = fine.statistics.joined(self.class_of)
         joined = np.empty_like(fine.labels) if out is None else out
         renumber(fine.labels, np.append(0, self.class_of), joined)
-        uncertainty = None
-        if fine.shares is not None:
-            uncertainty = expanded_uncertainty(fractions_of(fine.shares, self.class_of))
-        other = None
-        if self.is_as_joined:
-            other = fine.other_fractions(int(self.class_of.max()), self.class_of)
         whole = isinstance(micrograph, Micrograph) and out is None
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
         return Segmentation(
             labels=joined,
-            classes=self._named(tabulate_classes(classes, uncertainty, absent=True)),
+            classes=self._named(
+                tabulate_classes(classes, fine.uncertainty_of(self.class_of), absent=True)
+            ),
             criteria=criteria_with(self.settings.regions, classes, pixels, joined),
             settings=self.settings,
             seconds={},
             fine=fine if whole else None,
             pixels=pixels if whole else None,
-            other_fractions=other,
+            other_fractions=None if fine.stopped else self.other_fractions(fine.statistics.areas),
             light=fine.light,
             likeness=likeness,
             stopped=fine.stopped,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,9 @@ class Joining:
     def numbers(self, n_classes: int) -> NDArray[np.int64]:
         """The class of each fine class, (n,), when they are joined to `n_classes`: 1..k.
 
-        Their squared error is least (`partitions`), where each is weighted by the power
-        `AREA_POWER` of its area. A tiny fine class has no part in that, and goes to the nearest
-        class: a few odd pixels are not a constituent, however odd.
+        Their squared error is as small as `partitions` finds it, where each is weighted by the
+        power `AREA_POWER` of its area. A tiny fine class has no part in that, and goes to the
+        nearest class: a few odd pixels are not a constituent, however odd.
         """
         return self._classes_of(self._partitions(n_classes)[0].group)
 
@@ -55,6 +56,31 @@ class Joining:
             if moved_area(best.group, other.group, areas) > ANOTHER:
                 return self._classes_of(other.group)
         return None
+
+    def other_fractions(
+        self, n_classes: int, class_of: NDArray[np.int64], areas: NDArray[np.floating]
+    ) -> tuple[float, ...] | None:
+        """Area fractions, from dark to bright, if joined in another way that is nearly as good.
+
+        None if there is none, or if it is nearly the same in this micrograph.
+
+        Parameters
+        ----------
+        n_classes : int
+        class_of : (n,)
+            The class of each fine class as they are joined: as by `numbers`, or as the vote of the
+            views decided, which may be for the other way.
+        areas : (n,)
+            Of each fine class in a micrograph.
+        """
+        other = self.other_numbers(n_classes)
+        if other is None:
+            return None
+        ways = (other, self.numbers(n_classes))
+        moved, told = max(
+            ((moved_area(class_of, way, areas), way) for way in ways), key=itemgetter(0)
+        )
+        return tuple(fractions_of(areas / areas.sum(), told).tolist()) if moved > ANOTHER else None
 
     def _partitions(self, n_classes: int) -> list[Partition]:
         areas = self.statistics.areas
@@ -110,3 +136,18 @@ def moved_area(
     np.add.at(shared, (one, other), areas)
     same = shared[linear_sum_assignment(shared, maximize=True)].sum()
     return float(1 - same / areas.sum())
+
+
+def fractions_of(shares: NDArray[np.float64], class_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Area fractions of classes, (k,), or in each view, (views, k).
+
+    Parameters
+    ----------
+    shares : (n,) or (views, n)
+        Area fractions of fine classes, such as `FineClasses.shares`.
+    class_of : (n,)
+        The class of each fine class, 1 to k.
+    """
+    member = class_of[:, np.newaxis] == np.arange(1, class_of.max() + 1)
+    fractions: NDArray[np.float64] = shares @ member
+    return fractions

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.errors import InputError
-from nital.result.classes import ClassRow, expanded_uncertainty, tabulate_classes
+from nital.result.classes import ClassRow, tabulate_classes
 from nital.result.criteria import Criteria, criteria_of
-from nital.result.fine import FineClasses, fractions_of, renumber
+from nital.result.fine import FineClasses, renumber
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,6 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
     [0.3, 0.7]
     """
     number = np.append(0, number_fine_classes(len(fine.statistics.areas), phases))
-    uncertainty = None
-    if fine.shares is not None:
-        uncertainty = expanded_uncertainty(fractions_of(fine.shares, number[1:]))
     names = tuple(phases)
     labels = np.empty_like(fine.labels)
     renumber(fine.labels, number, labels)
@@ -72,7 +69,7 @@ def name_phases(fine: FineClasses, phases: Mapping[str, Sequence[int]]) -> Phase
             for place in range(1, len(names) + 1)
         ),
         labels=labels,
-        classes=tabulate_classes(statistics, uncertainty, absent=True),
+        classes=tabulate_classes(statistics, fine.uncertainty_of(number[1:]), absent=True),
         criteria=criteria_of(statistics),
     )
 

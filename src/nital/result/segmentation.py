@@ -26,10 +26,10 @@ from nital.result.fine import (
     as_good_as,
     curve_of,
     f_values,
-    fractions_of,
     lowest,
     renumber,
 )
+from nital.result.joining import fractions_of
 from nital.result.likeness import Likeness
 from nital.settings import AUTO, Settings
 

@@ -1,17 +1,14 @@
 """Decisions: names and colours are those of one class each; fine classes limit their number."""
 
-import numpy as np
 import pytest
 
 from helpers.benches import trained
 from nital.app.state.bench import Bench
-from nital.app.state.decisions import most_classes, other_fractions
+from nital.app.state.decisions import most_classes
 from nital.errors import InputError
-from nital.fast.settings import MAX_CLASSES, FastSettings
+from nital.fast.settings import MAX_CLASSES
 from nital.output.render import colours_of, hex_of
-from nital.result.criteria import RegionStatistics
-from nital.result.grouping import ClassName, Grouping
-from nital.result.joining import Joining
+from nital.result.grouping import ClassName
 
 
 def classes_of(bench: Bench) -> int:
@@ -116,16 +113,3 @@ def test_there_are_no_more_classes_than_fine_ones(bench: Bench) -> None:
 def test_many_fine_classes_can_all_be_classes(bench: Bench) -> None:
     bench.set_trained(trained(1, *[100.0] * 40))
     assert most_classes(bench.base) == 40
-
-
-def test_another_joining_is_told_as_it_is_in_the_micrograph_until_a_person_decides() -> None:
-    """The second of three fine classes lies midway between the others."""
-    areas = np.full(3, 100.0)
-    statistics = RegionStatistics(areas, np.repeat([[0.0], [1], [2]], 3, axis=1), 0 * areas)
-    joining = Joining(np.array([[0.0], [1.0], [2.0]]), statistics)
-    model = Grouping(FastSettings(n_classes=2), joining, joining.numbers(2), {})
-    first = int(model.class_of[1])
-    expected = [0.2, 0.8] if first == 1 else [0.7, 0.3]
-    assert other_fractions(model, (20, 50, 30)) == pytest.approx(expected)
-    assert other_fractions(model, (20, 0, 30)) is None  # nothing of the second is here
-    assert other_fractions(model.moved(2, 3 - first), (20, 50, 30)) is None

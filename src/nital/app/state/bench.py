@@ -29,8 +29,8 @@ from nital.errors import InputError
 from nital.fast.settings import FAST
 from nital.measure.stereology import FieldStatistics, over_fields
 from nital.result.classes import expanded_uncertainty
-from nital.result.fine import fractions_of
 from nital.result.grouping import Grouping
+from nital.result.joining import fractions_of
 from nital.series.model import Model
 from nital.series.model_files import read_model, write_model
 from nital.settings import Settings

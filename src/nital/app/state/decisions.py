@@ -1,19 +1,13 @@
-"""Decisions: what can be changed about the classes of a model, and what there is to decide.
+"""Decisions: what can be changed about the classes of a model. Each function returns a new model.
 
-Each change returns a new model, and raises `InputError` if it can't be made.
+All raise `InputError` if the change can't be made.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from nital.fast.settings import MAX_CLASSES
 from nital.output.render import colours_of, hex_of
-from nital.result.fine import fractions_of
 from nital.result.grouping import ClassName, Grouping
-from nital.result.joining import ANOTHER, moved_area
 
 
 def join(model: Grouping, number: int, other: int) -> Grouping:
@@ -69,22 +63,3 @@ def _with_colours(model: Grouping) -> Grouping:
             for row, colour in zip(rows, colours_of(rows), strict=True)
         }
     )
-
-
-def other_fractions(model: Grouping, areas: Sequence[float]) -> NDArray[np.float64] | None:
-    """Area fractions if the fine classes were joined in another way that is nearly as good.
-
-    None if there is none, if it is nearly the same in this micrograph, or if a person joined them.
-
-    Parameters
-    ----------
-    model : Grouping
-    areas : (n,)
-        Of each fine class in a micrograph.
-    """
-    if not model.is_as_joined:
-        return None
-    other, own = model.joining.other_numbers(int(model.class_of.max())), np.array(areas, float)
-    if other is None or moved_area(model.class_of, other, own) <= ANOTHER:
-        return None
-    return fractions_of(own / own.sum(), other)

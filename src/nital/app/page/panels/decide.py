@@ -8,7 +8,7 @@ from nital.app.page.messages import Messages
 from nital.app.page.panels.class_row import ClassRow
 from nital.app.page.panels.panel import Panel
 from nital.app.page.view import View
-from nital.app.state.decisions import most_classes, other_fractions
+from nital.app.state.decisions import most_classes
 from nital.app.state.session import Session
 from nital.fast.settings import MAX_CLASSES
 from nital.output.numbers import percent
@@ -75,7 +75,7 @@ class DecidePanel(Panel):
             self._slider.set_value(k)
         here, other = self._view.field, None
         if here is not None and here.labelled is not None and self._view.preview is None:
-            other = other_fractions(model, here.labelled.areas)
+            other = model.other_fractions(here.labelled.areas)
         self._other.set_visibility(other is not None)
         if other is not None:
             shares = ", ".join(percent(each) for each in other)
