@@ -28,7 +28,7 @@ from helpers.benches import (
 from helpers.pictures import halves, make_views_few, make_views_small
 from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
-from nital.fast import windows
+from nital.fast import labelling, windows
 
 # How long an example takes says nothing where tests run side by side.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -66,6 +66,12 @@ def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 def seen_steels(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same; a pixel of the view of a `steel` is one of its own."""
     see_steels_as_they_are(monkeypatch)
+
+
+@pytest.fixture
+def left_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boundaries of fine classes stay where the nearest centres have them."""
+    monkeypatch.setattr(labelling, "place_boundaries", lambda labels, *more: labels)
 
 
 @pytest.fixture

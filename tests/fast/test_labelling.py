@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nital.errors import InputError, Stopped
-from nital.fast import windows
+from nital.fast import labelling, windows
 from nital.fast.clustering import find_centres, nearest
 from nital.fast.features import CHANNELS
 from nital.fast.labelling import (
@@ -27,6 +27,7 @@ from nital.fast.view import look_at
 from nital.fast.windows import blocks
 from nital.image.micrograph import Micrograph
 from nital.methods import segment
+from nital.result.boundaries import place_boundaries
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
 
@@ -46,6 +47,30 @@ def found_in(image: Micrograph, step: float = 1.0) -> tuple[FineClasses, Sample]
     return find_fine_classes(sample.seen, sample, find_centres(sample.values)), sample
 
 
+@pytest.mark.parametrize("step", [0.6, 1.0, 1.7, 3.1])
+@pytest.mark.parametrize("side", [2048, 48, 31])
+def test_boundaries_are_placed_in_the_map_of_the_nearest_centres(
+    step: float, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In blocks and strips as in the whole."""
+    image = micrograph()
+    sample = sample_of(image, step)
+    view, centres = sample.seen, find_centres(sample.values)
+    rows, cols = view.places()
+    assert sample.whole is not None
+    nearest_ones = (nearest(sample.whole, centres) + 1)[rows][:, cols]
+    noise, levels = view.noise(), sample.grey_of(centres)
+    expected = place_boundaries(
+        nearest_ones, image.grey / view.light.field(image.shape), noise, levels
+    )
+    assert (expected != nearest_ones).mean() > 0.1
+    monkeypatch.setattr(windows, "BLOCK_SIDE", side)
+    monkeypatch.setattr(labelling, "_ROWS_AT_ONCE", side // 2)
+    found = find_clusters(view, sample, centres)
+    assert (found.labels == expected).all()
+
+
+@pytest.mark.usefixtures("left_in_place")
 def test_fine_classes_are_clusters_by_other_numbers() -> None:
     fine, sample = found_in(micrograph())
     centres = find_centres(sample.values)
@@ -56,6 +81,7 @@ def test_fine_classes_are_clusters_by_other_numbers() -> None:
     assert fine.joining.centres[number - 1, : len(CHANNELS)] == pytest.approx(centres)
 
 
+@pytest.mark.usefixtures("left_in_place")
 @pytest.mark.parametrize("step", [0.6, 1.0, 1.7])
 def test_their_statistics_and_centres_are_those_of_their_pixels(step: float) -> None:
     image = micrograph()
@@ -68,7 +94,8 @@ def test_their_statistics_and_centres_are_those_of_their_pixels(step: float) -> 
     centres = find_centres(sample.values)
     cluster = nearest(sample.whole, centres)
     window = slice(0, cluster.shape[0]), slice(0, cluster.shape[1])
-    pairs = set(zip(sample.seen.enlarged(cluster, window).flat, fine.labels.flat, strict=True))
+    enlarged = sample.seen.enlarged(cluster, window, (slice(0, 120), slice(0, 100)))
+    pairs = set(zip(enlarged.flat, fine.labels.flat, strict=True))
     assert len(pairs) == len(fine.joining.centres)  # a fine class is one cluster
     for own, label in pairs:
         assert fine.joining.centres[label - 1, : len(CHANNELS)] == pytest.approx(centres[own])
@@ -142,6 +169,7 @@ def test_three_grey_levels_are_three_fine_classes_and_no_more() -> None:
     assert (labels[:, 85:] == 3).all()
 
 
+@pytest.mark.usefixtures("left_in_place")
 def test_the_surroundings_of_a_fine_class_are_the_features_some_pixels_away() -> None:
     """Pixel by pixel."""
     fine, _ = found_in(micrograph())
@@ -168,6 +196,7 @@ def test_an_image_too_small_to_have_surroundings_is_segmented_all_the_same() -> 
 # --- of a view ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("left_in_place")
 @pytest.mark.parametrize("step", [0.6, 1.0, 1.7])
 def test_fine_classes_of_a_view_are_at_its_own_pixels(step: float) -> None:
     fine, sample = found_in(micrograph(), step)
@@ -181,7 +210,7 @@ def test_fine_classes_of_a_view_are_at_its_own_pixels(step: float) -> None:
     greys = [row.mean_grey for row in found.classes]
     assert greys == sorted(greys)
     # The same clusters, but ordered by the grey level of the view.
-    back = sample.seen.enlarged(found.labels, whole)
+    back = sample.seen.enlarged(found.labels, whole, (slice(0, 120), slice(0, 100)))
     assert len(set(zip(back.flat, fine.labels.flat, strict=True))) == MAX_CLASSES
     ours, theirs = (each.joining.centres[:, : len(CHANNELS)] for each in (found, fine))
     assert sorted(map(tuple, ours)) == sorted(map(tuple, theirs))
@@ -207,10 +236,11 @@ def test_a_view_of_several_blocks_has_the_fine_classes_of_the_whole(
     assert (fine_classes_of_view(sample, sample.seen, centres).labels == whole.labels).all()
 
 
+@pytest.mark.usefixtures("left_in_place")
 def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     sample, centres = sampled()
     found, expected = (
-        sample_clusters(sample.seen, sample, centres),
+        sample_clusters(sample.seen, sample, centres, windows.sampled_windows(sample.seen)),
         find_clusters(sample.seen, sample, centres),
     )
     assert (found.labels == expected.labels).all()
@@ -222,7 +252,7 @@ def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.M
     monkeypatch.setattr(windows, "TILE_SIDE", 16)
     monkeypatch.setattr(windows, "N_TILES", 5)
     tiles = windows.sampled_windows(sample.seen)
-    some = sample_clusters(sample.seen, sample, centres)
+    some = sample_clusters(sample.seen, sample, centres, tiles)
     counts = sum(
         np.bincount(expected.labels[tile].ravel(), minlength=len(centres) + 1)[1:] for tile in tiles
     )
@@ -277,7 +307,7 @@ def test_what_is_not_labelled_when_it_is_stopped_stays_0(n: int) -> None:
     assert done.mean() == n / 4
     clusters = find_clusters(sample.seen, sample, centres, on_rows=stop_after(n))
     assert clusters.stopped
-    expected = nearest(sample.features(sample.seen, WHOLE), centres) + 1
+    expected = find_clusters(sample.seen, sample, centres).labels
     assert (clusters.labels == np.where(done, expected, 0)).all()
 
 

@@ -222,24 +222,26 @@ def test_places_rise_and_are_the_nearest(view: View) -> None:
 @given(VIEWS, st.integers(1, 30))
 def test_labels_of_a_window_come_back_as_those_of_the_whole(view: View, side: int) -> None:
     labels = np.random.default_rng(0).integers(1, 9, view.shape).astype(np.uint8)
-    enlarged = view.enlarged(labels, whole(view))
+    everywhere = tuple(slice(0, length) for length in view.source.shape)
+    enlarged = view.enlarged(labels, whole(view), everywhere)
     assert enlarged.shape == view.source.shape
     rows, cols = view.places()
     assert (enlarged == labels[rows][:, cols]).all()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "BLOCK_SIDE", side)
         for window in blocks(view.shape):
-            part = enlarged[view.window_of(window)]
-            assert (view.enlarged(labels[window], window) == part).all()
+            there = view.window_of(window)
+            assert (view.enlarged(labels[window], window, there) == enlarged[there]).all()
 
 
 def test_labels_by_hand() -> None:
     view = plain((6, 4), 2.0)
     labels = np.array([[1, 2], [3, 4], [5, 6]], np.uint8)
     assert view.shape == (3, 2)
-    assert (view.enlarged(labels, whole(view)) == labels.repeat(2, 0).repeat(2, 1)).all()
-    lower = view.enlarged(labels[1:], (slice(1, 3), slice(0, 2)))
-    assert (lower == labels[1:].repeat(2, 0).repeat(2, 1)).all()
+    found = view.enlarged(labels, whole(view), (slice(0, 6), slice(0, 4)))
+    assert (found == labels.repeat(2, 0).repeat(2, 1)).all()
+    lower = view.enlarged(labels[1:], (slice(1, 3), slice(0, 2)), (slice(2, 5), slice(1, 4)))
+    assert lower.tolist() == [[3, 4, 4], [3, 4, 4], [5, 6, 6]]
     assert view.window_of((slice(1, 3), slice(1, 2))) == (slice(2, 6), slice(2, 4))
 
 

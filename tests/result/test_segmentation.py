@@ -7,20 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from helpers.pictures import fine_classes, make_views_small
 from nital.errors import InputError, SettingError
 from nital.fast.disturbances import DISTURBANCES
-from nital.fast.features import CHANNELS
-from nital.fast.sampling import Sample
 from nital.fast.settings import FAST, MAX_CLASSES, FastSettings
 from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
-from nital.methods import prepare, segment
+from nital.methods import segment
 from nital.paper.settings import PAPER
-from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
+from nital.result.boundaries import (
+    enlarge,
+    mean_levels,
+    nearest_pixels,
+    noise_of,
+    place_boundaries,
+)
 from nital.result.consensus import find_consensus
 from nital.result.criteria import evaluate, measure_regions
 from nital.result.fine import FineClasses, as_good_as, curve_of, f_values, lowest
@@ -60,13 +63,15 @@ def test_another_number_is_what_segment_gives_for_it(
     assert found.labels is not result.labels
 
 
-def majority(result: Segmentation, k: int) -> NDArray[np.uint8]:
+def majority(
+    result: Segmentation, k: int, excluded: NDArray[np.bool_]
+) -> NDArray[np.unsignedinteger]:
     """The consensus of the views when they have k classes each, at their own pixels."""
     maps = []
     for view in result.views:
         maps.append(np.empty_like(view.labels))
         view.join(k, maps[-1])
-    return find_consensus(maps, np.zeros(maps[0].shape, bool)).labels
+    return find_consensus(maps, excluded).labels
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -74,14 +79,15 @@ def test_classes_are_the_consensus_of_the_views_with_their_boundaries_placed(
     micrograph: Micrograph, result: Segmentation, k: int
 ) -> None:
     found = result.at(k)
-    included = ~micrograph.excluded
-    placed = place_boundaries(enlarge(majority(result, k), micrograph.shape), micrograph.grey)
-    pairs = set(zip(found.labels[included].tolist(), placed[included].tolist(), strict=True))
-    # Next to what is excluded, where views have classes too, some boundaries stay.
-    apart = ndimage.binary_erosion(included, iterations=8, border_value=1)
-    inner = set(zip(found.labels[apart].tolist(), placed[apart].tolist(), strict=True))
-    assert len(inner) == k
-    assert inner <= pairs
+    excluded = micrograph.excluded
+    outside = nearest_pixels(excluded, result.views[0].labels.shape)
+    labels = enlarge(majority(result, k, outside), excluded.shape)
+    labels[excluded] = 0
+    grey = micrograph.grey / result.light.field(excluded.shape)
+    noise, levels = noise_of([(grey, ~excluded)]), mean_levels(labels, grey)
+    placed = place_boundaries(labels, grey, noise, levels)
+    pairs = set(zip(found.labels.flat, placed.flat, strict=True))
+    assert len(pairs) == k + 1
 
 
 def test_there_are_eight_views_of_the_same_shape(result: Segmentation) -> None:
@@ -146,22 +152,6 @@ def test_fine_classes_are_numbered_and_measured(
     assert (statistics.areas == expected.areas).all()
     greys = [row.mean_grey for row in result.fine.classes]
     assert greys == sorted(greys)
-
-
-def test_the_centre_of_a_fine_class_is_near_the_mean_of_its_features(
-    micrograph: Micrograph, result: Segmentation
-) -> None:
-    sample = prepare(micrograph, FAST)
-    assert isinstance(sample, Sample)
-    assert sample.whole is not None
-    assert result.fine is not None
-    centres, labels = result.fine.joining.centres, result.fine.labels
-    assert centres.shape == (len(result.fine.classes), 2 * len(CHANNELS))
-    rows, cols = sample.seen.places()
-    features = sample.whole[rows][:, cols]
-    means = np.stack([features[labels == i + 1].mean(axis=0) for i in range(len(centres))])
-    distance = ((centres[:, np.newaxis, : len(CHANNELS)] - means) ** 2).sum(axis=2)
-    assert (distance.argmin(axis=0) == np.arange(len(centres))).mean() > 0.9
 
 
 def test_most_of_each_fine_class_is_in_one_class(result: Segmentation) -> None:

@@ -308,6 +308,7 @@ def test_what_is_drawn_comes_to_be_the_classes(monkeypatch: pytest.MonkeyPatch, 
     assert (drawn[-1] == labels[::every, ::every]).all()
 
 
+@pytest.mark.usefixtures("left_in_place")
 @pytest.mark.parametrize("side", [200, 40])
 def test_of_a_large_micrograph_is_drawn_what_is_learned_from(
     monkeypatch: pytest.MonkeyPatch, side: int

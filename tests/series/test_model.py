@@ -228,7 +228,7 @@ def test_a_prediction_that_is_stopped_keeps_what_is_labelled(
     assert said in found.notes
     assert said not in whole.notes
     clusters = fast.find_clusters(view, model.space, model.centres, None, stop)
-    shares = clusters.statistics.areas / n_done
+    shares = clusters.counts / clusters.counts.sum()
     assert found.likeness is not None
     assert found.likeness.shift == pytest.approx(np.maximum(shares - model.shares, 0).sum())
 
@@ -277,7 +277,7 @@ def test_likeness_by_hand() -> None:
     whole = slice(0, view.shape[0]), slice(0, view.shape[1])
     features = model.space.features(view, whole)
     distance = ((features[..., np.newaxis, :] - model.centres) ** 2).sum(axis=-1, dtype=np.float64)
-    cluster = view.enlarged(distance.argmin(axis=-1).astype(np.uint8), whole)
+    cluster = distance.argmin(axis=-1)
     shares = np.bincount(cluster.ravel(), minlength=len(model.centres)) / cluster.size
     found = likeness(steel(5))
     expected = distance[::8].min(axis=-1).mean() / model.spread
@@ -293,7 +293,13 @@ def test_usual_is_the_largest_of_those_fitted_to() -> None:
     for seed in range(4):
         image = Micrograph.from_array(steel(seed))
         view = model.space.view(image)
-        found.append(model.likeness(fast.sample_clusters(view, model.space, model.centres)))
+        found.append(
+            model.likeness(
+                fast.sample_clusters(
+                    view, model.space, model.centres, windows.sampled_windows(view)
+                )
+            )
+        )
     expected = max(each.novelty for each in found), max(each.shift for each in found)
     assert model.usual == pytest.approx(expected)
     others = [likeness(steel(seed)) for seed in range(4)]
@@ -378,8 +384,9 @@ def test_the_first_view_is_the_micrograph_as_it_is() -> None:
     assert fine.shares is not None
     assert fine.shares.shape == (2, len(model.centres))
     assert fine.shares.sum(axis=1) == pytest.approx(1)
-    areas = fine.statistics.areas / fine.statistics.areas.sum()
-    assert fine.shares[0] == pytest.approx(areas, abs=0.002)
+    view = model.space.view(image)
+    counts = fast.find_clusters(view, model.space, model.centres).counts
+    assert fine.shares[0] == pytest.approx(counts / counts.sum())
 
 
 def test_the_uncertainty_is_that_of_the_joined_classes() -> None:
@@ -470,7 +477,8 @@ def test_the_silhouette_by_hand(exposure: str, k: int) -> None:
     model = of_steel(exposure).at(k)
     expected, nearest = silhouette_by_hand(model, image)
     found = silhouette(model, image)
-    assert (model.segment(image).labels == nearest).mean() > 0.999
+    placed = model.segment(image).labels
+    assert (placed == nearest).mean() > 0.75  # boundaries are placed
     assert np.abs(found - expected).max() < 0.6  # rounded, and of single precision
     assert (found[excluded] == 0).all()
     assert np.ptp(found[~excluded]) > 30
@@ -529,12 +537,13 @@ def test_what_was_done_when_the_process_was_killed_is_recovered(
             left[:] = labels  # as left on disk
             raise Stopped("stopped")
 
-    stopped, known = model.find_fine_classes(micrograph, on_rows=stop)
+    stopped, _ = model.find_fine_classes(micrograph, on_rows=stop)
+    _, whole = model.find_fine_classes(micrograph)
     left[100:, 100:] = 1  # an unfinished block
     found, likeness = model.recover_fine_classes(micrograph, left, n_blocks)
     assert np.array_equal(found.labels, stopped.labels)
     assert found.statistics.areas == pytest.approx(stopped.statistics.areas)
     assert found.statistics.means == pytest.approx(stopped.statistics.means)
     assert found.stopped
-    assert likeness.shift == pytest.approx(known.shift)
-    assert likeness.novelty == pytest.approx(known.novelty, rel=0.5)
+    assert likeness.shift == pytest.approx(whole.shift, abs=0.01)  # of a few tiles
+    assert likeness.novelty == pytest.approx(whole.novelty, rel=0.2)

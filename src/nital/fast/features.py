@@ -62,6 +62,13 @@ CHANNELS = (
 _N_BANDS = len(AREAS) + 1
 
 
+def grey_of(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The smoothed grey level that features add up to: (..., channels), not weighted -> (...)."""
+    bright, dark = features[..., :_N_BANDS], features[..., _N_BANDS : 2 * _N_BANDS]
+    found: NDArray[np.float32] = bright.sum(-1) - dark.sum(-1) + features[..., 2 * _N_BANDS]
+    return found
+
+
 @dataclass(frozen=True)
 class GreyLevels:
     """Grey levels of a micrograph, as needed to find its features."""

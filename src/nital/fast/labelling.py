@@ -5,8 +5,9 @@ features and by those of their surroundings: a bright rim between the matrix and
 the same as a bright spot in the matrix.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from nital.fast.disturbances import of_each_view
 from nital.fast.features import CHANNELS, dark_and_bright
 from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
-from nital.fast.windows import blocks, sampled_windows
+from nital.fast.windows import Window, blocks, sampled_windows, strips, widened
 from nital.result.agreement import table_of
+from nital.result.boundaries import MARGIN, place_boundaries
 from nital.result.classes import from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
@@ -33,8 +35,11 @@ CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
 _EVERY = 8
 """Step between the rows in which distances are measured."""
 
-_SOME_ROWS = 256
-"""Number of rows in which they are measured if the rest of the work is lost."""
+_EVERY_TILE = 4
+"""Step between the sampled tiles in which they are measured if the rest of the work is lost."""
+
+_ROWS_AT_ONCE = 1024
+"""Boundaries are placed in as many rows of the image at a time."""
 
 Floats = NDArray[np.float32]
 OnRows = Callable[[int, NDArray[np.uint8]], None]
@@ -49,6 +54,9 @@ class ClusterMap:
 
     statistics: RegionStatistics
     """Of clusters 1..k."""
+
+    counts: NDArray[np.int64]
+    """(k,): pixels of the view, or of its sample, that are nearest to each centre."""
 
     pairs: NDArray[np.int64]
     """(k + 1, k + 1): how often one cluster lies around another; row and column 0: excluded."""
@@ -67,7 +75,7 @@ def find_clusters(
     out: NDArray[np.uint8] | None = None,
     on_rows: OnRows | None = None,
 ) -> ClusterMap:
-    """Find the nearest centre of every pixel of the image that is looked at.
+    """Find the nearest centre of every pixel of the view, and place the boundaries in its image.
 
     Parameters
     ----------
@@ -89,23 +97,30 @@ def find_clusters(
     source = view.source
     labels = np.zeros(source.shape, np.uint8) if out is None else out
     k = len(centres)
-    measured = _nothing(k)
+    measured, counts = _nothing(k), np.zeros(k, np.int64)
     pairs = np.zeros((k + 1,) * 2, np.int64)
     distance, n_measured, stopped = 0.0, 0, False
-    windows = blocks(view.shape)
+    windows, noise, levels = blocks(view.shape), view.noise(), space.grey_of(centres)
     seen = labels.view()
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
-        features, excluded = space.features(view, window), view.excluded(window)
+        around, inside = widened(window, math.ceil(MARGIN / view.step) + 1, view.shape)
+        features, excluded = space.features(view, around), view.excluded(window)
         cluster = nearest(features, centres) + 1
-        some = features[::_EVERY][~excluded[::_EVERY]]
+        some = features[inside][::_EVERY][~excluded[::_EVERY]]
         n_measured += len(some)
         distance += float(squared_distances(some, centres).sum(dtype=np.float64))
         there = view.window_of(window)
-        labels[there] = view.enlarged(cluster, window)
-        labels[there][source.read_excluded(*there)] = 0
-        measured += measure_regions(source.read(*there), labels[there], k)
+        for strip in strips(there, _ROWS_AT_ONCE):
+            wide, own = widened(strip, MARGIN, source.shape)
+            pixels = source.read(*wide)
+            near = view.enlarged(cluster, around, wide)
+            near[source.read_excluded(*wide)] = 0
+            labels[strip] = place_boundaries(near, view.lit(pixels, wide), noise, levels)[own]
+            measured += measure_regions(pixels[own], labels[strip], k)
+        cluster = cluster[inside]
         cluster[excluded] = 0
+        counts += np.bincount(cluster.ravel(), minlength=k + 1)[1:]
         pairs += _count_pairs(cluster, k + 1)
         if on_rows is not None:
             try:
@@ -117,21 +132,25 @@ def find_clusters(
                 for rest in windows[place:]:
                     labels[view.window_of(rest)] = 0
                 break
-    return ClusterMap(labels, measured, pairs, distance / max(1, n_measured), stopped)
+    return ClusterMap(labels, measured, counts, pairs, distance / max(1, n_measured), stopped)
 
 
-def sample_clusters(view: View, space: FeatureSpace, centres: Floats) -> ClusterMap:
-    """Find the clusters in the sampled windows of a view alone; labels are those of the last."""
+def sample_clusters(
+    view: View, space: FeatureSpace, centres: Floats, windows: Sequence[Window]
+) -> ClusterMap:
+    """Find the clusters in some windows of a view alone; labels are those of the last."""
     k = len(centres)
     measured, distance, n_measured = _nothing(k), 0.0, 0
-    for window in sampled_windows(view):
+    for window in windows:
         features, included = space.features(view, window), ~view.excluded(window)
         cluster = nearest(features, centres) + 1
         cluster[~included] = 0
         measured += measure_regions(view.pixels(window), cluster, k)
         distance += float(squared_distances(features[included], centres).sum(dtype=np.float64))
         n_measured += int(included.sum())
-    return ClusterMap(cluster, measured, np.zeros((0, 0), np.int64), distance / max(1, n_measured))
+    pairs = np.zeros((0, 0), np.int64)
+    counts = measured.areas.astype(np.int64)
+    return ClusterMap(cluster, measured, counts, pairs, distance / max(1, n_measured))
 
 
 def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray[np.float64] | None:
@@ -195,7 +214,7 @@ def recover_clusters(
     Returns
     -------
     ClusterMap
-        Without pairs; the distance is that in some rows of the first block.
+        Without pairs; counts and distance are those in a few tiles.
     """
     source, windows = view.source, blocks(view.shape)
     k = len(centres)
@@ -205,12 +224,9 @@ def recover_clusters(
             measured += measure_regions(source.read(*window), labels[window], k)
         else:
             labels[window] = 0
-    rows, cols = windows[0]
-    some = slice(rows.start, min(rows.start + _SOME_ROWS, rows.stop)), cols
-    values = space.features(view, some)[~view.excluded(some)]
-    distance = float(squared_distances(values, centres).mean()) if len(values) else 0.0
+    some = sample_clusters(view, space, centres, sampled_windows(view)[::_EVERY_TILE])
     stopped = n_blocks < len(windows)
-    return ClusterMap(labels, measured, np.zeros((0, 0), np.int64), distance, stopped)
+    return replace(some, labels=labels, statistics=measured, stopped=stopped)
 
 
 def find_fine_classes(

@@ -10,12 +10,13 @@ from nital.fast.features import (
     GreyLevels,
     dark_and_bright,
     find_features,
+    grey_of,
     reach,
     smooth,
 )
 from nital.fast.settings import KEPT
 from nital.fast.view import View, look_at
-from nital.fast.windows import Window, sampled_windows
+from nital.fast.windows import Window, sampled_windows, widened
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import Source
 from nital.image.tone import Tone
@@ -84,6 +85,14 @@ class FeatureSpace:
         """The weighted features in a window of a view: (rows, cols, channels)."""
         return features_in(view, window, self.levels, self.scale) * self.weights
 
+    def grey_of(self, centres: Floats) -> Floats:
+        """The grey level of centres of weighted features, (k, channels) -> (k,), about."""
+        used = self.weights > 0
+        found: Floats = grey_of(
+            np.divide(centres, self.weights, np.zeros_like(centres), where=used)
+        )
+        return found
+
 
 def smoothed_grey(view: View) -> Floats:
     """Smoothed grey levels of the included pixels of the sampled windows, (n,)."""
@@ -99,9 +108,5 @@ def channel_weights(spread: NDArray[np.float64], grey: Floats) -> Floats:
 
 def features_in(view: View, window: Window, levels: GreyLevels, scale: str) -> Floats:
     """Features in a window, found with the margin that they need."""
-    margin, around, inside = reach(scale), [], []
-    for part, length in zip(window, view.shape, strict=True):
-        start, stop = max(0, part.start - margin), min(length, part.stop + margin)
-        around.append(slice(start, stop))
-        inside.append(slice(part.start - start, part.stop - start))
-    return find_features(view.grey((around[0], around[1])), levels, scale)[tuple(inside)]
+    around, inside = widened(window, reach(scale), view.shape)
+    return find_features(view.grey(around), levels, scale)[inside]

@@ -7,6 +7,7 @@ micrograph. Labels are brought back to the pixels of the micrograph afterwards.
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from nital.fast.windows import Window, blocks
 from nital.image.light import EVEN, Light, find_light
 from nital.image.micrograph import Micrograph, Source, luminance, nearest_places, spread_pixels
 from nital.image.tone import GREY, Tone, scatter, tone_of
+from nital.result.boundaries import noise_of
 
 VIEW_PIXELS = 2**18
 """Pixels of a view, about: 512 x 512."""
@@ -30,6 +32,10 @@ KEPT_PIXELS = 2**25
 
 MOST_PIXELS = 2**22
 """Light and tone are found in about as many pixels, spread over the image."""
+
+_N_PARTS, _PART = 4, 256
+"""Noise is found in the whole image or, if it is larger, in as many parts along each axis, of so
+many pixels."""
 
 _MARGIN = 16
 """Pixels of the micrograph, and of the view, that interpolation needs around a window."""
@@ -96,15 +102,28 @@ class View:
         rows, cols = map(nearest_places, self.source.shape, self.shape)
         return rows, cols
 
-    def enlarged(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-        """Labels of a window of the view, (rows, cols), as those of the pixels of the source
-        (`window_of`): of the nearest."""
-        there = self.window_of(window)
+    def enlarged(
+        self, labels: NDArray[np.uint8], window: Window, there: Window
+    ) -> NDArray[np.uint8]:
+        """Labels of a window of the view, (rows, cols), as those of pixels of the source that it
+        covers: of the nearest."""
         rows, cols = (
             places[inside] - part.start
             for places, inside, part in zip(self.places(), there, window, strict=True)
         )
         return labels[np.ix_(rows, cols)]
+
+    def lit(self, pixels: Floats, there: Window) -> Floats:
+        """The evenly lit grey level of pixels of the source, as they were read from it."""
+        return self.tone.grey(pixels, self.light.field(self.source.shape, there))
+
+    def noise(self) -> float:
+        """Standard deviation of the noise of the source, evenly lit."""
+        rows, cols = (_spread_parts(length) for length in self.source.shape)
+        return noise_of(
+            (self.lit(self.source.read(*there), there), ~self.source.read_excluded(*there))
+            for there in product(rows, cols)
+        )
 
     def exposed(self, gain: float, offset: float) -> Self:
         """The view with other brightness and contrast."""
@@ -123,7 +142,7 @@ class View:
     def part(self, window: Window) -> "View":
         """The pixels of the source that a window covers, evenly lit, as a view of their own."""
         span = self._span(window)
-        grey = self.tone.grey(self.source.read(*span), self.light.field(self.source.shape, span))
+        grey = self.lit(self.source.read(*span), span)
         pixels = np.repeat(grey[..., np.newaxis], 3, axis=2)
         own = Micrograph(pixels, self.source.read_excluded(*span), (0, 1))
         return View(own, self.step, gain=self.gain, offset=self.offset).kept_whole()
@@ -146,7 +165,7 @@ class View:
 
     def _read(self, window: Window) -> tuple[Floats, NDArray[np.bool_]]:
         span = self._span(window, math.ceil(_MARGIN * max(1.0, self.step)))
-        grey = self.tone.grey(self.source.read(*span), self.light.field(self.source.shape, span))
+        grey = self.lit(self.source.read(*span), span)
         grey = filled(grey, self.source.read_excluded(*span))
         grey = grey * np.float32(self.gain) + np.float32(self.offset)
         return self._resampled(grey, span, window), self.excluded(window)
@@ -173,6 +192,14 @@ class View:
             mode="mirror",
         )
         return found
+
+
+def _spread_parts(length: int) -> list[slice]:
+    """The whole length, or a few parts of it that are spread over it."""
+    if length <= _N_PARTS * _PART:
+        return [slice(0, length)]
+    starts = np.rint(np.linspace(0, length - _PART, _N_PARTS)).astype(int).tolist()
+    return [slice(start, start + _PART) for start in starts]
 
 
 def light_and_colours(source: Source) -> tuple[Light, NDArray[np.float64]]:

@@ -32,6 +32,23 @@ class Seen(Protocol):
         """The excluded pixels in a window, (rows, cols)."""
 
 
+def strips(window: Window, n_rows: int) -> list[Window]:
+    """A window, cut into windows of at most n rows."""
+    rows, cols = window
+    tops = range(rows.start, rows.stop, n_rows)
+    return [(slice(top, min(top + n_rows, rows.stop)), cols) for top in tops]
+
+
+def widened(window: Window, margin: int, shape: tuple[int, int]) -> tuple[Window, Window]:
+    """A window with a margin, as far as an image of this shape reaches, and its place in that."""
+    around, inside = [], []
+    for part, length in zip(window, shape, strict=True):
+        start = max(0, part.start - margin)
+        around.append(slice(start, min(length, part.stop + margin)))
+        inside.append(slice(part.start - start, part.stop - start))
+    return (around[0], around[1]), (inside[0], inside[1])
+
+
 def sampled_windows(seen: Seen) -> list[Window]:
     """Windows to sample: the whole image or, if it has several blocks, tiles spread over it."""
     windows = blocks(seen.shape)

@@ -5,6 +5,7 @@ therefore placed where the grey level lies midway between the two sides, for a l
 well as for a large grain.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,19 @@ LEAST_CONTRAST = 3.0
 """The two sides differ by this many standard deviations of the noise, or the boundary stays: noise
 alone hardly spans as many in a square."""
 
+LEAST_STEP = 0.45
+"""In a blurred edge, the next pixels differ by this share of the difference of the two sides, or
+more; a layer of a grey between the two, three pixels wide, is flatter."""
+
+MARGIN = SIDE // 2 + 1
+"""Pixels around a window that what is placed in it depends on."""
+
 _ROWS_AT_ONCE = 256
+_LEVELS = 2**16
+_BRIGHTEST = 2.0**8 - 1
+_FAR = 2.0**10
 Labels = NDArray[np.unsignedinteger]
+Part = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
@@ -56,62 +68,108 @@ def nearest_pixels(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]
     return values[np.ix_(*map(nearest_places, shape, values.shape))]
 
 
-def place_boundaries(labels: Labels, grey: NDArray[np.float32]) -> Labels:
-    """Move the boundaries between pairs of classes to where the grey level lies midway.
+def place_boundaries(
+    labels: Labels, grey: NDArray[np.float32], noise: float, levels: NDArray[np.floating]
+) -> Labels:
+    """Move boundaries to where the grey level lies midway between the two sides.
 
-    Near a boundary of two classes, a pixel goes to the class that is darker as a whole if its grey
-    level is below the middle of the darkest and the brightest nearby, else to the other. Where
-    three classes meet, and where grey hardly differs, labels stay.
+    A pixel gets the class of the dark pixels nearby if its grey level is below the middle of the
+    darkest and the brightest, else that of the bright ones. So a line of a pixel is as wide as in
+    the picture, and a rim of intermediate grey is divided between the two sides. Where grey hardly
+    differs, and in a layer of intermediate grey of three pixels or more, classes stay.
 
     Parameters
     ----------
-    labels : (rows, cols), unsigned
+    labels : (rows, cols), uint8
         1..k; 0 is excluded, and stays.
-    grey : (rows, cols), float
+    grey : (rows, cols), float, 0 or more
+    noise : float
+        Standard deviation of the noise of `grey` (`noise_of`).
+    levels : (k,)
+        Mean grey level of each class, about.
 
     Returns
     -------
     (rows, cols), of the dtype of `labels`
     """
-    known = labels > 0
-    if not known.any():
-        return labels.copy()
-    # What excluded pixels show has no part in it.
-    clean = np.where(known, grey, grey[known].mean(dtype=np.float64)).astype(np.float32)
-    noise = _noise_of(clean, known)
-    clean = _denoised(clean, ALIKE * noise)
-    dark, bright = ndimage.minimum_filter(clean, SIDE), ndimage.maximum_filter(clean, SIDE)
-    low = ndimage.minimum_filter(labels, SIDE)
-    high = ndimage.maximum_filter(labels, SIDE)
-    moved = (low != high) & (low > 0) & (bright - dark > LEAST_CONTRAST * noise)
-    n = int(labels.max())
-    for label in range(2, n):  # a third class between the two
-        between = moved & (low < label) & (label < high)
-        if between.any():
-            moved &= ~(between & ndimage.maximum_filter(labels == label, SIDE))
-    area = np.maximum(np.bincount(labels.ravel(), minlength=n + 1), 1)
-    mean = np.bincount(labels.ravel(), clean.ravel(), n + 1) / area
-    rising = mean[low] < mean[high]
-    is_dark = clean < (dark + bright) / 2
-    return np.where(moved, np.where(is_dark == rising, low, high), labels).astype(labels.dtype)
-
-
-def _denoised(grey: NDArray[np.float32], alike: float) -> NDArray[np.float32]:
-    """The grey level by a bilateral filter of 3 x 3 pixels (Tomasi and Manduchi 1998).
-
-    A pixel that differs by `alike` has 0.6 times the weight of an equal one.
-    """
-    if alike == 0:
-        return grey
-    padded, found = np.pad(grey, 1, mode="symmetric"), np.empty_like(grey)
-    for first in range(0, len(grey), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        found[rows] = _weighted_means(padded[first : first + _ROWS_AT_ONCE + 2], np.float32(alike))
+    found = np.empty_like(labels)
+    for first in range(0, len(labels), _ROWS_AT_ONCE):
+        start, stop = max(0, first - MARGIN), first + _ROWS_AT_ONCE
+        around = slice(start, stop + MARGIN)
+        placed = _placed(labels[around], grey[around], noise, np.append(0, levels))
+        found[first:stop] = placed[first - start : stop - start]
     return found
 
 
+def _placed(
+    labels: Labels, grey: NDArray[np.float32], noise: float, levels: NDArray[np.floating]
+) -> Labels:
+    known = labels > 0
+    clean = _denoised(grey, known, ALIKE * noise)
+    dark, bright = _extremes(clean, known, SIDE)
+    contrast, middle = bright - dark, (dark + bright) / 2
+    near_dark, near_bright = _extremes(clean, known, 3)
+    is_layer = (4 * abs(clean - middle) < contrast) & (
+        near_bright - near_dark < LEAST_STEP * contrast
+    )
+    # Grey level and class in one number: the extremes bring the classes of their pixels. The level
+    # of the class counts as well: beside an edge a pixel may still have that of the other side.
+    level = np.clip(clean + levels.astype(np.float32)[labels], 0, _BRIGHTEST)
+    both = ((_LEVELS * level).astype(np.uint32) << 8) | labels
+    darkest = ndimage.minimum_filter(np.where(known, both, np.iinfo(np.uint32).max), SIDE)
+    brightest = ndimage.maximum_filter(np.where(known, both, 0), SIDE)
+    placed = np.where(clean < middle, darkest, brightest) & 0xFF
+    moved = known & ~is_layer & (contrast > LEAST_CONTRAST * noise)
+    return np.where(moved, placed, labels).astype(labels.dtype)
+
+
+def _extremes(
+    grey: NDArray[np.float32], known: NDArray[np.bool_], side: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The least and the greatest known grey level in a square around each pixel."""
+    far = np.float32(_FAR)
+    dark = ndimage.minimum_filter(np.where(known, grey, far), side)
+    return dark, ndimage.maximum_filter(np.where(known, grey, -far), side)
+
+
+def mean_levels(labels: Labels, grey: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean grey level of each class, (k,)."""
+    total, area = np.bincount(labels.ravel(), grey.ravel()), np.bincount(labels.ravel())
+    return total[1:] / np.maximum(area[1:], 1)
+
+
+def noise_of(parts: Iterable[Part]) -> float:
+    """Standard deviation of the noise: from the differences of neighbours (median absolute).
+
+    Parameters
+    ----------
+    parts : iterable of grey, known
+        Parts of a micrograph, (rows, cols), and which pixels to use.
+    """
+    steps = []
+    for grey, known in parts:
+        steps.append(np.abs(np.diff(grey, axis=1))[known[:, 1:] & known[:, :-1]])
+        steps.append(np.abs(np.diff(grey, axis=0))[known[1:] & known[:-1]])
+    each = np.concatenate([np.empty(0, np.float32), *steps])
+    return float(1.4826 * np.median(each) / np.sqrt(2)) if len(each) else 0.0
+
+
+def _denoised(
+    grey: NDArray[np.float32], known: NDArray[np.bool_], alike: float
+) -> NDArray[np.float32]:
+    """The grey level by a bilateral filter of 3 x 3 pixels (Tomasi and Manduchi 1998).
+
+    A pixel that differs by `alike` has 0.6 times the weight of an equal one, and one that is not
+    known has none.
+    """
+    if alike == 0:
+        return grey
+    apart = np.where(known, grey, np.float32(_FAR))
+    return _weighted_means(np.pad(apart, 1, mode="symmetric"), np.float32(alike))
+
+
 def _weighted_means(padded: NDArray[np.float32], alike: np.float32) -> NDArray[np.float32]:
-    """As `_denoised`, without the outermost pixels.
+    """The means of all but the outermost pixels.
 
     The sums are those of a mirrored or turned image to the last digit: opposite neighbours are
     added first.
@@ -132,10 +190,3 @@ def _weighted_means(padded: NDArray[np.float32], alike: np.float32) -> NDArray[n
         weight += sums[0][1] + sums[1][1]
     means: NDArray[np.float32] = total / weight
     return means
-
-
-def _noise_of(grey: NDArray[np.float32], known: NDArray[np.bool_]) -> float:
-    """Standard deviation of the noise, from the differences of neighbours (median absolute)."""
-    pairs = known[:, 1:] & known[:, :-1], known[1:] & known[:-1]
-    steps = np.concatenate([np.diff(grey, axis=axis)[pairs[1 - axis]] for axis in (0, 1)])
-    return float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)) if len(steps) else 0.0

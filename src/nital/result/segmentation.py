@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from nital.errors import InputError
 from nital.image.light import EVEN, NOTABLE_DEPTH, Light
 from nital.image.tone import scatter, tone_of
-from nital.result.boundaries import enlarge, nearest_pixels, place_boundaries
+from nital.result.boundaries import (
+    enlarge,
+    mean_levels,
+    nearest_pixels,
+    noise_of,
+    place_boundaries,
+)
 from nital.result.classes import (
     TINY_FRACTION,
     ClassRow,
@@ -152,7 +158,7 @@ class Segmentation:
             Of the micrograph.
         views : sequence of FineClasses
             Of its disturbed views, in maps of one shape. None for a model, whose fine classes have
-            their `shares`, and if the labelling was stopped: boundaries then stay where they are.
+            their `shares`, and if the labelling was stopped.
         pixels : (rows, cols, 3), float32 in [0, 1]
         settings : Settings
             `n_classes` may be `auto`.
@@ -177,7 +183,10 @@ class Segmentation:
         labels = enlarge(agreed.labels, excluded.shape)
         labels[excluded] = 0
         if views:
-            labels = place_boundaries(labels, tone_of(scatter(pixels[~excluded])).grey(pixels))
+            tone, field = tone_of(scatter(pixels[~excluded])), fine.light.field(excluded.shape)
+            grey = tone.grey(pixels, field)
+            noise, levels = noise_of([(grey, ~excluded)]), mean_levels(labels, grey)
+            labels = place_boundaries(labels, grey, noise, levels)
         agreement = nearest_pixels(agreed.agreement, excluded.shape)
         agreement[excluded] = 0
         agreed = replace(agreed, labels=labels, agreement=agreement)

@@ -21,6 +21,7 @@ from nital.fast.clustering import (
 )
 from nital.fast.labelling import order_clusters, sample_clusters
 from nital.fast.settings import MAX_CLASSES, FastSettings
+from nital.fast.windows import sampled_windows
 from nital.result.agreement import table_of
 from nital.result.criteria import measure_regions
 from nital.result.fine import curve_of, f_values, lowest
@@ -232,4 +233,5 @@ def _order(sample: CommonSample, centres: Floats) -> tuple[Floats, Joining]:
 def _compare(model: Model, open_image: Opener) -> Likeness:
     """Measure how far one micrograph is from the model."""
     view = model.space.view(open_image())
-    return model.likeness(sample_clusters(view, model.space, model.centres))
+    windows = sampled_windows(view)
+    return model.likeness(sample_clusters(view, model.space, model.centres, windows))

@@ -162,10 +162,10 @@ class Model(Grouping):
                 ratio = np.sqrt(each[0] / np.maximum(each[1], LEAST_SPREAD))
                 row[:] = np.round(100 * (1 - np.minimum(ratio, 1)))
             there = view.window_of(window)
-            out[there] = view.enlarged(certain, window)
+            out[there] = view.enlarged(certain, window, there)
             out[there][micrograph.read_excluded(*there)] = 0
 
     def likeness(self, clusters: ClusterMap) -> Likeness:
-        areas = clusters.statistics.areas
-        shift = 0.5 * float(np.abs(areas / areas.sum() - self.shares).sum())
+        shares = clusters.counts / clusters.counts.sum()
+        shift = 0.5 * float(np.abs(shares - self.shares).sum())
         return Likeness(clusters.distance / self.spread, shift, *self.usual)
