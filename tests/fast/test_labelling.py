@@ -27,7 +27,7 @@ from nital.fast.view import look_at
 from nital.fast.windows import blocks
 from nital.image.micrograph import Micrograph
 from nital.methods import segment
-from nital.result.boundaries import place_boundaries
+from nital.result.boundaries import place_boundaries, reach_of
 from nital.result.criteria import measure_regions
 from nital.result.fine import FineClasses
 
@@ -60,9 +60,8 @@ def test_boundaries_are_placed_in_the_map_of_the_nearest_centres(
     assert sample.whole is not None
     nearest_ones = (nearest(sample.whole, centres) + 1)[rows][:, cols]
     noise, levels = view.noise(), sample.grey_of(centres)
-    expected = place_boundaries(
-        nearest_ones, image.grey / view.light.field(image.shape), noise, levels
-    )
+    grey = image.grey / view.light.field(image.shape)
+    expected = place_boundaries(nearest_ones, grey, reach_of(step), noise, levels)
     assert (expected != nearest_ones).mean() > 0.1
     monkeypatch.setattr(windows, "BLOCK_SIDE", side)
     monkeypatch.setattr(labelling, "_ROWS_AT_ONCE", side // 2)

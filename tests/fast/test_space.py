@@ -7,6 +7,7 @@ from helpers.clouds import micrograph
 from nital.fast.features import CHANNELS, GreyLevels, dark_and_bright, find_features, reach, smooth
 from nital.fast.space import Exposure, FeatureSpace, features_in, smoothed_grey
 from nital.fast.view import look_at
+from nital.image.light import EVEN
 from nital.image.micrograph import Micrograph
 from nital.image.tone import GREY
 
@@ -51,8 +52,9 @@ def test_a_space_has_a_view_at_its_sampling_and_exposure(
 ) -> None:
     image = micrograph()
     weights = np.ones(len(CHANNELS), np.float32)
-    space = FeatureSpace(LEVELS, weights, "fine", exposure, step, GREY, "corrected")
-    plain, view = look_at(image, step), space.view(image)
+    plain = look_at(image, step)
+    space = FeatureSpace(LEVELS, weights, "fine", exposure, step, GREY, plain.light)
+    view = space.view(image)
     assert view.step == step
     assert view.shape == plain.shape
     expected = plain if exposure is None else exposure.align(plain)
@@ -64,7 +66,7 @@ def test_features_are_weighted() -> None:
     weights = np.arange(len(CHANNELS), dtype=np.float32)
     view = look_at(micrograph(), 1.0)
     window = slice(10, 40), slice(20, 90)
-    space = FeatureSpace(LEVELS, weights, "fine", None, 1.0, GREY, "corrected")
+    space = FeatureSpace(LEVELS, weights, "fine", None, 1.0, GREY, EVEN)
     assert (
         space.features(view, window) == features_in(view, window, LEVELS, "fine") * weights
     ).all()

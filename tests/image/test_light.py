@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nital.image.light import EVEN, ORDERS, STEP, Light, find_light
+from nital.image.light import EVEN, ORDERS, STEP, Light, common_light, find_light
 from nital.image.synthetic import synthesize
 
 Floats = NDArray[np.float32]
@@ -146,6 +146,35 @@ def test_the_light_is_what_makes_the_histogram_narrow() -> None:
     flat = lit / find_light(lit).field(SHAPE)
     dark = flat[two_phases() < 0.3]
     assert dark.std() < 0.1 * lit[two_phases() < 0.3].std()
+
+
+# --- of a series --------------------------------------------------------------------------------
+
+
+def test_the_common_light_is_the_median_of_each_coefficient() -> None:
+    lights = [Light((a, 0.0, -a, 0.02, 0.5)) for a in (0.1, 0.3, 0.12)]
+    assert common_light(lights) == Light((0.12, 0.0, -0.12, 0.02, 0.5))
+    assert common_light(lights[:1]) == lights[0]
+
+
+@settings(max_examples=10)
+@given(FIELDS)
+def test_the_usual_light_is_taken_where_another_is_hardly_better(light: Light) -> None:
+    lit = noisy() * light.field((256, 200))
+    own = find_light(lit)
+    near = Light(tuple((np.array(own.coefficients) + 0.005).tolist()))
+    assert find_light(lit, usual=near) == near
+    assert find_light(lit, usual=own) == own
+
+
+@pytest.mark.parametrize("far", [EVEN, Light((-0.12, 0.08, -0.05, -0.04, 0.06))])
+def test_another_light_than_the_usual_is_found(far: Light) -> None:
+    lit = two_phases() * LIT.field(SHAPE)
+    assert find_light(lit, usual=far) == find_light(lit)
+
+
+def test_a_picture_that_does_not_tell_has_the_usual_light() -> None:
+    assert find_light(np.full(SHAPE, 0.5, np.float32), usual=LIT) == LIT
 
 
 # --- what is no part of it ----------------------------------------------------------------------

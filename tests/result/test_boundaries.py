@@ -18,6 +18,7 @@ from nital.result.boundaries import (
     nearest_pixels,
     noise_of,
     place_boundaries,
+    reach_of,
 )
 
 Labels = NDArray[np.uint8]
@@ -28,9 +29,9 @@ CHANGES = pytest.mark.parametrize(
 )
 
 
-def placed(labels: Labels, grey: Floats) -> Labels:
+def placed(labels: Labels, grey: Floats, reach: int = 2) -> Labels:
     noise, levels = noise_of([(grey, labels > 0)]), mean_levels(labels, grey)
-    return place_boundaries(labels, grey, noise, levels)
+    return place_boundaries(labels, grey, reach, noise, levels)
 
 
 def imaged(labels: Labels, blur: float, noise: float = 0.0) -> Floats:
@@ -93,6 +94,13 @@ def test_a_step_that_was_labelled_beside_its_place_comes_back(off: int, blur: fl
     assert (placed(3 - step(20 + off), 1 - grey) == 3 - step(20)).all()
 
 
+@pytest.mark.parametrize(("reach", "blur"), [(1, 0.5), (3, 1.5), (4, 2.0), (6, 3.0)])
+def test_a_step_comes_back_as_far_as_is_looked(reach: int, blur: float) -> None:
+    grey = imaged(step(20), blur)
+    for off in range(-reach, reach + 1):
+        assert (placed(step(20 + off), grey, reach) == step(20)).all()
+
+
 def test_the_darker_side_is_that_of_the_darker_class_whatever_its_number() -> None:
     """Classes are told by their mean grey level, not by their numbers."""
     grey = imaged(step(20), 0.5)
@@ -146,12 +154,15 @@ def test_joined_before_or_after_the_boundary_is_the_same() -> None:
 # --- left where it is ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [3, 4, 5, 8])
+@pytest.mark.parametrize(
+    ("reach", "width"),
+    [(1, 2), (1, 3), (1, 8), (2, 3), (2, 4), (2, 5), (2, 8), (3, 5), (4, 6), (6, 9)],
+)
 @pytest.mark.parametrize("blur", [0.3, 0.5, 0.7])
-def test_a_layer_between_dark_and_bright_stays(width: int, blur: float) -> None:
+def test_a_layer_between_dark_and_bright_stays(reach: int, width: int, blur: float) -> None:
     layered = 2 * step(20) - 1
     layered[:, 20 : 20 + width] = 2
-    assert (placed(layered, imaged(layered, blur)) == layered).all()
+    assert (placed(layered, imaged(layered, blur), reach) == layered).all()
 
 
 def test_excluded_pixels_stay_and_so_does_what_is_beside_them_alone() -> None:
@@ -178,14 +189,18 @@ def test_what_excluded_pixels_show_has_no_part_in_it(noise: float) -> None:
 @given(
     hnp.arrays(np.uint8, (9, 11), elements=st.integers(0, 4)).filter(lambda each: each.any()),
     hnp.arrays(np.float32, (9, 11), elements=st.floats(0, 1, width=16)),
+    st.integers(1, 4),
 )
-def test_a_pixel_keeps_its_class_or_gets_that_of_one_nearby(labels: Labels, grey: Floats) -> None:
+def test_a_pixel_keeps_its_class_or_gets_that_of_one_nearby(
+    labels: Labels, grey: Floats, reach: int
+) -> None:
     before = labels.copy()
-    found = placed(labels, grey)
+    found = placed(labels, grey, reach)
     assert (labels == before).all()
     assert ((found == 0) == (labels == 0)).all()
     for row, col in np.argwhere(found != labels):
-        beside = labels[max(0, row - 2) : row + 3, max(0, col - 2) : col + 3]
+        rows, cols = (slice(max(0, at - reach), at + reach + 1) for at in (row, col))
+        beside = labels[rows, cols]
         assert found[row, col] in beside
 
 
@@ -210,12 +225,17 @@ def test_a_mirrored_or_turned_map_has_mirrored_or_turned_boundaries(
     assert (placed(change(labels), change(grey)) == change(found)).all()
 
 
+@pytest.mark.parametrize("reach", [1, 2, 5])
 @pytest.mark.parametrize("rows", [1, 7, 30])
-def test_strips_are_as_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_are_as_the_whole(rows: int, reach: int, monkeypatch: pytest.MonkeyPatch) -> None:
     grey = imaged(step(20), 0.7, 0.02)
-    expected = placed(step(22), grey)
+    expected = placed(step(22), grey, reach)
     monkeypatch.setattr(boundaries, "_ROWS_AT_ONCE", rows)
-    assert (placed(step(22), grey) == expected).all()
+    assert (placed(step(22), grey, reach) == expected).all()
+
+
+def test_what_is_nearby_follows_the_sampling_of_the_view() -> None:
+    assert [reach_of(step) for step in (1 / 3, 0.6, 1, 2, 4)] == [1, 1, 2, 3, 6]
 
 
 # --- noise --------------------------------------------------------------------------------------

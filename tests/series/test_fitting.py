@@ -148,7 +148,7 @@ def test_each_image_is_opened_a_few_times_and_not_kept(exposure: str) -> None:
         FastSettings(n_classes=2),
         exposure=exposure,
     )
-    assert len(alive) == 4 * 4 * (2 if exposure == "auto" else 1)
+    assert len(alive) == 4 * (2 + 3 * (2 if exposure == "auto" else 1))
     assert all(each() is None for each in alive)
     assert model.images == tuple((f"{seed}.png", None) for seed in range(4))
 
@@ -162,8 +162,8 @@ def test_of_many_images_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> No
         return Micrograph.from_array(field(DARK, MID, seed=seed))
 
     fit_model([partial(open_image, seed) for seed in range(6)], FastSettings(n_classes=2))
-    assert len(calls) == 2 * (3 * 6 + 3)
-    assert calls[18:21] == calls[-3:] == [0, 2, 5]
+    assert len(calls) == 2 * 6 + 2 * (2 * 6 + 3)
+    assert calls[24:27] == calls[-3:] == [0, 2, 5]
 
 
 # --- as many classes as F prefers ---------------------------------------------------------------

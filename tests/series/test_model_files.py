@@ -21,6 +21,7 @@ from nital.errors import InputError, OutputError
 from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.settings import FastSettings
 from nital.fast.space import Exposure, FeatureSpace
+from nital.image.light import Light
 from nital.image.micrograph import Micrograph
 from nital.image.tone import Tone
 from nital.result.criteria import RegionStatistics
@@ -40,7 +41,7 @@ def some_model(exposure: Exposure | None = None) -> Model:
     levels = GreyLevels(0.1, 0.7, (0.2, 1 / 3), (0.3,))
     statistics = RegionStatistics(rng.random(N_FINE), rng.random((N_FINE, 3)), rng.random(N_FINE))
     return Model(
-        settings=FastSettings(n_classes=3, scale="medium", light="kept"),
+        settings=FastSettings(n_classes=3, scale="medium", light="corrected"),
         space=FeatureSpace(
             levels,
             rng.random(n, np.float32),
@@ -48,7 +49,7 @@ def some_model(exposure: Exposure | None = None) -> Model:
             exposure,
             4 / 3,
             Tone((0.5, -0.2, 0.3)),
-            "kept",
+            Light((0.1, -0.2, 0.003, 0.0, -0.05)),
         ),
         centres=rng.random((N_FINE, n), np.float32),
         shares=rng.dirichlet(np.ones(N_FINE)),
@@ -312,8 +313,8 @@ def test_a_header_that_is_not_one_is_told(path: Path, text: str) -> None:
     [({"nital": "9.0"}, "9.0"), ({}, "another version"), (None, "another"), ("x", "another")],
 )
 def test_a_newer_format_is_told_with_what_made_it(path: Path, versions: Any, said: str) -> None:
-    alter(path, lambda described: described.update(version=4, versions=versions))
-    assert_refused(path, rf"made with nital {said}.*, in a format \(version 4\)")
+    alter(path, lambda described: described.update(version=5, versions=versions))
+    assert_refused(path, rf"made with nital {said}.*, in a format \(version 5\)")
 
 
 def test_a_file_of_the_first_nital_is_told(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sampling of several micrographs: equally many pixels from each, at a common exposure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,22 @@ from nital.fast import windows
 from nital.fast.features import CHANNELS, dark_and_bright
 from nital.fast.space import DISTANCE, FeatureSpace, smoothed_grey
 from nital.fast.view import View, look_at, step_of
+from nital.image.light import EVEN, Light
 from nital.image.micrograph import Micrograph
+from nital.image.synthetic import synthesize
 from nital.series import sampling as module
-from nital.series.sampling import CommonSample, take_common_sample
+from nital.series.sampling import CommonSample, Opener, find_looks, take_common_sample
 
 # --- several micrographs --------------------------------------------------------------------------
 
 
 def common(images: Sequence[Any], *, align: bool = False) -> CommonSample:
-    return take_common_sample([lambda image=each: image for each in images], "fine", align=align)
+    openers = opened(images)
+    return take_common_sample(openers, "fine", find_looks(openers, "corrected"), align=align)
+
+
+def opened(images: Sequence[Any]) -> list[Opener]:
+    return [lambda image=each: image for each in images]
 
 
 def spans(*sides: int) -> list[Micrograph]:
@@ -187,8 +195,67 @@ def test_a_common_exposure_is_the_mean_of_all() -> None:
     images = [micrograph(), Micrograph.from_array(0.5 * micrograph(seed=1).grey + 0.1)]
     sample = common(images, align=True)
     found = sample.space.exposure
-    views = [look_at(each, sample.space.step) for each in images]
+    looks = find_looks(opened(images), "corrected")
+    views = [
+        look_at(each, looks.step, looks.tone, light)
+        for each, light in zip(images, looks.lights, strict=True)
+    ]
     levels = [dark_and_bright(smoothed_grey(each)) for each in views]
     assert found is not None
     assert (found.dark, found.bright) == pytest.approx(np.mean(levels, axis=0))
     assert common(images).space.exposure is None
+
+
+# --- light ----------------------------------------------------------------------------------------
+
+RAMP = Light((0.15, 0.0, 0.0, 0.0, 0.0))
+
+
+def fields_under(*lights: Light) -> list[Micrograph]:
+    """Fields of one steel."""
+    shares = {"ferrite": 0.6, "pearlite": 0.4}
+    made = [synthesize((160, 160), shares, grain_size=16, shading=0, seed=i) for i in range(5)]
+    return [
+        Micrograph.from_array(np.clip(each.image * light.field(each.image.shape), 0, 1))
+        for each, light in zip(made, lights, strict=True)
+    ]
+
+
+def apart(one: Light | None, other: Light) -> float:
+    assert one is not None
+    return float(np.abs(np.subtract(one.coefficients, other.coefficients)).max())
+
+
+@pytest.mark.parametrize("light", [EVEN, RAMP])
+def test_one_light_on_all_is_the_median_and_is_taken_for_each(light: Light) -> None:
+    images = fields_under(*[light] * 5)
+    looks = find_looks(opened(images), "corrected")
+    each = [look_at(image).light.coefficients for image in images]
+    assert apart(looks.light, Light(tuple(np.median(each, axis=0).tolist()))) < 1e-9
+    assert looks.lights == (looks.light,) * 5
+    assert len(set(each)) > 1
+
+
+def test_another_light_on_one_of_them_is_its_own() -> None:
+    images = fields_under(EVEN, RAMP, EVEN, EVEN, EVEN)
+    looks = find_looks(opened(images), "corrected")
+    assert apart(looks.light, EVEN) < 0.02
+    assert apart(looks.lights[1], RAMP) < 0.03
+    assert [light == looks.light for light in looks.lights] == [True, False, True, True, True]
+
+
+def test_light_that_is_kept_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nital.fast.view.find_light", None)
+    looks = find_looks(opened(spans(20, 30)), "kept")
+    assert looks.light is None
+    assert looks.lights == (EVEN, EVEN)
+
+
+@pytest.mark.parametrize(("light", "is_own"), [(EVEN, False), (RAMP, True)])
+def test_a_further_micrograph_has_the_light_of_the_series_or_its_own(
+    light: Light, is_own: bool
+) -> None:
+    space = replace(common(fields_under(*[EVEN] * 5)).space, light=Light((0.001,) * 5))
+    found = space.view(fields_under(*[light] * 5)[-1]).light
+    assert (found != space.light) == is_own
+    assert apart(found, light) < 0.03

@@ -20,7 +20,7 @@ from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows, strips, widened
 from nital.result.agreement import table_of
-from nital.result.boundaries import MARGIN, place_boundaries
+from nital.result.boundaries import place_boundaries, reach_of
 from nital.result.classes import from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
@@ -100,11 +100,12 @@ def find_clusters(
     measured, counts = _nothing(k), np.zeros(k, np.int64)
     pairs = np.zeros((k + 1,) * 2, np.int64)
     distance, n_measured, stopped = 0.0, 0, False
-    windows, noise, levels = blocks(view.shape), view.noise(), space.grey_of(centres)
+    windows, reach = blocks(view.shape), reach_of(view.step)
+    noise, levels = view.noise(), space.grey_of(centres)
     seen = labels.view()
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
-        around, inside = widened(window, math.ceil(MARGIN / view.step) + 1, view.shape)
+        around, inside = widened(window, math.ceil((reach + 1) / view.step) + 1, view.shape)
         features, excluded = space.features(view, around), view.excluded(window)
         cluster = nearest(features, centres) + 1
         some = features[inside][::_EVERY][~excluded[::_EVERY]]
@@ -112,11 +113,12 @@ def find_clusters(
         distance += float(squared_distances(some, centres).sum(dtype=np.float64))
         there = view.window_of(window)
         for strip in strips(there, _ROWS_AT_ONCE):
-            wide, own = widened(strip, MARGIN, source.shape)
+            wide, own = widened(strip, reach + 1, source.shape)
             pixels = source.read(*wide)
             near = view.enlarged(cluster, around, wide)
             near[source.read_excluded(*wide)] = 0
-            labels[strip] = place_boundaries(near, view.lit(pixels, wide), noise, levels)[own]
+            grey = view.lit(pixels, wide)
+            labels[strip] = place_boundaries(near, grey, reach, noise, levels)[own]
             measured += measure_regions(pixels[own], labels[strip], k)
         cluster = cluster[inside]
         cluster[excluded] = 0

@@ -12,7 +12,7 @@ from nital.fast.disturbances import of_each_view
 from nital.fast.features import CHANNELS
 from nital.fast.labelling import OnRows, find_fine_classes, fine_classes_of_view, shares_of_views
 from nital.fast.sampling import Sample, take_sample
-from nital.fast.settings import KEPT, FastSettings
+from nital.fast.settings import CORRECTED, KEPT, FastSettings
 from nital.fast.view import View, look_at
 from nital.image.light import EVEN
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
@@ -50,8 +50,9 @@ class FastMethod:
         """Refuse a sample that was prepared with other settings."""
         if not isinstance(prepared, Sample):
             raise InputError("prepared: not for mode fast; prepare with these settings")
-        for name in ("scale", "light"):
-            was, asked = getattr(prepared, name), getattr(settings, name)
+        light = KEPT if prepared.light is None else CORRECTED
+        for name, was in (("scale", prepared.scale), ("light", light)):
+            asked = getattr(settings, name)
             if was != asked:
                 raise InputError(
                     f"prepared with {name} {was}, not {asked}; prepare with these settings"

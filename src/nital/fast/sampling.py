@@ -7,7 +7,7 @@ import numpy as np
 
 from nital.errors import InputError
 from nital.fast.features import CHANNELS, GreyLevels
-from nital.fast.settings import CORRECTED
+from nital.fast.settings import CORRECTED, KEPT
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows
@@ -92,7 +92,7 @@ def take_sample(view: View, scale: str, *, light: str = CORRECTED) -> Sample:
         exposure=None,
         step=view.step,
         tone=view.tone,
-        light=light,
+        light=None if light == KEPT else view.light,
         values=values,
         seen=view,
         whole=whole,

@@ -14,7 +14,6 @@ from nital.fast.features import (
     reach,
     smooth,
 )
-from nital.fast.settings import KEPT
 from nital.fast.view import View, look_at
 from nital.fast.windows import Window, sampled_windows, widened
 from nital.image.light import EVEN, Light
@@ -66,8 +65,8 @@ class FeatureSpace:
     """Pixels of a micrograph, in a row, for each pixel of its view."""
 
     tone: Tone
-    light: str
-    """As in `FastSettings`."""
+    light: Light | None
+    """That of the micrographs that were fitted to; None: light is kept."""
 
     def view(self, source: Source, found: Light | None = None) -> View:
         """The view of a micrograph, adjusted to the exposure if there is one.
@@ -78,7 +77,8 @@ class FeatureSpace:
         found : Light, optional
             That on the micrograph, if it is known.
         """
-        view = look_at(source, self.step, self.tone, EVEN if self.light == KEPT else found)
+        light = EVEN if self.light is None else found
+        view = look_at(source, self.step, self.tone, light, self.light)
         return view if self.exposure is None else self.exposure.align(view)
 
     def features(self, view: View, window: Window) -> Floats:

@@ -202,10 +202,17 @@ def _spread_parts(length: int) -> list[slice]:
     return [slice(start, start + _PART) for start in starts]
 
 
-def light_and_colours(source: Source) -> tuple[Light, NDArray[np.float64]]:
-    """The light on an image, and the scatter of its colours."""
+def light_and_colours(
+    source: Source, light: Light | None = None, usual: Light | None = None
+) -> tuple[Light, NDArray[np.float64]]:
+    """The light on an image, if it is not given, and the scatter of its colours.
+
+    `usual` is as for `find_light`.
+    """
     pixels, included = spread_pixels(source, MOST_PIXELS)
-    return find_light(luminance(pixels), included), scatter(pixels[included])
+    if light is None:
+        light = find_light(luminance(pixels), included, usual)
+    return light, scatter(pixels[included])
 
 
 def look_at(
@@ -213,12 +220,12 @@ def look_at(
     step: float | None = None,
     tone: Tone | None = None,
     light: Light | None = None,
+    usual: Light | None = None,
 ) -> View:
-    """The view of an image; what is not given is found."""
+    """The view of an image; what is not given is found, the light as by `find_light`."""
     if light is None or tone is None:
-        pixels, included = spread_pixels(source, MOST_PIXELS)
-        light = find_light(luminance(pixels), included) if light is None else light
-        tone = tone_of(scatter(pixels[included])) if tone is None else tone
+        light, colours = light_and_colours(source, light, usual)
+        tone = tone_of(colours) if tone is None else tone
     view = View(source, step_of(source.shape) if step is None else step, light, tone)
     return view if math.prod(view.shape) > KEPT_PIXELS else view.kept_whole()
 

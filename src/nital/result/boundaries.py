@@ -5,6 +5,7 @@ therefore placed where the grey level lies midway between the two sides, for a l
 well as for a large grain.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,19 +19,17 @@ ALIKE = 3.0
 """Pixels are averaged with those around them as far as they differ by no more than about this many
 standard deviations of the noise: a line of one pixel stays as narrow as it is."""
 
-SIDE = 5
-"""Edge in pixels of the square in which the two sides of a boundary are looked for."""
+REACH = 1.5
+"""The two sides of a boundary are looked for as many pixels of the view away: features are blurred
+by one, and labels are rounded to whole ones."""
 
 LEAST_CONTRAST = 3.0
 """The two sides differ by this many standard deviations of the noise, or the boundary stays: noise
 alone hardly spans as many in a square."""
 
 LEAST_STEP = 0.45
-"""In a blurred edge, the next pixels differ by this share of the difference of the two sides, or
-more; a layer of a grey between the two, three pixels wide, is flatter."""
-
-MARGIN = SIDE // 2 + 1
-"""Pixels around a window that what is placed in it depends on."""
+"""Half as far away, a blurred edge has this share of the difference of the two sides, or more; a
+layer of a grey between the two is flatter."""
 
 _ROWS_AT_ONCE = 256
 _LEVELS = 2**16
@@ -68,21 +67,32 @@ def nearest_pixels(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]
     return values[np.ix_(*map(nearest_places, shape, values.shape))]
 
 
+def reach_of(step: float) -> int:
+    """How many pixels away the sides of a boundary are, if a pixel of the view is `step` wide."""
+    return max(1, math.ceil(REACH * step))
+
+
 def place_boundaries(
-    labels: Labels, grey: NDArray[np.float32], noise: float, levels: NDArray[np.floating]
+    labels: Labels,
+    grey: NDArray[np.float32],
+    reach: int,
+    noise: float,
+    levels: NDArray[np.floating],
 ) -> Labels:
     """Move boundaries to where the grey level lies midway between the two sides.
 
     A pixel gets the class of the dark pixels nearby if its grey level is below the middle of the
     darkest and the brightest, else that of the bright ones. So a line of a pixel is as wide as in
     the picture, and a rim of intermediate grey is divided between the two sides. Where grey hardly
-    differs, and in a layer of intermediate grey of three pixels or more, classes stay.
+    differs, and in a layer of intermediate grey, which is flatter than an edge, classes stay.
 
     Parameters
     ----------
     labels : (rows, cols), uint8
         1..k; 0 is excluded, and stays.
     grey : (rows, cols), float, 0 or more
+    reach : int
+        Nearby are the pixels of a square as far away; what is placed depends on one more.
     noise : float
         Standard deviation of the noise of `grey` (`noise_of`).
     levels : (k,)
@@ -94,21 +104,25 @@ def place_boundaries(
     """
     found = np.empty_like(labels)
     for first in range(0, len(labels), _ROWS_AT_ONCE):
-        start, stop = max(0, first - MARGIN), first + _ROWS_AT_ONCE
-        around = slice(start, stop + MARGIN)
-        placed = _placed(labels[around], grey[around], noise, np.append(0, levels))
+        start, stop = max(0, first - reach - 1), first + _ROWS_AT_ONCE
+        around = slice(start, stop + reach + 1)
+        placed = _placed(labels[around], grey[around], reach, noise, np.append(0, levels))
         found[first:stop] = placed[first - start : stop - start]
     return found
 
 
 def _placed(
-    labels: Labels, grey: NDArray[np.float32], noise: float, levels: NDArray[np.floating]
+    labels: Labels,
+    grey: NDArray[np.float32],
+    reach: int,
+    noise: float,
+    levels: NDArray[np.floating],
 ) -> Labels:
-    known = labels > 0
+    known, side, half = labels > 0, 2 * reach + 1, 2 * ((reach + 1) // 2) + 1
     clean = _denoised(grey, known, ALIKE * noise)
-    dark, bright = _extremes(clean, known, SIDE)
+    dark, bright = _extremes(clean, known, side)
     contrast, middle = bright - dark, (dark + bright) / 2
-    near_dark, near_bright = _extremes(clean, known, 3)
+    near_dark, near_bright = _extremes(clean, known, half)
     is_layer = (4 * abs(clean - middle) < contrast) & (
         near_bright - near_dark < LEAST_STEP * contrast
     )
@@ -116,8 +130,8 @@ def _placed(
     # of the class counts as well: beside an edge a pixel may still have that of the other side.
     level = np.clip(clean + levels.astype(np.float32)[labels], 0, _BRIGHTEST)
     both = ((_LEVELS * level).astype(np.uint32) << 8) | labels
-    darkest = ndimage.minimum_filter(np.where(known, both, np.iinfo(np.uint32).max), SIDE)
-    brightest = ndimage.maximum_filter(np.where(known, both, 0), SIDE)
+    darkest = ndimage.minimum_filter(np.where(known, both, np.iinfo(np.uint32).max), side)
+    brightest = ndimage.maximum_filter(np.where(known, both, 0), side)
     placed = np.where(clean < middle, darkest, brightest) & 0xFF
     moved = known & ~is_layer & (contrast > LEAST_CONTRAST * noise)
     return np.where(moved, placed, labels).astype(labels.dtype)

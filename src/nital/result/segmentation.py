@@ -17,6 +17,7 @@ from nital.result.boundaries import (
     nearest_pixels,
     noise_of,
     place_boundaries,
+    reach_of,
 )
 from nital.result.classes import (
     TINY_FRACTION,
@@ -186,7 +187,8 @@ class Segmentation:
             tone, field = tone_of(scatter(pixels[~excluded])), fine.light.field(excluded.shape)
             grey = tone.grey(pixels, field)
             noise, levels = noise_of([(grey, ~excluded)]), mean_levels(labels, grey)
-            labels = place_boundaries(labels, grey, noise, levels)
+            reach = reach_of(len(excluded) / len(maps[0]))
+            labels = place_boundaries(labels, grey, reach, noise, levels)
         agreement = nearest_pixels(agreed.agreement, excluded.shape)
         agreement[excluded] = 0
         agreed = replace(agreed, labels=labels, agreement=agreement)

@@ -138,11 +138,13 @@ class Segmenter:
         """
         model = read_model(Path(path))
         settings = model.settings
-        assert isinstance(settings.n_classes, int)  # `read_model` refuses anything else
+        # `read_model` refuses anything else.
+        assert isinstance(settings, FastSettings)
+        assert isinstance(settings.n_classes, int)
         segmenter = cls(
             settings.n_classes,
-            scale=model.space.scale,
-            light=model.space.light,
+            scale=settings.scale,
+            light=settings.light,
             exposure=model.exposure,
         )
         segmenter.model_ = model

@@ -28,7 +28,7 @@ from nital.result.fine import curve_of, f_values, lowest
 from nital.result.joining import Joining
 from nital.result.likeness import Likeness
 from nital.series.model import LEAST_SPREAD, Model
-from nital.series.sampling import CommonSample, Opener, take_common_sample
+from nital.series.sampling import CommonSample, Looks, Opener, find_looks, take_common_sample
 from nital.settings import AUTO
 
 Floats = NDArray[np.float32]
@@ -109,7 +109,8 @@ def fit_model(
     aligned = {"same": (False,), "each": (True,), "auto": (False, True)[: len(images)]}[exposure]
     n_each = len(images) + 1 + min(COMPARED, len(images))
     watch = _Watch(on_step, n_each * len(aligned))
-    found = [_fit(images, settings, align, run_all, watch) for align in aligned]
+    looks = find_looks(images, settings.light, run_all)
+    found = [_fit(images, looks, settings, align, run_all, watch) for align in aligned]
     (model, shift), *others = found
     for other, with_other in others:
         if with_other < CLEARLY * shift:
@@ -165,6 +166,7 @@ class _Watch:
 
 def _fit(
     images: Sequence[Opener],
+    looks: Looks,
     settings: FastSettings,
     align: bool,
     run_all: Callable[..., Iterable[Any]],
@@ -175,8 +177,8 @@ def _fit(
     sample = take_common_sample(
         images,
         settings.scale,
+        looks,
         align=align,
-        light=settings.light,
         run_all=run_all,
         on_image=on_image,
     )

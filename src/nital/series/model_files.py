@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from nital.errors import InputError
 from nital.fast.features import CHANNELS, GreyLevels
-from nital.fast.settings import FastSettings
+from nital.fast.settings import KEPT, FastSettings
 from nital.fast.space import Exposure, FeatureSpace
 from nital.fast.view import COARSEST, FINEST
+from nital.image.light import ORDERS, Light
 from nital.image.tone import Tone
 from nital.modes import settings_of
 from nital.result.criteria import RegionStatistics
@@ -25,7 +26,7 @@ from nital.series.model import Model
 from nital.storage.writing import check_new, write_whole, writing
 
 FORMAT = "nital model"
-VERSION = 3
+VERSION = 4
 """Increased with every change that an older nital would misread."""
 
 _KEY = "nital"
@@ -57,6 +58,7 @@ def write_model(path: Path, model: Model, *, versions: dict[str, str], force: bo
         "exposure": model.space.exposure and asdict(model.space.exposure),
         "step": model.space.step,
         "tone": model.space.tone.weights,
+        "light": model.space.light and model.space.light.coefficients,
         "channels": CHANNELS,
         "spread": model.spread,
         "usual": model.usual,
@@ -174,6 +176,9 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
         raise ValueError(f"{len(modes)} groups of grey with {len(cuts)} cuts")
     novelty, shift = reals(described["usual"])
     red, green, blue = reals(described["tone"])
+    light = described["light"]
+    if (light is None) != (settings.light == KEPT) or len(light or ORDERS) != len(ORDERS):
+        raise ValueError(f"light {light}")
     spread, step = reals([described["spread"], described["step"]])
     if spread <= 0 or not FINEST <= step <= COARSEST:
         raise ValueError(f"spread {spread}, step {step}")
@@ -186,7 +191,7 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
             None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
             step,
             Tone((red, green, blue)),
-            settings.light,
+            None if light is None else Light(reals(light)),
         ),
         centres=checked("centres", (n_fine, n_channels), np.float32),
         shares=checked("shares", (n_fine,), np.float64),

@@ -17,7 +17,7 @@ from nital.fast.features import (
     dark_and_bright,
 )
 from nital.fast.sampling import NOTHING_INCLUDED, SAMPLE_PIXELS
-from nital.fast.settings import CORRECTED, KEPT
+from nital.fast.settings import KEPT
 from nital.fast.space import (
     DISTANCE,
     Exposure,
@@ -28,7 +28,7 @@ from nital.fast.space import (
 )
 from nital.fast.view import light_and_colours, look_at, step_of
 from nital.fast.windows import sampled_windows
-from nital.image.light import EVEN, Light
+from nital.image.light import EVEN, Light, common_light
 from nital.image.micrograph import (
     LargeMicrograph,
     Micrograph,
@@ -77,12 +77,41 @@ class CommonSample:
     """Preview of the first micrograph, if requested."""
 
 
+@dataclass(frozen=True)
+class Looks:
+    """How several micrographs are looked at."""
+
+    step: float
+    tone: Tone
+    light: Light | None
+    """That of the series; None if light is kept."""
+
+    lights: tuple[Light, ...]
+    """That on each: of the series, or its own."""
+
+
+def find_looks(
+    images: Sequence[Opener], light: str, run_all: Callable[..., Iterable[Any]] = map
+) -> Looks:
+    """Find how several micrographs are looked at, so that they can be compared.
+
+    Parameters are those of `take_common_sample`.
+    """
+    given = EVEN if light == KEPT else None
+    steps, lights, scatters = zip(*run_all(partial(_look_of, light=given), images), strict=True)
+    step, tone = math.exp(fmean(map(math.log, steps))), tone_of(sum(scatters))
+    if light == KEPT:
+        return Looks(step, tone, None, lights)
+    usual = common_light(lights)
+    return Looks(step, tone, usual, tuple(run_all(partial(_light_on, usual=usual), images)))
+
+
 def take_common_sample(
     images: Sequence[Opener],
     scale: str,
+    looks: Looks,
     *,
     align: bool,
-    light: str = CORRECTED,
     run_all: Callable[..., Iterable[Any]] = map,
     on_image: Callable[[], None] | None = None,
 ) -> CommonSample:
@@ -95,10 +124,10 @@ def take_common_sample(
     images : sequence of callables
         Each opens a micrograph; one or more.
     scale : {"fine", "medium", "coarse"}
+    looks : Looks
+        Of these micrographs.
     align : bool
         Whether to normalise brightness and contrast of each micrograph first.
-    light : {"corrected", "kept"}
-        Whether to remove uneven light before that.
     run_all : callable
         `map`, or the `map` of an executor.
     on_image : callable, optional
@@ -110,11 +139,8 @@ def take_common_sample(
         If an image can't be read, or every pixel of one is excluded.
     """
     n_greys = max(LEAST_GREY, GREY_PIXELS // len(images))
-    steps, lights, scatters = zip(*run_all(_look_of, images), strict=True)
-    if light == KEPT:
-        lights = (EVEN,) * len(images)
-    step, tone = math.exp(fmean(map(math.log, steps))), tone_of(sum(scatters))
-    found = list(run_all(partial(_draw_grey, n=n_greys, step=step, tone=tone), images, lights))
+    draw = partial(_draw_grey, n=n_greys, step=looks.step, tone=looks.tone)
+    found = list(run_all(draw, images, looks.lights))
     greys, exposure = [each.grey for each in found], None
     if align:
         exposure = Exposure(
@@ -129,14 +155,15 @@ def take_common_sample(
         np.ones(len(CHANNELS), np.float32),
         scale,
         exposure,
-        step,
-        tone,
-        light,
+        looks.step,
+        looks.tone,
+        looks.light,
     )
     n = max(1, SAMPLE_PIXELS // len(images))
     preview: Preview | None = None
     drawn, previews = [], [on_image is not None, *[False] * (len(images) - 1)]
-    for *each, seen in run_all(partial(_draw_features, space=plain, n=n), images, lights, previews):
+    draw_features = partial(_draw_features, space=plain, n=n)
+    for *each, seen in run_all(draw_features, images, looks.lights, previews):
         drawn.append(each)
         preview = seen or preview
         if on_image is not None:
@@ -165,10 +192,16 @@ class _DrawnGrey:
     sha256: str | None
 
 
-def _look_of(open_image: Opener) -> tuple[float, Light, NDArray[np.float64]]:
+def _look_of(
+    open_image: Opener, *, light: Light | None
+) -> tuple[float, Light, NDArray[np.float64]]:
     """How one of several images would be looked at: its step, its light, and its colours."""
     source = open_image()
-    return step_of(source.shape), *light_and_colours(source)
+    return step_of(source.shape), *light_and_colours(source, light)
+
+
+def _light_on(open_image: Opener, *, usual: Light) -> Light:
+    return light_and_colours(open_image(), usual=usual)[0]
 
 
 def _draw_grey(open_image: Opener, light: Light, *, n: int, step: float, tone: Tone) -> _DrawnGrey:
