@@ -198,18 +198,11 @@ def test_odd_names(image: Path, nital: Nital, name: str) -> None:
     assert f"o/{Path(name).stem}/labels.tif" in again.err
 
 
-OTHER = (
-    "note: {}: it can be divided into 3 classes in another way that is nearly as good, with 50,"
-    " 26.8, 23.2 % from dark to bright; compare other numbers of classes, or assign fine classes by"
-    " hand\n"
-)
-
-
 @pytest.mark.usefixtures("everything_is_large")
 def test_an_ome_zarr(image: Path, nital: Nital) -> None:
     write_ome_zarr_labels(Path("g.zarr"), halves(40, 50), np.zeros((0, 3), np.uint8), 0.25)
     done = nital("segment", "g.zarr", "--out", "o")
-    assert (done.code, done.err) == (0, OTHER.format("g.zarr"))
+    assert (done.code, done.err) == (0, "")
     assert "o/g/labels.zarr" in done.out
     assert "labels.tif" not in done.out
     assert Path("o/g/labels.zarr/.zattrs").exists()
@@ -224,7 +217,7 @@ def test_an_ome_zarr(image: Path, nital: Nital) -> None:
 def test_a_large_tiff(image: Path, nital: Nital) -> None:
     tifffile.imwrite("g.tif", halves(40, 50), compression="lzw")
     done = nital("segment", "g.tif", "--out", "o")
-    assert (done.code, done.err) == (0, OTHER.format("g.tif"))
+    assert (done.code, done.err) == (0, "")
     with tifffile.TiffFile("o/g/labels.tif") as labels:
         assert labels.is_bigtiff
     again = nital("segment", "g.tif", "--out", "p", "--regions", "components")

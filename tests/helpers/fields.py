@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nital.image.synthetic import synthesize
 from nital.output.numbers import percent
 
-MIDDLE, LARGE = 900, 12_000
+MIDDLE, LARGE = 900, 6_000
 """Rows of a square micrograph that takes seconds, and of one that takes long, since its view has
 several blocks."""
 

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -332,8 +333,25 @@ def test_features_of_another_nital_are_told(path: Path) -> None:
 
 HEADER = sorted(
     {"format", "version", "settings", "levels", "exposure", "channels", "spread", "usual"}
-    | {"images", "names", "step", "tone"}
+    | {"images", "names", "step", "tone", "light"}
 )
+
+
+@pytest.mark.parametrize("light", [None, [], [0.1] * 4, [0.1] * 6, ["x"] * 5, [math.nan] * 5, 7])
+def test_light_that_can_not_be_is_told(path: Path, light: Any) -> None:
+    alter(path, lambda described: described.update(light=light))
+    assert_refused(path, "light|finite|float|object")
+
+
+def test_a_model_of_kept_light_has_none(tmp_path: Path) -> None:
+    model = some_model()
+    kept = replace(
+        model,
+        settings=replace(model.settings, light="kept"),
+        space=replace(model.space, light=None),
+    )
+    write_model(tmp_path / "kept.nital", kept, versions=VERSIONS)
+    assert read_model(tmp_path / "kept.nital").space.light is None
 
 
 @pytest.mark.parametrize("name", HEADER)

@@ -177,7 +177,8 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
     novelty, shift = reals(described["usual"])
     red, green, blue = reals(described["tone"])
     light = described["light"]
-    if (light is None) != (settings.light == KEPT) or len(light or ORDERS) != len(ORDERS):
+    n_coefficients = 0 if light is None else len(light)
+    if n_coefficients != (0 if settings.light == KEPT else len(ORDERS)):
         raise ValueError(f"light {light}")
     spread, step = reals([described["spread"], described["step"]])
     if spread <= 0 or not FINEST <= step <= COARSEST:

@@ -103,7 +103,9 @@ def find_looks(
     if light == KEPT:
         return Looks(step, tone, None, lights)
     usual = common_light(lights)
-    return Looks(step, tone, usual, tuple(run_all(partial(_light_on, usual=usual), images)))
+    if len(images) > 1:
+        lights = tuple(run_all(partial(_light_on, usual=usual), images))
+    return Looks(step, tone, usual, lights)
 
 
 def take_common_sample(

@@ -34,8 +34,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(in_bits(grains(7), np.uint8)).save(folder / "plain.bmp")
     Image.fromarray(in_bits(grains(8, 200, 200), np.uint8)).save(folder / "small.png")
     tile = in_bits(grains(9, 500, 500), np.uint8)
-    for rows, cols in ((MIDDLE, MIDDLE), (LARGE, 2500)):
-        pixels = np.tile(tile, (24, 5))[:rows, :cols]
+    for rows, cols in ((MIDDLE, MIDDLE), (LARGE, 1250)):
+        pixels = np.tile(tile, (12, 3))[:rows, :cols]
         write_tiff(folder / f"{rows}.tif", pixels, 0.5)
     return folder
 
