@@ -59,14 +59,25 @@ def test_boundaries_are_placed_in_the_map_of_the_nearest_centres(
     rows, cols = view.places()
     assert sample.whole is not None
     nearest_ones = (nearest(sample.whole, centres) + 1)[rows][:, cols]
-    noise, levels = view.noise(), sample.grey_of(centres)
+    reach = reach_of(step)
+    noise, levels = view.noise(reach), sample.grey_of(centres)
     grey = image.grey / view.light.field(image.shape)
-    expected = place_boundaries(nearest_ones, grey, reach_of(step), noise, levels)
+    expected = place_boundaries(nearest_ones, grey, reach, noise, levels)
     assert (expected != nearest_ones).mean() > 0.1
     monkeypatch.setattr(windows, "BLOCK_SIDE", side)
     monkeypatch.setattr(labelling, "_ROWS_AT_ONCE", side // 2)
     found = find_clusters(view, sample, centres)
     assert (found.labels == expected).all()
+
+
+@pytest.mark.parametrize("scale", ["medium", "coarse"])
+def test_boundaries_of_areas_of_texture_stay(scale: str) -> None:
+    sample = take_sample(look_at(micrograph(), 1.0), scale)
+    centres = find_centres(sample.values)
+    found = find_fine_classes(sample.seen, sample, centres)
+    assert found.reach == 0
+    clusters = find_clusters(sample.seen, sample, centres)
+    assert (clusters.labels == nearest(sample.features(sample.seen, WHOLE), centres) + 1).all()
 
 
 @pytest.mark.usefixtures("left_in_place")
@@ -236,27 +247,25 @@ def test_a_view_of_several_blocks_has_the_fine_classes_of_the_whole(
 
 
 @pytest.mark.usefixtures("left_in_place")
-def test_the_clusters_of_a_sample_are_those_of_its_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clusters_of_some_windows_are_those_of_the_whole() -> None:
     sample, centres = sampled()
-    found, expected = (
-        sample_clusters(sample.seen, sample, centres, windows.sampled_windows(sample.seen)),
-        find_clusters(sample.seen, sample, centres),
-    )
-    assert (found.labels == expected.labels).all()
-    assert found.statistics.areas == pytest.approx(expected.statistics.areas)
-    assert found.statistics.means == pytest.approx(expected.statistics.means)
+    counts, distance = sample_clusters(sample.seen, sample, centres, [WHOLE])
+    expected = find_clusters(sample.seen, sample, centres)
+    assert (counts == expected.counts).all()
+    assert (counts == expected.statistics.areas).all()
     distances = ((sample.features(sample.seen, WHOLE)[:, :, np.newaxis] - centres) ** 2).sum(-1)
-    assert found.distance == pytest.approx(distances.min(axis=-1).mean(), rel=1e-3)
-    monkeypatch.setattr(windows, "BLOCK_SIDE", 64)
-    monkeypatch.setattr(windows, "TILE_SIDE", 16)
-    monkeypatch.setattr(windows, "N_TILES", 5)
-    tiles = windows.sampled_windows(sample.seen)
-    some = sample_clusters(sample.seen, sample, centres, tiles)
-    counts = sum(
-        np.bincount(expected.labels[tile].ravel(), minlength=len(centres) + 1)[1:] for tile in tiles
-    )
-    assert len(tiles) == 5
-    assert (some.statistics.areas == counts).all()
+    assert distance == pytest.approx(distances.min(axis=-1).mean(), rel=1e-3)
+    tiles = [np.s_[10:40, 5:50], np.s_[60:110, 30:100]]
+    some, _ = sample_clusters(sample.seen, sample, centres, tiles)
+    inside = np.concatenate([expected.labels[tile].ravel() for tile in tiles])
+    assert (some == np.bincount(inside, minlength=len(centres) + 1)[1:]).all()
+
+
+def test_of_no_pixels_there_is_no_distance() -> None:
+    sample, centres = sampled()
+    counts, distance = sample_clusters(sample.seen, sample, centres, [])
+    assert not counts.any()
+    assert distance == 0
 
 
 # --- stopped ------------------------------------------------------------------------------------

@@ -155,6 +155,7 @@ def test_the_common_light_is_the_median_of_each_coefficient() -> None:
     lights = [Light((a, 0.0, -a, 0.02, 0.5)) for a in (0.1, 0.3, 0.12)]
     assert common_light(lights) == Light((0.12, 0.0, -0.12, 0.02, 0.5))
     assert common_light(lights[:1]) == lights[0]
+    assert common_light(lights[:2]) == common_light(lights[1::-1]) == lights[0]
 
 
 @settings(max_examples=10)

@@ -23,7 +23,6 @@ from nital.result.boundaries import (
     nearest_pixels,
     noise_of,
     place_boundaries,
-    reach_of,
 )
 from nital.result.consensus import find_consensus
 from nital.result.criteria import evaluate, measure_regions
@@ -85,8 +84,9 @@ def test_classes_are_the_consensus_of_the_views_with_their_boundaries_placed(
     labels = enlarge(majority(result, k, outside), excluded.shape)
     labels[excluded] = 0
     grey = micrograph.grey / result.light.field(excluded.shape)
-    noise, levels = noise_of([(grey, ~excluded)]), mean_levels(labels, grey)
-    reach = reach_of(len(excluded) / len(outside))
+    assert result.fine is not None
+    reach = result.fine.reach
+    noise, levels = noise_of([(grey, ~excluded)], reach), mean_levels(labels, grey)
     placed = place_boundaries(labels, grey, reach, noise, levels)
     pairs = set(zip(found.labels.flat, placed.flat, strict=True))
     assert len(pairs) == k + 1

@@ -337,7 +337,9 @@ HEADER = sorted(
 )
 
 
-@pytest.mark.parametrize("light", [None, [], [0.1] * 4, [0.1] * 6, ["x"] * 5, [math.nan] * 5, 7])
+@pytest.mark.parametrize(
+    "light", [None, [], [0.1] * 4, [0.1] * 6, ["x"] * 5, [math.nan] * 5, [1e3] * 5, 7]
+)
 def test_light_that_can_not_be_is_told(path: Path, light: Any) -> None:
     alter(path, lambda described: described.update(light=light))
     assert_refused(path, "light|finite|float|object")
@@ -352,6 +354,11 @@ def test_a_model_of_kept_light_has_none(tmp_path: Path) -> None:
     )
     write_model(tmp_path / "kept.nital", kept, versions=VERSIONS)
     assert read_model(tmp_path / "kept.nital").space.light is None
+
+
+def test_light_where_it_is_kept_is_told(path: Path) -> None:
+    alter(path, lambda described: described["settings"].update(light="kept"))
+    assert_refused(path, "light")
 
 
 @pytest.mark.parametrize("name", HEADER)

@@ -214,7 +214,9 @@ RAMP = Light((0.15, 0.0, 0.0, 0.0, 0.0))
 def fields_under(*lights: Light) -> list[Micrograph]:
     """Fields of one steel."""
     shares = {"ferrite": 0.6, "pearlite": 0.4}
-    made = [synthesize((160, 160), shares, grain_size=16, shading=0, seed=i) for i in range(5)]
+    made = [
+        synthesize((160, 160), shares, grain_size=16, shading=0, seed=i) for i in range(len(lights))
+    ]
     return [
         Micrograph.from_array(np.clip(each.image * light.field(each.image.shape), 0, 1))
         for each, light in zip(made, lights, strict=True)
@@ -242,6 +244,14 @@ def test_another_light_on_one_of_them_is_its_own() -> None:
     assert apart(looks.light, EVEN) < 0.02
     assert apart(looks.lights[1], RAMP) < 0.03
     assert [light == looks.light for light in looks.lights] == [True, False, True, True, True]
+
+
+def test_of_two_the_more_even_light_is_that_of_the_series() -> None:
+    images = fields_under(RAMP, EVEN)
+    found = find_looks(opened(images), "corrected")
+    assert found.light == look_at(images[1]).light
+    assert found.lights == (look_at(images[0]).light, found.light)
+    assert find_looks(opened(images[::-1]), "corrected").lights == found.lights[::-1]
 
 
 def test_light_that_is_kept_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ the same as a bright spot in the matrix.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows, strips, widened
 from nital.result.agreement import table_of
-from nital.result.boundaries import place_boundaries, reach_of
+from nital.result.boundaries import place_boundaries
 from nital.result.classes import from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
@@ -35,8 +35,8 @@ CENTRE_COLUMNS = (*CHANNELS, *(f"{name}_around" for name in CHANNELS))
 _EVERY = 8
 """Step between the rows in which distances are measured."""
 
-_EVERY_TILE = 4
-"""Step between the sampled tiles in which they are measured if the rest of the work is lost."""
+_SOME_ROWS, _SOME_BLOCKS = 64, 3
+"""If the rest of the work is lost, they are measured in as many rows of as many blocks, at most."""
 
 _ROWS_AT_ONCE = 1024
 """Boundaries are placed in as many rows of the image at a time."""
@@ -100,8 +100,9 @@ def find_clusters(
     measured, counts = _nothing(k), np.zeros(k, np.int64)
     pairs = np.zeros((k + 1,) * 2, np.int64)
     distance, n_measured, stopped = 0.0, 0, False
-    windows, reach = blocks(view.shape), reach_of(view.step)
-    noise, levels = view.noise(), space.grey_of(centres)
+    windows, reach = blocks(view.shape), space.reach
+    noise = view.noise(reach) if reach else 0.0
+    levels = view.level_of(space.grey_of(centres))
     seen = labels.view()
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
@@ -117,8 +118,9 @@ def find_clusters(
             pixels = source.read(*wide)
             near = view.enlarged(cluster, around, wide)
             near[source.read_excluded(*wide)] = 0
-            grey = view.lit(pixels, wide)
-            labels[strip] = place_boundaries(near, grey, reach, noise, levels)[own]
+            if reach:
+                near = place_boundaries(near, view.lit(pixels, wide), reach, noise, levels)
+            labels[strip] = near[own]
             measured += measure_regions(pixels[own], labels[strip], k)
         cluster = cluster[inside]
         cluster[excluded] = 0
@@ -139,20 +141,15 @@ def find_clusters(
 
 def sample_clusters(
     view: View, space: FeatureSpace, centres: Floats, windows: Sequence[Window]
-) -> ClusterMap:
-    """Find the clusters in some windows of a view alone; labels are those of the last."""
-    k = len(centres)
-    measured, distance, n_measured = _nothing(k), 0.0, 0
+) -> tuple[NDArray[np.int64], float]:
+    """How many pixels of some windows of a view are nearest to each centre, (k,), and their mean
+    squared distance from it."""
+    counts, distance = np.zeros(len(centres), np.int64), 0.0
     for window in windows:
-        features, included = space.features(view, window), ~view.excluded(window)
-        cluster = nearest(features, centres) + 1
-        cluster[~included] = 0
-        measured += measure_regions(view.pixels(window), cluster, k)
-        distance += float(squared_distances(features[included], centres).sum(dtype=np.float64))
-        n_measured += int(included.sum())
-    pairs = np.zeros((0, 0), np.int64)
-    counts = measured.areas.astype(np.int64)
-    return ClusterMap(cluster, measured, counts, pairs, distance / max(1, n_measured))
+        values = space.features(view, window)[~view.excluded(window)]
+        counts += np.bincount(nearest(values, centres), minlength=len(centres))
+        distance += float(squared_distances(values, centres).sum(dtype=np.float64))
+    return counts, distance / max(1, int(counts.sum()))
 
 
 def shares_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArray[np.float64] | None:
@@ -216,7 +213,7 @@ def recover_clusters(
     Returns
     -------
     ClusterMap
-        Without pairs; counts and distance are those in a few tiles.
+        Without pairs; counts and distance are those in some rows.
     """
     source, windows = view.source, blocks(view.shape)
     k = len(centres)
@@ -226,9 +223,12 @@ def recover_clusters(
             measured += measure_regions(source.read(*window), labels[window], k)
         else:
             labels[window] = 0
-    some = sample_clusters(view, space, centres, sampled_windows(view)[::_EVERY_TILE])
+    done = windows[:n_blocks]
+    some = [strips(window, _SOME_ROWS)[0] for window in done[:: -(-len(done) // _SOME_BLOCKS)]]
+    counts, distance = sample_clusters(view, space, centres, some)
     stopped = n_blocks < len(windows)
-    return replace(some, labels=labels, statistics=measured, stopped=stopped)
+    pairs = np.zeros((0, 0), np.int64)
+    return ClusterMap(labels, measured, counts, pairs, distance, stopped)
 
 
 def find_fine_classes(
@@ -243,7 +243,12 @@ def find_fine_classes(
     number, joining = order_clusters(centres, clusters.statistics, clusters.pairs)
     renumber(clusters.labels, np.append(0, number), clusters.labels)
     return FineClasses(
-        clusters.labels, joining.statistics, joining, clusters.stopped, light=view.light
+        clusters.labels,
+        joining.statistics,
+        joining,
+        clusters.stopped,
+        light=view.light,
+        reach=space.reach,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.fast.features import (
+    BLUR,
     MODE_WEIGHT,
     GreyLevels,
     dark_and_bright,
@@ -19,6 +20,7 @@ from nital.fast.windows import Window, sampled_windows, widened
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import Source
 from nital.image.tone import Tone
+from nital.result.boundaries import reach_of
 
 DISTANCE = 16
 """The surroundings of a pixel are the pixels this far above, below, left and right of it."""
@@ -80,6 +82,12 @@ class FeatureSpace:
         light = EVEN if self.light is None else found
         view = look_at(source, self.step, self.tone, light, self.light)
         return view if self.exposure is None else self.exposure.align(view)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels of a micrograph away the sides of a boundary are looked for; 0 where a
+        class is an area of texture, whose boundaries are no edges."""
+        return 0 if BLUR[self.scale] else reach_of(self.step)
 
     def features(self, view: View, window: Window) -> Floats:
         """The weighted features in a window of a view: (rows, cols, channels)."""

@@ -117,13 +117,18 @@ class View:
         """The evenly lit grey level of pixels of the source, as they were read from it."""
         return self.tone.grey(pixels, self.light.field(self.source.shape, there))
 
-    def noise(self) -> float:
-        """Standard deviation of the noise of the source, evenly lit."""
+    def level_of(self, grey: Floats) -> Floats:
+        """The evenly lit grey level of the source where that of the view is this."""
+        return (grey - np.float32(self.offset)) / np.float32(self.gain or 1)
+
+    def noise(self, reach: int) -> float:
+        """Standard deviation of the noise of the source, evenly lit (`boundaries.noise_of`)."""
         rows, cols = (_spread_parts(length) for length in self.source.shape)
-        return noise_of(
+        parts = (
             (self.lit(self.source.read(*there), there), ~self.source.read_excluded(*there))
             for there in product(rows, cols)
         )
+        return noise_of(parts, reach)
 
     def exposed(self, gain: float, offset: float) -> Self:
         """The view with other brightness and contrast."""

@@ -40,6 +40,9 @@ DEEPEST = 0.4
 darkness so deep is rather another material, such as the mount."""
 
 PENALTY = 4.0
+STEEPEST = 5.0
+"""No coefficient of any light is larger: the penalty leaves none half as large."""
+
 LEAST_SPREAD = 0.02
 STEP = 1e-3
 """The log of the field is rounded to steps of this, so that the order of sums does not matter."""
@@ -95,10 +98,12 @@ EVEN = Light((0.0,) * len(ORDERS))
 
 
 def common_light(lights: Sequence[Light]) -> Light:
-    """The light of a series: the median of each coefficient.
+    """The light of a series: the median of each coefficient; of two lights, the more even one.
 
     What is composition, and not light, differs from micrograph to micrograph.
     """
+    if len(lights) == 2:
+        return min(lights, key=lambda each: (each.depth, each.coefficients))
     return _rounded(np.median([each.coefficients for each in lights], axis=0))
 
 

@@ -23,18 +23,21 @@ REACH = 1.5
 """The two sides of a boundary are looked for as many pixels of the view away: features are blurred
 by one, and labels are rounded to whole ones."""
 
-LEAST_CONTRAST = 3.0
-"""The two sides differ by this many standard deviations of the noise, or the boundary stays: noise
-alone hardly spans as many in a square."""
+SPAN = 1.2
+"""The two sides differ by this times sqrt(2 ln n) standard deviations of the noise, or the boundary
+stays: noise alone hardly spans as many among the n pixels of a square."""
 
-LEAST_STEP = 0.45
-"""Half as far away, a blurred edge has this share of the difference of the two sides, or more; a
-layer of a grey between the two is flatter."""
+LEAST_STEP = 0.9
+"""Towards either side of an edge grey changes from a pixel to the next by this, or more, times what
+it would if it changed evenly as far as is looked; in a layer of a grey between the two it does not.
+"""
+
+LAYER = 0.1
+"""The grey level of a layer is by this share of their difference away from both sides."""
 
 _ROWS_AT_ONCE = 256
-_LEVELS = 2**16
-_BRIGHTEST = 2.0**8 - 1
 _FAR = 2.0**10
+_TINY = 1e-12
 Labels = NDArray[np.unsignedinteger]
 Part = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -102,10 +105,10 @@ def place_boundaries(
     -------
     (rows, cols), of the dtype of `labels`
     """
-    found = np.empty_like(labels)
+    found, margin = np.empty_like(labels), reach + 1
     for first in range(0, len(labels), _ROWS_AT_ONCE):
-        start, stop = max(0, first - reach - 1), first + _ROWS_AT_ONCE
-        around = slice(start, stop + reach + 1)
+        start, stop = max(0, first - margin), first + _ROWS_AT_ONCE
+        around = slice(start, stop + margin)
         placed = _placed(labels[around], grey[around], reach, noise, np.append(0, levels))
         found[first:stop] = placed[first - start : stop - start]
     return found
@@ -118,22 +121,25 @@ def _placed(
     noise: float,
     levels: NDArray[np.floating],
 ) -> Labels:
-    known, side, half = labels > 0, 2 * reach + 1, 2 * ((reach + 1) // 2) + 1
+    known, side = labels > 0, 2 * reach + 1
     clean = _denoised(grey, known, ALIKE * noise)
     dark, bright = _extremes(clean, known, side)
     contrast, middle = bright - dark, (dark + bright) / 2
-    near_dark, near_bright = _extremes(clean, known, half)
-    is_layer = (4 * abs(clean - middle) < contrast) & (
-        near_bright - near_dark < LEAST_STEP * contrast
-    )
+    is_dark = clean < middle
+    away = np.where(is_dark, clean - dark, bright - clean)
+    next_dark, next_bright = _extremes(clean, known, 3)
+    step = np.where(is_dark, clean - next_dark, next_bright - clean)
+    is_layer = (away > LAYER * contrast) & (reach * step < LEAST_STEP * away)
     # Grey level and class in one number: the extremes bring the classes of their pixels. The level
     # of the class counts as well: beside an edge a pixel may still have that of the other side.
-    level = np.clip(clean + levels.astype(np.float32)[labels], 0, _BRIGHTEST)
-    both = ((_LEVELS * level).astype(np.uint32) << 8) | labels
+    scale = max(float(np.abs(levels).max()), _TINY)
+    level = np.clip((clean + levels.astype(np.float32)[labels]) / np.float32(scale), -8, 7.99)
+    both = ((2**20 * (level + 8)).astype(np.uint32) << 8) | labels
     darkest = ndimage.minimum_filter(np.where(known, both, np.iinfo(np.uint32).max), side)
     brightest = ndimage.maximum_filter(np.where(known, both, 0), side)
-    placed = np.where(clean < middle, darkest, brightest) & 0xFF
-    moved = known & ~is_layer & (contrast > LEAST_CONTRAST * noise)
+    placed = np.where(is_dark, darkest, brightest) & 0xFF
+    least = SPAN * math.sqrt(2 * math.log(side**2)) * noise
+    moved = known & ~is_layer & (contrast > least)
     return np.where(moved, placed, labels).astype(labels.dtype)
 
 
@@ -152,18 +158,22 @@ def mean_levels(labels: Labels, grey: NDArray[np.float32]) -> NDArray[np.float64
     return total[1:] / np.maximum(area[1:], 1)
 
 
-def noise_of(parts: Iterable[Part]) -> float:
-    """Standard deviation of the noise: from the differences of neighbours (median absolute).
+def noise_of(parts: Iterable[Part], reach: int) -> float:
+    """Standard deviation of the noise: from the differences of pixels (median absolute).
+
+    They are half as far away as the sides of a boundary: the noise of neighbours may be alike.
 
     Parameters
     ----------
     parts : iterable of grey, known
         Parts of a micrograph, (rows, cols), and which pixels to use.
+    reach : int
+        As for `place_boundaries`.
     """
-    steps = []
+    steps, away = [], (reach + 1) // 2
     for grey, known in parts:
-        steps.append(np.abs(np.diff(grey, axis=1))[known[:, 1:] & known[:, :-1]])
-        steps.append(np.abs(np.diff(grey, axis=0))[known[1:] & known[:-1]])
+        for one, other in ((np.s_[:, away:], np.s_[:, :-away]), (np.s_[away:], np.s_[:-away])):
+            steps.append(np.abs(grey[one] - grey[other])[known[one] & known[other]])
     each = np.concatenate([np.empty(0, np.float32), *steps])
     return float(1.4826 * np.median(each) / np.sqrt(2)) if len(each) else 0.0
 

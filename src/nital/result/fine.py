@@ -40,6 +40,9 @@ class FineClasses:
     light: Light = EVEN
     """The light that was removed first."""
 
+    reach: int = 0
+    """As for `place_boundaries`, by which those of classes are placed; 0: they stay."""
+
     @property
     def classes(self) -> tuple[ClassRow, ...]:
         """Area fraction and mean grey level of each."""

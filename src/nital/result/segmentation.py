@@ -17,7 +17,6 @@ from nital.result.boundaries import (
     nearest_pixels,
     noise_of,
     place_boundaries,
-    reach_of,
 )
 from nital.result.classes import (
     TINY_FRACTION,
@@ -183,12 +182,11 @@ class Segmentation:
         agreed = find_consensus(maps, nearest_pixels(excluded, maps[0].shape))
         labels = enlarge(agreed.labels, excluded.shape)
         labels[excluded] = 0
-        if views:
+        if views and fine.reach:
             tone, field = tone_of(scatter(pixels[~excluded])), fine.light.field(excluded.shape)
             grey = tone.grey(pixels, field)
-            noise, levels = noise_of([(grey, ~excluded)]), mean_levels(labels, grey)
-            reach = reach_of(len(excluded) / len(maps[0]))
-            labels = place_boundaries(labels, grey, reach, noise, levels)
+            noise, levels = noise_of([(grey, ~excluded)], fine.reach), mean_levels(labels, grey)
+            labels = place_boundaries(labels, grey, fine.reach, noise, levels)
         agreement = nearest_pixels(agreed.agreement, excluded.shape)
         agreement[excluded] = 0
         agreed = replace(agreed, labels=labels, agreement=agreement)

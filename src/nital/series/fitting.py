@@ -236,4 +236,4 @@ def _compare(model: Model, open_image: Opener) -> Likeness:
     """Measure how far one micrograph is from the model."""
     view = model.space.view(open_image())
     windows = sampled_windows(view)
-    return model.likeness(sample_clusters(view, model.space, model.centres, windows))
+    return model.likeness(*sample_clusters(view, model.space, model.centres, windows))

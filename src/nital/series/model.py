@@ -134,7 +134,7 @@ class Model(Grouping):
         fine = FineClasses(
             found.labels, found.statistics, self.joining, found.stopped, shares, light
         )
-        return fine, self.likeness(found)
+        return fine, self.likeness(found.counts, found.distance)
 
     def silhouette(
         self, micrograph: Micrograph | LargeMicrograph, *, out: NDArray[np.uint8]
@@ -165,7 +165,16 @@ class Model(Grouping):
             out[there] = view.enlarged(certain, window, there)
             out[there][micrograph.read_excluded(*there)] = 0
 
-    def likeness(self, clusters: ClusterMap) -> Likeness:
-        shares = clusters.counts / clusters.counts.sum()
+    def likeness(self, counts: NDArray[np.int64], distance: float) -> Likeness:
+        """How far a micrograph is from those fitted to.
+
+        Parameters
+        ----------
+        counts : (n,)
+            Pixels that are nearest to each centre.
+        distance : float
+            Their mean squared distance from it.
+        """
+        shares = counts / max(1, counts.sum())
         shift = 0.5 * float(np.abs(shares - self.shares).sum())
-        return Likeness(clusters.distance / self.spread, shift, *self.usual)
+        return Likeness(distance / self.spread, shift, *self.usual)

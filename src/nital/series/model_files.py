@@ -16,7 +16,7 @@ from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.settings import KEPT, FastSettings
 from nital.fast.space import Exposure, FeatureSpace
 from nital.fast.view import COARSEST, FINEST
-from nital.image.light import ORDERS, Light
+from nital.image.light import ORDERS, STEEPEST, Light
 from nital.image.tone import Tone
 from nital.modes import settings_of
 from nital.result.criteria import RegionStatistics
@@ -139,6 +139,12 @@ def _described(path: Path, text: str | None) -> dict[str, Any]:
     return described
 
 
+def _light_of(coefficients: tuple[float, ...]) -> Light:
+    if len(coefficients) != len(ORDERS) or max(map(abs, coefficients)) > STEEPEST:
+        raise ValueError(f"light {coefficients}")
+    return Light(coefficients)
+
+
 def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
     """Build the model; inconsistent contents raise one of the errors `read_model` catches."""
     n_channels, n_fine = len(CHANNELS), len(arrays["class_of"])
@@ -177,8 +183,7 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
     novelty, shift = reals(described["usual"])
     red, green, blue = reals(described["tone"])
     light = described["light"]
-    n_coefficients = 0 if light is None else len(light)
-    if n_coefficients != (0 if settings.light == KEPT else len(ORDERS)):
+    if (light is None) != (settings.light == KEPT):
         raise ValueError(f"light {light}")
     spread, step = reals([described["spread"], described["step"]])
     if spread <= 0 or not FINEST <= step <= COARSEST:
@@ -192,7 +197,7 @@ def _model_of(described: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mod
             None if exposure is None else Exposure(*reals([exposure["dark"], exposure["bright"]])),
             step,
             Tone((red, green, blue)),
-            None if light is None else Light(reals(light)),
+            None if light is None else _light_of(reals(light)),
         ),
         centres=checked("centres", (n_fine, n_channels), np.float32),
         shares=checked("shares", (n_fine,), np.float64),
