@@ -158,7 +158,7 @@ def test_the_common_light_is_the_median_of_each_coefficient() -> None:
     assert common_light(lights[:2]) == common_light(lights[1::-1]) == lights[0]
 
 
-@settings(max_examples=10)
+@settings(max_examples=3)
 @given(FIELDS)
 def test_the_usual_light_is_taken_where_another_is_hardly_better(light: Light) -> None:
     lit = noisy() * light.field((256, 200))
