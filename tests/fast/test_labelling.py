@@ -74,8 +74,6 @@ def test_boundaries_are_placed_in_the_map_of_the_nearest_centres(
 def test_boundaries_of_areas_of_texture_stay(scale: str) -> None:
     sample = take_sample(look_at(micrograph(), 1.0), scale)
     centres = find_centres(sample.values)
-    found = find_fine_classes(sample.seen, sample, centres)
-    assert found.reach == 0
     clusters = find_clusters(sample.seen, sample, centres)
     assert (clusters.labels == nearest(sample.features(sample.seen, WHOLE), centres) + 1).all()
 

@@ -20,7 +20,7 @@ from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
 from nital.fast.windows import Window, blocks, sampled_windows, strips, widened
 from nital.result.agreement import table_of
-from nital.result.boundaries import place_boundaries
+from nital.result.boundaries import place_boundaries, reach_of
 from nital.result.classes import from_dark_to_bright
 from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses, renumber
@@ -248,7 +248,7 @@ def find_fine_classes(
         joining,
         clusters.stopped,
         light=view.light,
-        reach=space.reach,
+        reach=reach_of(view.step),
     )
 
 

@@ -85,8 +85,8 @@ class FeatureSpace:
 
     @property
     def reach(self) -> int:
-        """How many pixels of a micrograph away the sides of a boundary are looked for; 0 where a
-        class is an area of texture, whose boundaries are no edges."""
+        """How many pixels of a micrograph away the sides of a boundary of fine classes are looked
+        for; 0 where these are areas of texture, whose boundaries are no edges."""
         return 0 if BLUR[self.scale] else reach_of(self.step)
 
     def features(self, view: View, window: Window) -> Floats:
