@@ -56,7 +56,8 @@ class ClusterMap:
     """Of clusters 1..k."""
 
     counts: NDArray[np.int64]
-    """(k,): pixels of the view, or of its sample, that are nearest to each centre."""
+    """(k,): pixels of the view that are nearest to each centre; of what was recovered, those in
+    some rows."""
 
     pairs: NDArray[np.int64]
     """(k + 1, k + 1): how often one cluster lies around another; row and column 0: excluded."""

@@ -93,7 +93,7 @@ def place_boundaries(
     ----------
     labels : (rows, cols), uint8
         1..k; 0 is excluded, and stays.
-    grey : (rows, cols), float, 0 or more
+    grey : (rows, cols), float
     reach : int
         Nearby are the pixels of a square as far away; what is placed depends on one more.
     noise : float
