@@ -40,7 +40,7 @@ def find_centres(values: Floats, on_division: OnDivision | None = None) -> Float
     (k, channels), float32
         `MAX_CLASSES` centres; fewer if there are fewer different values.
     """
-    mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean = _mean(values).astype(np.float32)
     clusters = [_Cluster.of(values - mean)]  # sums of large values would lose precision
     least = LEAST_ERROR * clusters[0].error
     while len(clusters) < MAX_CLASSES:
@@ -72,7 +72,7 @@ class _Cluster:
 
     @classmethod
     def of(cls, values: Floats) -> "_Cluster":
-        mean = values.mean(axis=0, dtype=np.float64)
+        mean = _mean(values)
         scatter = (values.T @ values).astype(np.float64) - len(values) * np.outer(mean, mean)
         axis = np.linalg.eigh(scatter)[1][:, -1].astype(np.float32)
         centre: Floats = mean.astype(np.float32)
@@ -86,17 +86,22 @@ class _Cluster:
             return None
         counts, edges = np.histogram(along, _N_BINS, (0, float(along.max())))
         middles = (edges[1:] + edges[:-1]) / 2
+        below, sums = np.append(0, counts.cumsum()), np.append(0, (counts * middles).cumsum())
         place = _N_BINS // 2
         for _ in range(_MOST_ROUNDS):
-            means = [
-                np.average(middles[part], weights=counts[part])
-                for part in (slice(None, place), slice(place, None))
-            ]
-            before, place = place, int(np.searchsorted(middles, sum(means) / 2))
+            lower = sums[place] / below[place]
+            upper = (sums[-1] - sums[place]) / (below[-1] - below[place])
+            before, place = place, int(np.searchsorted(middles, (lower + upper) / 2))
             if place == before:
                 break
-        upper = along >= edges[place]
-        return [_Cluster.of(self.values[part]) for part in (~upper, upper)]
+        is_upper = along >= edges[place]
+        return [_Cluster.of(self.values.compress(part, axis=0)) for part in (~is_upper, is_upper)]
+
+
+def _mean(values: Floats) -> NDArray[np.float64]:
+    """(n, channels) -> (channels,): summed in double precision, without a copy."""
+    total: NDArray[np.float64] = np.einsum("ij->j", values, dtype=np.float64)
+    return total / len(values)
 
 
 def nearest(values: Floats, centres: Floats) -> NDArray[np.uint8]:

@@ -111,6 +111,7 @@ def find_light(
     grey: NDArray[np.float32],
     included: NDArray[np.bool_] | None = None,
     usual: Light | None = None,
+    own: Light | None = None,
 ) -> Light:
     """Find the light on a picture.
 
@@ -123,8 +124,54 @@ def find_light(
     usual : Light, optional
         That of the series of which this is a micrograph: returned unless another is clearly better
         (`LEAST_GAIN`).
+    own : Light, optional
+        What was found on it without `usual`.
     """
-    unknown = EVEN if usual is None else usual
+    seen = _reduced(grey, included)
+    if seen is None:
+        return EVEN if usual is None else usual
+    own = seen.evenest() if own is None else own
+    if usual is None or seen.entropy(own) < seen.entropy(usual) - LEAST_GAIN:
+        return own
+    return usual
+
+
+@dataclass(frozen=True)
+class _Reduced:
+    """The usable pixels of a reduced picture."""
+
+    shapes: Floats
+    """(n, 5): the polynomials of `ORDERS` there."""
+
+    logs: Floats
+    """(n,): of their grey levels."""
+
+    spread: float
+    """Of the logs: half of what lies between the percentiles 16 and 84."""
+
+    def evenest(self) -> Light:
+        """The light whose removal leaves the least entropy."""
+        # A wide histogram takes a dark half of a picture for light: even light is another start.
+        tried = []
+        for bandwidths in (BANDWIDTHS, BANDWIDTHS[-1:]):
+            found = np.zeros(len(ORDERS))
+            for bandwidth in bandwidths:
+                aim = self._aim(found, bandwidth)
+                found = optimize.minimize(aim, found, jac=True, method="L-BFGS-B", tol=1e-9).x
+            tried.append((aim(found)[0], found))
+        return _rounded(min(tried, key=lambda each: each[0])[1])
+
+    def entropy(self, light: Light) -> float:
+        """The entropy that is left if this light is removed, in nats."""
+        field = np.array(light.coefficients)
+        return self._aim(field, BANDWIDTHS[-1])(field)[0]
+
+    def _aim(self, start: Floats, bandwidth: float) -> "_Entropy":
+        return _Entropy(self.shapes, self.logs, start, bandwidth * max(self.spread, LEAST_SPREAD))
+
+
+def _reduced(grey: NDArray[np.float32], included: NDArray[np.bool_] | None) -> _Reduced | None:
+    """Reduce a picture; None if it does not say how much light there is."""
     step = max(1, round(max(grey.shape) / SIDE))
     rows, cols = (spread_over(length, step) for length in grey.shape)
 
@@ -140,36 +187,18 @@ def find_light(
         smoothed = blurred(np.where(included, grey, 0).astype(np.float32))
         smoothed /= np.maximum(blurred(included.astype(np.float32)), _TINY)
         usable = included[np.ix_(rows, cols)]
-    seen = smoothed.astype(np.float64)
     if not usable.any():
-        return unknown
+        return None
+    seen = smoothed.astype(np.float64)
     # What is black or clipped does not say how much light there is.
     known = seen[usable]
     usable &= (seen > 0.02 * np.median(known)) & (seen < _CLIPPED * known.max())
     if np.count_nonzero(usable) < 2 * len(ORDERS):
-        return unknown
-    all_over = _polynomials((17, 17)).reshape(-1, len(ORDERS))
-    shapes = _polynomials(grey.shape, rows, cols)[usable]
+        return None
     logs = np.log(np.maximum(seen[usable], _LEAST))
     spread = float(np.subtract(*np.percentile(logs, (84, 16)))) / 2
-    if spread < STEP:
-        return unknown
-    # A wide histogram takes a dark half of a picture for light: even light is another start.
-    start, last = np.zeros(len(ORDERS)), len(BANDWIDTHS) - 1
-    tried = []
-    for first in (0, last):
-        found = start
-        for bandwidth in BANDWIDTHS[first:]:
-            aim = _Entropy(shapes, logs, found, bandwidth * max(spread, LEAST_SPREAD), all_over)
-            found = optimize.minimize(aim, found, jac=True, method="L-BFGS-B", tol=1e-9).x
-        tried.append((aim(found)[0], found))
-    own = _rounded(min(tried, key=lambda each: each[0])[1])
-
-    def entropy(light: Light) -> float:
-        field, narrow = np.array(light.coefficients), BANDWIDTHS[last] * max(spread, LEAST_SPREAD)
-        return _Entropy(shapes, logs, field, narrow, all_over)(field)[0]
-
-    return own if usual is None or entropy(own) < entropy(usual) - LEAST_GAIN else usual
+    shapes = _polynomials(grey.shape, rows, cols)[usable]
+    return None if spread < STEP else _Reduced(shapes, logs, spread)
 
 
 def _rounded(coefficients: Floats) -> Light:
@@ -196,10 +225,9 @@ class _Entropy:
     Bright pixels weigh more: the noise of dark ones is large in the log.
     """
 
-    def __init__(
-        self, shapes: Floats, logs: Floats, start: Floats, bandwidth: float, all_over: Floats
-    ) -> None:
-        self._shapes, self._logs, self._all_over = shapes, logs, all_over
+    def __init__(self, shapes: Floats, logs: Floats, start: Floats, bandwidth: float) -> None:
+        self._shapes, self._logs = shapes, logs
+        self._all_over = _polynomials((17, 17)).reshape(-1, len(ORDERS))
         flat = logs - shapes @ start
         self._weights = np.exp(np.minimum(flat - np.median(flat), 1))
         self._weights /= self._weights.sum()

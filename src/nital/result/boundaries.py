@@ -7,6 +7,7 @@ well as for a large grain.
 
 import math
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ LAYER = 0.1
 
 _ROWS_AT_ONCE = 256
 _FAR = 2.0**10
+_TIE = 1e-4
 _TINY = 1e-12
 Labels = NDArray[np.unsignedinteger]
 Part = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -50,18 +52,39 @@ def enlarge(labels: Labels, shape: tuple[int, int]) -> Labels:
     """
     if labels.shape == shape:
         return labels.copy()
-    found, most = np.zeros(shape, labels.dtype), np.zeros(shape, np.float32)
-    factors = [n / own for n, own in zip(shape, labels.shape, strict=True)]
-    for label in range(1, int(labels.max()) + 1):
-        here = labels == label
-        if not here.any():
-            continue
-        share = ndimage.zoom(
-            here.astype(np.float32), factors, order=1, mode="nearest", grid_mode=True
-        )
-        more = share > most + 1e-4
-        found[more] = label
-        most[more] = share[more]
+    found = np.empty(shape, labels.dtype)
+    (above, down), (left, along) = map(_neighbours, labels.shape, shape)
+    for first in range(0, shape[0], _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        near, weights = [], []
+        for row, share_of_row in ((0, 1 - down[rows]), (1, down[rows])):
+            for col, share_of_col in ((0, 1 - along), (1, along)):
+                near.append(labels[np.ix_(above[row, rows], left[col])])
+                weights.append(np.multiply.outer(share_of_row, share_of_col))
+        found[rows] = _majority(near, weights)
+    return found
+
+
+def _neighbours(own: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Of each pixel along an axis the two nearest of another sampling, (2, n), and the weight of
+    the second."""
+    place = np.clip((np.arange(length) + 0.5) * own / length - 0.5, 0, own - 1)
+    first = place.astype(np.int64)
+    return np.stack([first, np.minimum(first + 1, own - 1)]), (place - first).astype(np.float32)
+
+
+def _majority(near: list[Labels], weights: list[NDArray[np.float32]]) -> Labels:
+    """The label, 0 aside, that has the largest part of the weights at each pixel."""
+    shares = np.stack(
+        [
+            sum(weight * (other == label) for other, weight in zip(near, weights, strict=True))
+            for label in near
+        ]
+    )
+    shares[np.stack(near) == 0] = -1
+    most = shares.max(axis=0)
+    candidates = np.where(shares > most - _TIE, np.stack(near), np.iinfo(near[0].dtype).max)
+    found: Labels = np.where(most > _TIE, candidates.min(axis=0), 0)
     return found
 
 
@@ -105,13 +128,16 @@ def place_boundaries(
     -------
     (rows, cols), of the dtype of `labels`
     """
-    found, margin = np.empty_like(labels), reach + 1
-    for first in range(0, len(labels), _ROWS_AT_ONCE):
+    margin, levels = reach + 1, np.append(0, levels).astype(np.float32)
+
+    def placed(first: int) -> Labels:
         start, stop = max(0, first - margin), first + _ROWS_AT_ONCE
         around = slice(start, stop + margin)
-        placed = _placed(labels[around], grey[around], reach, noise, np.append(0, levels))
-        found[first:stop] = placed[first - start : stop - start]
-    return found
+        found = _placed(labels[around], grey[around], reach, noise, levels)
+        return found[first - start : stop - start]
+
+    with ThreadPoolExecutor() as pool:  # the filters release the GIL
+        return np.concatenate(list(pool.map(placed, range(0, len(labels), _ROWS_AT_ONCE))))
 
 
 def _placed(
@@ -133,7 +159,7 @@ def _placed(
     # Grey level and class in one number: the extremes bring the classes of their pixels. The level
     # of the class counts as well: beside an edge a pixel may still have that of the other side.
     scale = max(float(np.abs(levels).max()), _TINY)
-    level = np.clip((clean + levels.astype(np.float32)[labels]) / np.float32(scale), -8, 7.99)
+    level = np.clip((clean + levels[labels]) / np.float32(scale), -8, 7.99)
     both = ((2**20 * (level + 8)).astype(np.uint32) << 8) | labels
     darkest = ndimage.minimum_filter(np.where(known, both, np.iinfo(np.uint32).max), side)
     brightest = ndimage.maximum_filter(np.where(known, both, 0), side)

@@ -26,12 +26,14 @@ from nital.fast.space import (
     channel_weights,
     smoothed_grey,
 )
-from nital.fast.view import light_and_colours, look_at, step_of
+from nital.fast.view import MOST_PIXELS, light_and_colours, look_at, step_of
 from nital.fast.windows import sampled_windows
-from nital.image.light import EVEN, Light, common_light
+from nital.image.light import EVEN, Light, common_light, find_light
 from nital.image.micrograph import (
     LargeMicrograph,
     Micrograph,
+    luminance,
+    spread_pixels,
     step_within,
 )
 from nital.image.tone import Tone, tone_of
@@ -104,7 +106,7 @@ def find_looks(
         return Looks(step, tone, None, lights)
     usual = common_light(lights)
     if len(images) > 1:
-        lights = tuple(run_all(partial(_light_on, usual=usual), images))
+        lights = tuple(run_all(partial(_light_on, usual=usual), images, lights))
     return Looks(step, tone, usual, lights)
 
 
@@ -202,8 +204,10 @@ def _look_of(
     return step_of(source.shape), *light_and_colours(source, light)
 
 
-def _light_on(open_image: Opener, *, usual: Light) -> Light:
-    return light_and_colours(open_image(), usual=usual)[0]
+def _light_on(open_image: Opener, own: Light, *, usual: Light) -> Light:
+    """That of the series, unless its own is clearly better."""
+    pixels, included = spread_pixels(open_image(), MOST_PIXELS)
+    return find_light(luminance(pixels), included, usual, own)
 
 
 def _draw_grey(open_image: Opener, light: Light, *, n: int, step: float, tone: Tone) -> _DrawnGrey:
