@@ -30,9 +30,10 @@ from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
 from nital.fast import labelling, windows
 
-# How long an example takes says nothing where tests run side by side.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# How long an example takes says nothing where tests run side by side. Each run has other examples:
+# few of them suffice.
+hypothesis.settings.register_profile("few", deadline=None, max_examples=30)
+hypothesis.settings.load_profile("few")
 
 
 @pytest.fixture

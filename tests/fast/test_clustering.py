@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from nital.fast import clustering
@@ -165,7 +166,7 @@ def test_the_nearest_is_that_of_all_distances(seed: int, k: int) -> None:
     centres = rng.random((k, 3)).astype(np.float32)
     distance = ((values[..., np.newaxis, :] - centres.astype(float)) ** 2).sum(axis=-1)
     chosen = np.take_along_axis(distance, nearest(values, centres)[..., np.newaxis].astype(int), -1)
-    assert chosen[..., 0] == pytest.approx(distance.min(axis=-1), abs=1e-6)
+    assert_allclose(chosen[..., 0], distance.min(axis=-1), rtol=0, atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
@@ -173,14 +174,14 @@ def test_a_squared_distance_is_that_from_the_nearest(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     values, centres = rng.random((36, 3), np.float32), rng.random((k, 3), np.float32)
     distance = ((values[:, np.newaxis] - centres.astype(float)) ** 2).sum(axis=-1)
-    assert squared_distances(values, centres) == pytest.approx(distance.min(axis=1), abs=1e-6)
+    assert_allclose(squared_distances(values, centres), distance.min(axis=1), rtol=0, atol=1e-6)
 
 
 def test_a_squared_distance_is_never_below_0() -> None:
     values = np.random.default_rng(0).random((500, 12), np.float32)
     found = squared_distances(values, values)
     assert (found >= 0).all()
-    assert found == pytest.approx(np.zeros(500), abs=1e-5)
+    assert_allclose(found, np.zeros(500), rtol=0, atol=1e-5)
 
 
 def test_of_no_value_there_is_no_distance() -> None:
@@ -193,4 +194,4 @@ def test_pieces_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> No
     whole, distances = nearest(values, centres), squared_distances(values, centres)
     monkeypatch.setattr(clustering, "_ROWS_AT_ONCE", 64)
     assert (nearest(values, centres) == whole).all()
-    assert squared_distances(values, centres) == pytest.approx(distances, abs=1e-6)
+    assert_allclose(squared_distances(values, centres), distances, rtol=0, atol=1e-6)

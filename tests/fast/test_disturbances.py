@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from helpers.clouds import micrograph
@@ -71,7 +72,7 @@ def test_a_mirrored_or_turned_view_is_disturbed_alike(
     expected = change(grey_of(disturbed(view_of(grey, step), disturbance)))
     found = grey_of(disturbed(view_of(np.ascontiguousarray(change(grey)), step), disturbance))
     assert found.shape == expected.shape
-    assert found == pytest.approx(expected, abs=2e-5)
+    assert_allclose(found, expected, rtol=0, atol=2e-5)
 
 
 @EACH
@@ -113,7 +114,7 @@ def test_what_is_excluded_stays_excluded(disturbance: Disturbance) -> None:
 def test_a_gamma_is_a_power_of_the_grey_level(gamma: float) -> None:
     grey = micrograph().grey
     found = grey_of(disturbed(view_of(grey), named(f"gamma {gamma:g}")))
-    assert found == pytest.approx(grey**gamma, abs=1e-6)
+    assert_allclose(found, grey**gamma, rtol=0, atol=1e-6)
 
 
 def test_a_gamma_takes_what_is_darker_than_black_for_black() -> None:

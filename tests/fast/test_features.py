@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.filters import threshold_otsu
@@ -93,7 +94,7 @@ def test_bands_and_rest_add_up_to_the_smoothed_grey(seed: int) -> None:
     levels = GreyLevels.of(smooth(grey).ravel())
     found = find_features(grey, levels, "fine")
     bright, dark = found[..., :N_BANDS].sum(axis=2), found[..., N_BANDS : 2 * N_BANDS].sum(axis=2)
-    assert found[..., 2 * N_BANDS] + bright - dark == pytest.approx(smooth(grey), abs=1e-5)
+    assert_allclose(found[..., 2 * N_BANDS] + bright - dark, smooth(grey), rtol=0, atol=1e-5)
     assert (found[..., : 2 * N_BANDS] >= 0).all()
 
 
@@ -173,7 +174,7 @@ def test_a_coarser_scale_averages_over_the_neighbourhood(scale: str) -> None:
     grey = np.random.default_rng(0).random((90, 70)).astype(np.float32)
     fine, averaged = find_features(grey, LEVELS, "fine"), find_features(grey, LEVELS, scale)
     expected = ndimage.gaussian_filter(fine[..., 0], BLUR[scale])
-    assert averaged[..., 0] == pytest.approx(expected, abs=1e-6)
+    assert_allclose(averaged[..., 0], expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", ["fine", "coarse"])
@@ -183,7 +184,7 @@ def test_a_window_with_its_surroundings_has_the_features_of_the_whole(scale: str
     margin = reach(scale)
     whole = find_features(grey, LEVELS, scale)
     window = find_features(grey[240 - margin : 260 + margin], LEVELS, scale)[margin:-margin]
-    assert window == pytest.approx(whole[240:260], abs=1e-5)
+    assert_allclose(window, whole[240:260], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("step", [1e-7, 1e-6, 1e-4])

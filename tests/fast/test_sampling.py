@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from helpers.clouds import micrograph
@@ -99,7 +100,7 @@ def test_of_several_blocks_tiles_are_learned_from() -> None:
     assert len(tiles) == windows.N_TILES
     assert len(sample.values) == windows.N_TILES * 16 * 16
     found = np.concatenate([sample.features(view, each) for each in tiles])
-    assert sample.values == pytest.approx(found.reshape(-1, len(CHANNELS)), abs=1e-5)
+    assert_allclose(sample.values, found.reshape(-1, len(CHANNELS)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.usefixtures("several_blocks")
@@ -108,7 +109,7 @@ def test_a_window_of_several_blocks_has_the_features_of_the_whole() -> None:
     sample = take_sample(view, "fine")
     found = sample.features(view, (slice(128, 192), slice(64, 128)))
     whole = find_features(grey_of(view), sample.levels, "fine") * sample.weights
-    assert found == pytest.approx(whole[128:192, 64:128], abs=1e-4)
+    assert_allclose(found, whole[128:192, 64:128], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", ["fine", "medium", "coarse"])
