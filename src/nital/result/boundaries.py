@@ -136,7 +136,7 @@ def place_boundaries(
         found = _placed(labels[around], grey[around], reach, noise, levels)
         return found[first - start : stop - start]
 
-    with ThreadPoolExecutor() as pool:  # the filters release the GIL
+    with ThreadPoolExecutor(2) as pool:  # the filters release the GIL
         return np.concatenate(list(pool.map(placed, range(0, len(labels), _ROWS_AT_ONCE))))
 
 
