@@ -36,6 +36,7 @@ from naive import train as train_naively
 from nital.image.micrograph import Micrograph
 from nital.image.ome_zarr import write_ome_zarr_labels
 from nital.image.synthetic import synthesize
+from nital.paper.batches import WholeImage
 from nital.paper.network import Network
 from nital.paper.settings import PAPER
 from nital.paper.superpixels import find_superpixels
@@ -150,16 +151,16 @@ def naive_iterations(
 def paper_iterations(
     image: NDArray[np.float32], superpixels: NDArray[np.int64], on_step: Callable[..., None]
 ) -> None:
-    train(
-        Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0),
-        image,
-        superpixels,
-        np.zeros(superpixels.shape, bool),
-        n_classes=0,
-        max_iterations=WARM_UP + ITERATIONS,
-        learning_rate=PAPER.learning_rate,
-        momentum=PAPER.momentum,
-        on_step=on_step,
+    list(
+        train(
+            Network(n_filters=PAPER.n_filters, n_responses=PAPER.n_responses, seed=0),
+            WholeImage(image, superpixels, np.zeros(superpixels.shape, bool), torch.device("cpu")),
+            [0],
+            max_iterations=WARM_UP + ITERATIONS,
+            learning_rate=PAPER.learning_rate,
+            momentum=PAPER.momentum,
+            on_step=on_step,
+        )
     )
 
 

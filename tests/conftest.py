@@ -28,7 +28,8 @@ from helpers.benches import (
 from helpers.pictures import halves, make_views_few, make_views_small
 from helpers.terminal import Nital, Outcome
 from nital.commands.cli import main
-from nital.fast import labelling, windows
+from nital.fast import labelling
+from nital.image import windows
 
 # How long an example takes says nothing where tests run side by side. Each run has other examples:
 # few of them suffice.

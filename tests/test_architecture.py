@@ -17,13 +17,12 @@ ROOMS: dict[str, str] = {
     "errors": "",
     "settings": "",
     "storage": "writing tables versions journal",
-    "image": "lengths values micrograph light tone constituents synthetic metadata ome_zarr"
+    "image": "lengths values windows micrograph light tone constituents synthetic metadata ome_zarr"
     " decoding files labels large",
     "result": "agreement criteria classes partitions joining consensus boundaries fine likeness"
     " phases segmentation grouping",
-    "fast": "settings windows view disturbances features space sampling clustering labelling"
-    " method",
-    "paper": "settings device superpixels network course training labelling method",
+    "fast": "settings view disturbances features space sampling clustering labelling method",
+    "paper": "settings device superpixels network batches course training labelling method",
     "modes": "",
     "methods": "",
     "measure": "stereology regions outlines specimen",

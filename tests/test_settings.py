@@ -17,6 +17,7 @@ from nital.settings import Settings
 PAPER_ONLY: dict[str, Any] = {
     "n_superpixels": 100,
     "compactness": 5.0,
+    "exact": True,
     "n_layers": 3,
     "n_filters": 10,
     "n_responses": 24,
@@ -244,3 +245,9 @@ def test_one_repeat_of_seed_0_is_the_default() -> None:
 def test_fast_mode_has_nothing_of_chance(name: str) -> None:
     with pytest.raises(TypeError, match=name):
         FastSettings(**{name: 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("exact", ["yes", 1, None])
+def test_exact_is_true_or_false(exact: Any) -> None:
+    with pytest.raises(SettingError, match=r"exact .*: must be True or False"):
+        PaperSettings(exact=exact)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nital.errors import InputError, Stopped
-from nital.fast import labelling, windows
+from nital.fast import labelling
 from nital.fast.clustering import find_centres, nearest
 from nital.fast.features import CHANNELS
 from nital.fast.labelling import (
@@ -24,8 +24,9 @@ from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import MAX_CLASSES
 from nital.fast.space import DISTANCE
 from nital.fast.view import look_at
-from nital.fast.windows import blocks
+from nital.image import windows
 from nital.image.micrograph import Micrograph
+from nital.image.windows import blocks
 from nital.methods import segment
 from nital.result.boundaries import place_boundaries, reach_of
 from nital.result.criteria import measure_regions

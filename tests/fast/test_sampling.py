@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from helpers.clouds import micrograph
 from nital.errors import InputError
-from nital.fast import windows
 from nital.fast.features import CHANNELS, MODE_WEIGHT, find_features, smooth
 from nital.fast.sampling import take_sample
 from nital.fast.view import View, look_at
+from nital.image import windows
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source
 
 STEPS = pytest.mark.parametrize("step", [0.8, 1.0, 1.5])

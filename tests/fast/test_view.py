@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from helpers.clouds import micrograph
 from nital.fast import view as module
-from nital.fast import windows
 from nital.fast.view import COARSEST, FINEST, VIEW_PIXELS, View, filled, look_at, step_of
-from nital.fast.windows import Window, blocks
+from nital.image import windows
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.image.windows import Window, blocks
 
 STEPS = [FINEST, 0.37, 0.75, 1.0, 1.3, 2.0, 3.1, 4.0]
 LIT = Light((0.1, -0.05, 0.03, 0.02, -0.04))

@@ -9,7 +9,8 @@ if __name__ == "__main__":
 
     main()
 elif __name__ == "__mp_main__":  # what multiprocessing calls this file in the processes started
-    from nital.fast import labelling, view, windows
+    from nital.fast import labelling, view
+    from nital.image import windows
 
     view.VIEW_PIXELS = 2**14
     windows.BLOCK_SIDE = 256

@@ -13,9 +13,9 @@ from PIL import Image
 
 from helpers.pictures import fine_classes, halves
 from nital.errors import OutputError, Stopped
-from nital.fast import windows
 from nital.fast.labelling import CENTRE_COLUMNS
 from nital.fast.settings import FastSettings
+from nital.image import windows
 from nital.image.files import read_micrograph
 from nital.image.labels import read_labels
 from nital.image.large import open_micrograph

@@ -1,5 +1,6 @@
 """Paper mode: the strongest response of every pixel, and training with the given settings."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import nn
 from nital.errors import SettingError, Stopped
 from nital.image.micrograph import Micrograph
 from nital.paper import labelling as paper
+from nital.paper.batches import Places, WholeImage
 from nital.paper.course import Step, Training
 from nital.paper.device import using_threads
-from nital.paper.labelling import predict, train_and_label
-from nital.paper.network import Network
+from nital.paper.labelling import predict, predict_in_tiles, train_and_label
+from nital.paper.network import Network, Statistics
 from nital.paper.settings import PAPER
 from nital.paper.training import train
 
@@ -70,6 +72,33 @@ def test_pixels_with_equal_surroundings_get_the_same_label() -> None:
     assert len(np.unique(labels)) > 1
 
 
+def statistics_of(network: Network, pixels: NDArray[np.float32]) -> Statistics:
+    places = Places(pixels, torch.device("cpu"))
+    everywhere = np.arange(pixels.shape[0] * pixels.shape[1])
+    return network.statistics(places.around(everywhere, network.n_layers))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_with_the_statistics_of_all_pixels_it_labels_as_without(n_layers: int) -> None:
+    network, pixels = Network(n_filters=6, n_layers=n_layers, n_responses=5), some_pixels(14, 19)
+    known = predict(network, pixels, statistics_of(network, pixels))
+    assert (known == predict(network, pixels)).mean() > 0.99  # sums have another order
+    assert len(np.unique(known)) > 1
+
+
+@pytest.mark.parametrize("side", [3, 5, 8, 40])
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_tiles_are_those_of_the_whole(
+    side: int, n_layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paper, "TILE_SIDE", side)
+    network, pixels = Network(n_filters=6, n_layers=n_layers, n_responses=5), some_pixels(14, 19)
+    statistics = statistics_of(network, some_pixels(6, 6))  # whatever they are
+    whole = predict(network, pixels, statistics)
+    assert (predict_in_tiles(network, pixels, statistics) == whole).all()
+    assert len(np.unique(whole)) > 1
+
+
 # --- training and labels ------------------------------------------------------------------------
 
 
@@ -94,12 +123,12 @@ def by_hand(seed: int) -> tuple[Training, NDArray[np.int64]]:
     """A network of the size in `SMALL`, trained and applied on as many threads."""
     network = Network(n_filters=6, n_layers=2, n_responses=5, seed=seed)
     with using_threads(1):
-        training = train(
+        ((_, training),) = train(
             network,
-            micrograph().pixels,
-            superpixels(),
-            micrograph().excluded,
-            n_classes=3,
+            WholeImage(
+                micrograph().pixels, superpixels(), micrograph().excluded, torch.device("cpu")
+            ),
+            [3],
             max_iterations=4,
             learning_rate=0.1,
             momentum=0.9,
@@ -109,7 +138,8 @@ def by_hand(seed: int) -> tuple[Training, NDArray[np.int64]]:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_is_a_network_trained_with_the_settings_then_asked(seed: int) -> None:
-    training, labels = train_and_label(micrograph(), superpixels(), replace(SMALL, seed=seed))
+    settings = replace(SMALL, seed=seed, exact=True)
+    training, labels = train_and_label(micrograph(), superpixels(), settings)
     expected, raw = by_hand(seed)
     assert training == expected
     assert (labels == raw).all()
@@ -157,6 +187,26 @@ def test_the_steps_are_told() -> None:
     assert told
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_step_can_be_drawn(exact: bool) -> None:
+    """As it would be labelled if it were the last."""
+    drawn: list[NDArray[np.int64]] = []
+
+    def on_step(step: Step) -> None:
+        assert step.draw is not None
+        drawn.append(step.draw())
+
+    settings = replace(SMALL, n_classes=2, exact=exact)
+    training, _ = train_and_label(micrograph(), superpixels(), settings, on_step)
+    assert len(drawn) == len(training.steps) > 1
+    outside = micrograph().excluded
+    for n, labels in enumerate(drawn, start=1):
+        shorter = replace(settings, max_iterations=n)
+        _, expected = train_and_label(micrograph(), superpixels(), shorter)
+        assert (labels[~outside] == expected[~outside]).all()
+        assert (labels[outside] == -1).all()
+
+
 def test_stopped_it_labels_with_what_is_learned() -> None:
     def on_step(step: Step) -> None:
         if step.iteration == 2:
@@ -175,7 +225,7 @@ def test_stopped_it_labels_with_what_is_learned() -> None:
 def test_the_cpu_is_read_after_every_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def watched(*positional: object, **named: object) -> Training:
+    def watched(*positional: object, **named: object) -> Iterator[tuple[int, Training]]:
         asked.append(named["read_every"])
         return train(*positional, **named)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nital.paper.batches import WholeImage
 from nital.paper.labelling import predict
 from nital.paper.network import Network
 from nital.paper.superpixels import find_superpixels
@@ -119,12 +120,10 @@ def test_same_labels_as_the_naive_transcription(
     weights = [weight.detach().clone().requires_grad_() for weight in network.parameters()]
 
     pixels: NDArray[Any] = image  # double, as the network is here
-    training = train(
+    ((_, training),) = train(
         network,
-        pixels,
-        superpixels,
-        excluded,
-        n_classes=n_classes,
+        WholeImage(pixels, superpixels, excluded, torch.device("cpu")),
+        [n_classes],
         max_iterations=12,
         learning_rate=LEARNING_RATE,
         momentum=MOMENTUM,

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nital.errors import SettingError, Stopped
+from nital.paper.batches import WholeImage
 from nital.paper.course import Step, Training
-from nital.paper.network import Network
-from nital.paper.training import keeping_freed_memory, majority, to_tensor, train
+from nital.paper.network import Network, to_tensor
+from nital.paper.training import keeping_freed_memory, majority, train
 
 CPU = torch.device("cpu")
 N_RESPONSES = 5
@@ -70,19 +71,26 @@ def course(
         if step.iteration == stop_at:
             raise Stopped
 
-    training = train(
-        network,
+    batches = WholeImage(
         some_pixels() if pixels is None else pixels,
         superpixels,
         none_excluded() if excluded is None else excluded,
-        n_classes=n_classes,
-        max_iterations=max_iterations,
-        learning_rate=learning_rate,
-        momentum=0.9,
-        read_every=read_every,
-        on_step=on_step,
+        CPU,
     )
-    return training, weights_of(network), told
+    ((training, weights),) = (
+        (training, weights_of(network))
+        for _, training in train(
+            network,
+            batches,
+            [n_classes],
+            max_iterations=max_iterations,
+            learning_rate=learning_rate,
+            momentum=0.9,
+            read_every=read_every,
+            on_step=on_step,
+        )
+    )
+    return training, weights, told
 
 
 # --- refinement ---------------------------------------------------------------------------------
@@ -199,13 +207,16 @@ def test_an_error_of_who_watches_is_not_kept() -> None:
         raise ValueError("odd")
 
     with pytest.raises(ValueError, match="odd"):
-        train(
-            *(small_network(), some_pixels(), ROWS, none_excluded()),
-            n_classes=2,
-            max_iterations=2,
-            learning_rate=0.1,
-            momentum=0.9,
-            on_step=on_step,
+        list(
+            train(
+                small_network(),
+                WholeImage(some_pixels(), ROWS, none_excluded(), CPU),
+                [2],
+                max_iterations=2,
+                learning_rate=0.1,
+                momentum=0.9,
+                on_step=on_step,
+            )
         )
 
 
@@ -359,46 +370,54 @@ def test_without_glibc_it_trains_all_the_same(
 
 
 def test_stopped_the_weights_are_those_of_that_step_however_seldom_it_is_read() -> None:
-    def weights(read_every: int) -> list[Tensor]:
-        network = small_network()
+    _, weights, _ = course(HALVES, stop_at=3)
+    _, others, _ = course(HALVES, stop_at=3, read_every=8)
+    assert same(weights, others)
 
-        def stop_at_third(step: Step) -> None:
-            if step.iteration == 3:
-                raise Stopped("stopped")
 
+# --- several numbers of classes -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read_every", [1, 5])
+@pytest.mark.parametrize("numbers", [[5, 2, 3], [1, 4], [2, 2], [0, 3]])
+def test_one_training_has_those_to_all_numbers_of_classes(
+    numbers: list[int], read_every: int
+) -> None:
+    network, found = small_network(), dict[int, tuple[Training, list[Tensor]]]()
+    batches = WholeImage(some_pixels(), HALVES, none_excluded(), CPU)
+    for number, training in train(
+        network,
+        batches,
+        numbers,
+        max_iterations=18,
+        learning_rate=0.1,
+        momentum=0.9,
+        read_every=read_every,
+    ):
+        found[number] = training, weights_of(network)
+    assert list(found) == sorted(set(numbers), reverse=True)
+    for number, (training, weights) in found.items():
+        expected, others, _ = course(HALVES, n_classes=number)
+        assert training == expected
+        assert same(weights, others)
+    assert len({len(training.steps) for training, _ in found.values()}) > 1 or len(found) == 1
+
+
+def test_stopped_it_gives_what_is_left_as_it_is() -> None:
+    def stop_at_third(step: Step) -> None:
+        if step.iteration == 3:
+            raise Stopped
+
+    found = list(
         train(
-            network,
-            some_pixels(),
-            HALVES,
-            none_excluded(),
-            n_classes=0,
+            small_network(),
+            WholeImage(some_pixels(), HALVES, none_excluded(), CPU),
+            [0, N_RESPONSES, 1],
             max_iterations=18,
             learning_rate=0.1,
             momentum=0.9,
-            read_every=read_every,
             on_step=stop_at_third,
         )
-        return weights_of(network)
-
-    assert same(weights(1), weights(8))
-
-
-@pytest.mark.parametrize("read_every", [1, 4])
-def test_the_labels_are_drawn_as_they_are_counted(read_every: int) -> None:
-    excluded = none_excluded()
-    excluded[:2, 1:] = True
-    drawn: list[tuple[int, NDArray[np.int64]]] = []
-
-    def draw(step: Step) -> None:
-        assert step.draw is not None
-        drawn.append((step.n_classes, step.draw()))
-
-    training, _, _ = course(
-        excluded=excluded, n_classes=1, max_iterations=8, read_every=read_every, watch=draw
     )
-    assert {step.draw for step in training.steps} == {None}  # it would keep the responses in memory
-    newest = drawn[read_every - 1 :: read_every]
-    assert newest
-    for n_classes, labels in newest:
-        assert ((labels == -1) == excluded).all()
-        assert len(np.unique(labels[~excluded])) == n_classes
+    assert [(number, len(training.steps)) for number, training in found] == [(5, 1), (1, 3), (0, 3)]
+    assert [training.stop_reason for _, training in found] == ["n_classes", "stopped", "stopped"]

@@ -21,8 +21,8 @@ from helpers.steels import (
     three_greys,
 )
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import windows
 from nital.fast.settings import FastSettings
+from nital.image import windows
 from nital.image.micrograph import Micrograph
 from nital.paper.settings import PaperSettings
 from nital.result.criteria import RegionStatistics, measure_regions

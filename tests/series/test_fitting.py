@@ -32,9 +32,9 @@ from helpers.steels import (
 )
 from nital.errors import InputError, SettingError, Stopped
 from nital.fast import view
-from nital.fast import windows as windows_module
 from nital.fast.settings import MAX_CLASSES, FastSettings
 from nital.fast.view import look_at
+from nital.image import windows as windows_module
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.paper.settings import PaperSettings
 from nital.result.joining import Joining

@@ -28,8 +28,8 @@ from helpers.steels import (
 )
 from nital.errors import Stopped
 from nital.fast import labelling as fast
-from nital.fast import windows
 from nital.fast.settings import FastSettings
+from nital.image import windows
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.result.agreement import compare
 from nital.result.criteria import evaluate

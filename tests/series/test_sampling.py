@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from helpers.clouds import micrograph
 from nital.errors import InputError
-from nital.fast import windows
 from nital.fast.features import CHANNELS, dark_and_bright
 from nital.fast.space import DISTANCE, FeatureSpace, smoothed_grey
 from nital.fast.view import View, look_at, step_of
+from nital.image import windows
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import Micrograph
 from nital.image.synthetic import synthesize

@@ -20,8 +20,8 @@ from PIL import Image
 from helpers.benches import make_samples_small
 from helpers.pictures import halves, make_views_few
 from nital.errors import InputError, NitalError, OutputError, SettingError, Stopped
-from nital.fast import windows
 from nital.fast.settings import FAST, FastSettings
+from nital.image import windows
 from nital.image.files import read_micrograph
 from nital.image.labels import read_labels
 from nital.image.large import open_micrograph

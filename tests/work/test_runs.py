@@ -15,19 +15,20 @@ from numpy.typing import NDArray
 
 from helpers.runs import run
 from nital.errors import InputError, SettingError
-from nital.fast import method, windows
+from nital.fast import method
 from nital.fast.clustering import find_centres
 from nital.fast.disturbances import DISTURBANCES
 from nital.fast.labelling import find_fine_classes
 from nital.fast.sampling import Sample
 from nital.fast.settings import FAST
+from nital.image import windows
 from nital.image.micrograph import Micrograph
 from nital.methods import method_of, prepare, segment
 from nital.paper.settings import PAPER
 from nital.result.fine import FineClasses
 from nital.settings import Settings
 from nital.work import runs as runs_module
-from nital.work.runs import Key, Run, execute, key_of, plan
+from nital.work.runs import Key, Run, execute, key_of, plan, seed_of
 
 pytestmark = pytest.mark.usefixtures("small_views")
 
@@ -204,9 +205,11 @@ def test_fast_mode_may_see_the_image_in_blocks(monkeypatch: pytest.MonkeyPatch) 
     assert untimed(together) == untimed(alone)
 
 
-def test_a_group_of_paper_mode_is_a_single_run() -> None:
+def test_a_group_of_paper_mode_is_a_training() -> None:
     runs = plan(SMALL, n_classes=[2, 3], repeats=2)
-    assert method_of("paper").group(runs, prepare(micrograph(), SMALL)) == [[each] for each in runs]
+    groups = method_of("paper").group(runs, prepare(micrograph(), SMALL))
+    assert [[key_of(each)[0] for each in group] for group in groups] == [[2, 3], [2, 3]]
+    assert [{seed_of(each) for each in group} for group in groups] == [{0}, {1}]
 
 
 def test_runs_come_one_by_one() -> None:

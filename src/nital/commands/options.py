@@ -179,8 +179,9 @@ def _option(kind: type[Settings], field: "Field[Any]") -> tuple[str, Any, Any]:
     parameter = Parameter(
         name=f"--{flag}",
         converter=_whole if int in (field.type, *get_args(field.type)) else None,
+        negative=() if field.type is bool else None,
         help=" ".join((texts[field.name] or "").split()),
-        show_default=False if default is None else lambda _: str(default),
+        show_default=False if default is None or default is False else lambda _: str(default),
     )
     if owner is not Settings:
         parameter = Parameter.combine(parameter, Parameter(group=f"{kind.mode.capitalize()} mode"))

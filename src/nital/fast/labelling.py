@@ -18,7 +18,7 @@ from nital.fast.disturbances import of_each_view
 from nital.fast.features import CHANNELS, dark_and_bright
 from nital.fast.space import DISTANCE, Exposure, FeatureSpace, smoothed_grey
 from nital.fast.view import View
-from nital.fast.windows import Window, blocks, sampled_windows, strips, widened
+from nital.image.windows import Window, blocks, sampled_windows, strips, widened
 from nital.result.agreement import table_of
 from nital.result.boundaries import place_boundaries, reach_of
 from nital.result.classes import from_dark_to_bright

@@ -10,8 +10,8 @@ from nital.fast.features import CHANNELS, GreyLevels
 from nital.fast.settings import CORRECTED, KEPT
 from nital.fast.space import FeatureSpace, Floats, channel_weights, features_in, smoothed_grey
 from nital.fast.view import View
-from nital.fast.windows import Window, blocks, sampled_windows
 from nital.image.micrograph import spread_over
+from nital.image.windows import Window, blocks, sampled_windows
 
 SAMPLE_PIXELS = 2**16
 NOTHING_INCLUDED = "every pixel is excluded or transparent; there is nothing to learn from"

@@ -16,10 +16,10 @@ from nital.fast.features import (
     smooth,
 )
 from nital.fast.view import View, look_at
-from nital.fast.windows import Window, sampled_windows, widened
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import Source
 from nital.image.tone import Tone
+from nital.image.windows import Window, sampled_windows, widened
 from nital.result.boundaries import reach_of
 
 DISTANCE = 16

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nital.fast.windows import Window, blocks
 from nital.image.light import EVEN, Light, find_light
 from nital.image.micrograph import Micrograph, Source, luminance, nearest_places, spread_pixels
 from nital.image.tone import GREY, Tone, scatter, tone_of
+from nital.image.windows import Window, blocks
 from nital.result.boundaries import noise_of
 
 VIEW_PIXELS = 2**18

@@ -28,8 +28,8 @@ class Step:
     """Softmax cross-entropy against the refined labels."""
 
     draw: Callable[[], NDArray[np.int64]] | None = field(default=None, compare=False, repr=False)
-    """Returns the labels by the current responses: (rows, cols), 0 to q - 1, -1 = excluded. Set
-    only during a call of `on_step`, else None."""
+    """Returns the labels by the network as it is: (rows, cols), 0 to q - 1, -1 = excluded. Set only
+    during a call of `on_step`, else None."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,15 @@ class PaperDetails:
 
     def note_on_number(self, result: Segmentation) -> str:
         """Why the number of classes is not the one asked for."""
+        assert isinstance(result.settings, PaperSettings)
         if self.training is None or result.n_classes < int(result.settings.n_classes):
             return "the paper's rule stops at that many or fewer"
         if self.training.stop_reason == "n_classes":
             counted = self.training.steps[-1].n_classes
-            return f"the paper's rule counted {counted} and then updated the network once more"
-        assert isinstance(result.settings, PaperSettings)
+            where = "" if result.settings.exact else " in the superpixels drawn"
+            return (
+                f"the paper's rule counted {counted}{where} and then updated the network once more"
+            )
         return f"training ended at its limit of {result.settings.max_iterations} iterations"
 
     def note_on_stop(self, result: Segmentation) -> str:

@@ -2,14 +2,46 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 BAND_PIXELS = 2**13
 """On the CPU the whole image is convolved in bands of about this many pixels."""
+
+
+Statistics = tuple[tuple[Tensor, Tensor], ...]
+"""Mean and variance of each channel, (channels,), before each batch normalisation."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the network sees around some pixels of an image.
+
+    The places of a layer are those that the next one needs, each of them once; those of the last
+    layer are the pixels.
+    """
+
+    patches: Tensor
+    """(n, 9 channels): the 3 x 3 pixels around each place of the first layer."""
+
+    near: tuple[Tensor, ...]
+    """(n, 9), int64, of each further layer: where in the one before the 3 x 3 places around each of
+    its own are; their number stands for what is beyond the border, which is zero."""
+
+
+def to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
+    """(rows, cols, channels) -> (1, channels, rows, cols), in the memory order of the array.
+
+    This order, channels last, is faster for these convolutions, and makes the responses of a pixel
+    contiguous for the classifier.
+    """
+    return torch.from_numpy(pixels).to(device).permute(2, 0, 1).unsqueeze(0)
 
 
 class Network(nn.Module):
@@ -39,7 +71,7 @@ class Network(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.n_responses = n_responses
+        self.n_layers, self.n_responses = n_layers, n_responses
         generator = torch.Generator().manual_seed(seed)
         layers: list[nn.Module] = []
         for layer in range(n_layers):
@@ -55,12 +87,53 @@ class Network(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(n, channels, rows, cols) -> responses (n, n_responses, rows, cols)."""
-        values = pixels
+    def forward(self, pixels: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """(n, channels, rows, cols) -> responses (n, n_responses, rows, cols).
+
+        Batch normalisation uses these statistics or, without, those of the pixels.
+        """
+        values, known = pixels, iter(statistics or ())
         for layer in self.layers:
             if isinstance(layer, nn.Conv2d) and values.device.type == "cpu":
                 values = _convolve_in_bands(values, layer.weight, layer.bias)
+            elif isinstance(layer, nn.BatchNorm2d) and statistics is not None:
+                values = functional.batch_norm(values, *next(known), layer.weight, layer.bias)
+            else:
+                values = layer(values)
+        return values
+
+    def at(self, surroundings: Surroundings) -> Tensor:
+        """Responses at some pixels of an image, (m, n_responses).
+
+        Batch normalisation uses the statistics of the places.
+        """
+        return self._at(surroundings, None)
+
+    def statistics(self, surroundings: Surroundings) -> Statistics:
+        """Those of the places that the responses at some pixels need."""
+        found: list[tuple[Tensor, Tensor]] = []
+        with torch.inference_mode():
+            self._at(surroundings, found)
+        return tuple(found)
+
+    def _at(self, surroundings: Surroundings, seen: list[tuple[Tensor, Tensor]] | None) -> Tensor:
+        values = surroundings.patches
+        near = iter(surroundings.near)
+        for place, layer in enumerate(self.layers):
+            if isinstance(layer, nn.Conv2d):
+                if 0 < place < len(self.layers) - 2:
+                    zero = values.new_zeros(1, values.shape[1])
+                    # Not indexing: its gradient is slow, and on a GPU not the same in every run.
+                    values = functional.embedding(next(near), torch.cat([values, zero])).flatten(1)
+                weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+                values = torch.addmm(cast("Tensor", layer.bias), values, weight)
+            elif isinstance(layer, nn.BatchNorm2d):
+                if seen is not None:
+                    variance, mean = torch.var_mean(values, 0, correction=0)
+                    seen.append((mean, variance))
+                values = functional.batch_norm(
+                    values, None, None, layer.weight, layer.bias, training=True
+                )
             else:
                 values = layer(values)
         return values

@@ -1,29 +1,18 @@
-"""Training: the loop of the paper, on a whole image."""
+"""Training: the loop of the paper."""
 
 import ctypes
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nital.errors import SettingError, Stopped
+from nital.paper.batches import Batches
 from nital.paper.course import Step, Training
 from nital.paper.network import Network
-
-
-def to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
-    """(rows, cols, channels) -> (1, channels, rows, cols), in the memory order of the array.
-
-    This order, channels last, is faster for these convolutions, and makes the responses of a pixel
-    contiguous for the classifier.
-    """
-    return torch.from_numpy(pixels).to(device).permute(2, 0, 1).unsqueeze(0)
 
 
 def majority(responses: Tensor, superpixel: Tensor, n_superpixels: int) -> Tensor:
@@ -74,32 +63,30 @@ def keeping_freed_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-@keeping_freed_memory()
 def train(
     network: Network,
-    pixels: NDArray[np.float32],
-    superpixels: NDArray[np.int64],
-    excluded: NDArray[np.bool_],
+    batches: Batches,
+    numbers: Sequence[int],
     *,
-    n_classes: int,
     max_iterations: int,
     learning_rate: float,
     momentum: float,
     read_every: int = 1,
     on_step: Callable[[Step], None] | None = None,
-) -> Training:
+) -> Iterator[tuple[int, Training]]:
     """Train a network so that the most frequent feature of each superpixel comes to dominate it.
 
-    The network is changed in place. Training ends after the update of the iteration that counted
-    `n_classes` classes or fewer, or after `max_iterations`.
+    The network is changed in place. A training to a number of classes ends after the update of the
+    iteration that counted as many or fewer, or after `max_iterations`; one to a smaller number has
+    the same iterations, and more.
 
     Parameters
     ----------
-    pixels : (rows, cols, 3), float32 in [0, 1]
-    superpixels : (rows, cols), int64
-        0 to n - 1.
-    excluded : (rows, cols), bool
-        Pixels that neither vote nor count; the network sees them.
+    network : Network
+    batches : Batches
+        The pixels of each iteration.
+    numbers : sequence of int
+        Numbers of classes.
     read_every : int
         Iterations between two readings of counts and losses. Reading makes the host wait for the
         device, so on a GPU it is done rarely; an iteration that should have been the last is then
@@ -107,35 +94,24 @@ def train(
     on_step : callable, optional
         Called after each iteration; it can raise `Stopped` to end the training.
 
+    Yields
+    ------
+    Each number of classes, from the largest, with the record of the training to it, while the
+    network has its weights.
+
     Raises
     ------
     SettingError
         If the loss is no longer finite.
     """
     weights = list(network.parameters())
-    device = weights[0].device
-    image = to_tensor(pixels, device)
-    included = torch.from_numpy(np.flatnonzero(~excluded)) if excluded.any() else None
-    superpixel = torch.from_numpy(superpixels.ravel())
-    if included is not None:
-        superpixel, included = superpixel[included].to(device), included.to(device)
-    superpixel, n_superpixels = superpixel.to(device), int(superpixels.max()) + 1
     velocity = [torch.zeros_like(weight) for weight in weights]
     unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
     steps: list[Step] = []
+    left = sorted(set(numbers), reverse=True)
 
-    def restore(kept: list[Tensor]) -> None:
-        """Restore the weights after the iteration that turned out to be the last."""
-        for weight, value in zip(weights, kept, strict=False):
-            weight.data.copy_(value)
-
-    def draw() -> NDArray[np.int64]:
-        labels = np.full(excluded.shape, -1)
-        labels[~excluded] = responses.detach().argmax(dim=1).cpu().numpy()
-        return labels
-
-    def read() -> bool:
-        """Record the unread iterations; return whether the last one was among them."""
+    def record() -> Iterator[list[Tensor]]:
+        """Record the unread iterations; yield the weights after each, if they are kept."""
         counts, losses, snapshots = zip(*unread, strict=True)
         unread.clear()
         values = torch.stack(counts).tolist(), torch.stack(losses).tolist()
@@ -147,39 +123,61 @@ def train(
                     f" {step.iteration}, the loss is no longer finite; use a lower one"
                 )
             steps.append(step)
-            try:
-                if on_step is not None:
-                    on_step(replace(step, draw=draw))
-            except Stopped:
-                restore(kept)
-                raise
-            if count <= n_classes:
-                restore(kept)
-                return True
-        return False
+            yield kept
 
-    for iteration in range(1, max_iterations + 1):
-        responses: Tensor = network(image)
-        responses = responses.permute(0, 2, 3, 1).flatten(0, 2)  # (rows * cols, q)
-        if included is not None:
-            responses = responses[included]
-        with torch.no_grad():
-            in_use = responses.new_zeros(network.n_responses, dtype=torch.bool)
-            in_use.scatter_(0, responses.argmax(dim=1), True)
-            target = majority(responses, superpixel, n_superpixels)
-        # Pixel by pixel, then their mean, so that the backward pass uses all cores.
-        loss = nn.functional.cross_entropy(responses, target, reduction="none").mean()
-        gradients = torch.autograd.grad(loss, weights)
-        with torch.no_grad():  # torch's SGD, without the second that its first import takes
-            for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
-                speed.mul_(momentum).add_(gradient)
-                weight.sub_(speed, alpha=learning_rate)
-        # If read late, this iteration may turn out to have been the last.
-        kept = [weight.detach().clone() for weight in weights] if read_every > 1 else []
-        unread.append((in_use.sum(), loss.detach(), kept))
-        try:
-            if (iteration % read_every == 0 or iteration == max_iterations) and read():
-                return Training(tuple(steps), "n_classes")
-        except Stopped:
-            return Training(tuple(steps), "stopped")
-    return Training(tuple(steps), "max_iterations")
+    with keeping_freed_memory():
+        for iteration in range(1, max_iterations + 1):
+            batch = batches.next(network)
+            responses = batch.responses
+            with torch.no_grad():
+                in_use = responses.new_zeros(network.n_responses, dtype=torch.bool)
+                in_use.scatter_(0, responses.argmax(dim=1), True)
+                target = majority(responses, batch.superpixel, batch.n_superpixels)
+            # Pixel by pixel, then their mean, so that the backward pass uses all cores.
+            loss = nn.functional.cross_entropy(responses, target, reduction="none").mean()
+            gradients = torch.autograd.grad(loss, weights)
+            with torch.no_grad():  # torch's SGD, without the second that its first import takes
+                for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
+                    speed.mul_(momentum).add_(gradient)
+                    weight.sub_(speed, alpha=learning_rate)
+            # If read late, this iteration may turn out to have been the last.
+            kept = copies(weights) if read_every > 1 else []
+            unread.append((in_use.sum(), loss.detach(), kept))
+            if iteration % read_every and iteration < max_iterations:
+                continue
+            for kept in record():
+                with having(weights, kept):
+                    try:
+                        if on_step is not None:
+                            on_step(steps[-1])
+                    except Stopped:
+                        for number in left:
+                            yield number, Training(tuple(steps), "stopped")
+                        return
+                    while left and steps[-1].n_classes <= left[0]:
+                        yield left.pop(0), Training(tuple(steps), "n_classes")
+                    if not left:
+                        return
+        for number in left:
+            yield number, Training(tuple(steps), "max_iterations")
+
+
+def copies(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Copies of weights."""
+    return [weight.detach().clone() for weight in weights]
+
+
+@contextmanager
+def having(weights: Sequence[Tensor], kept: Sequence[Tensor]) -> Iterator[None]:
+    """Let weights have the values that were kept, if any, for a while."""
+    if not kept:
+        yield
+        return
+    now = copies(weights)
+    try:
+        for weight, value in zip(weights, kept, strict=True):
+            weight.data.copy_(value)
+        yield
+    finally:
+        for weight, value in zip(weights, now, strict=True):
+            weight.data.copy_(value)

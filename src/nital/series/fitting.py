@@ -21,7 +21,7 @@ from nital.fast.clustering import (
 )
 from nital.fast.labelling import order_clusters, sample_clusters
 from nital.fast.settings import MAX_CLASSES, FastSettings
-from nital.fast.windows import sampled_windows
+from nital.image.windows import sampled_windows
 from nital.result.agreement import table_of
 from nital.result.criteria import measure_regions
 from nital.result.fine import curve_of, f_values, lowest

@@ -19,9 +19,9 @@ from nital.fast.labelling import (
     shares_of_views,
 )
 from nital.fast.space import FeatureSpace
-from nital.fast.windows import blocks
 from nital.image.light import Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
+from nital.image.windows import blocks
 from nital.result.fine import FineClasses
 from nital.result.grouping import Grouping
 from nital.result.likeness import Likeness

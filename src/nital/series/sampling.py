@@ -27,7 +27,6 @@ from nital.fast.space import (
     smoothed_grey,
 )
 from nital.fast.view import MOST_PIXELS, light_and_colours, look_at, step_of
-from nital.fast.windows import sampled_windows
 from nital.image.light import EVEN, Light, common_light, find_light
 from nital.image.micrograph import (
     LargeMicrograph,
@@ -37,6 +36,7 @@ from nital.image.micrograph import (
     step_within,
 )
 from nital.image.tone import Tone, tone_of
+from nital.image.windows import sampled_windows
 
 GREY_PIXELS, LEAST_GREY = 2**20, 2**8
 """Pixels that determine the range of grey of several images: in all, and at least from each."""

@@ -35,8 +35,8 @@ from nital.app.work.keeping import (
 from nital.app.work.live import Stage
 from nital.app.work.tasks import FITTED, open_field, segment_fields, train_field
 from nital.errors import InputError, Stopped
-from nital.fast import windows
 from nital.fast.settings import FastSettings
+from nital.image import windows
 from nital.image.labels import read_labels
 from nital.output.folders import PhaseFolder
 from nital.result.grouping import ClassName, Grouping

@@ -45,8 +45,8 @@ from nital.app.work.tasks import (
 from nital.app.work.tiles import n_levels
 from nital.app.work.worker import Reporter
 from nital.errors import InputError, SettingError, Stopped
-from nital.fast import windows
 from nital.fast.settings import FastSettings
+from nital.image import windows
 from nital.image.labels import read_labels
 from nital.image.synthetic import SyntheticMicrograph, synthesize
 from nital.methods import segment
@@ -431,8 +431,9 @@ def test_what_was_done_when_the_process_was_killed_at_the_end_is_recovered(
 
 
 @pytest.fixture
-def lone(tmp_path: Path) -> tuple[Path, FieldFile]:
-    """A session, and a micrograph in it, its upper rows transparent."""
+def lone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, FieldFile]:
+    """A session, and a micrograph in it, its upper rows transparent; every step is drawn."""
+    monkeypatch.setattr(tasks, "DRAWING_PAUSE", 0)
     field = with_glass(tmp_path, rows=20)
     open_field(SILENT, tmp_path, field)
     return tmp_path, field
@@ -472,11 +473,26 @@ def test_the_map_is_shown_while_the_network_learns(lone: tuple[Path, FieldFile])
     assert first == Stage("dividing field-1.png into superpixels", field=1)
     assert [stage.done for stage in stages] == [0.25, 0.5, 0.75, 1]
     for i, (stage, shown) in enumerate(zip(stages, maps, strict=True), start=1):
-        n = len(np.unique(shown[shown > 0]))
-        assert stage.detail == f"iteration {i}, {n} classes left"
+        assert re.fullmatch(rf"iteration {i}, \d+ classes left", stage.detail)
+        assert len(np.unique(shown[shown > 0])) > 1
         assert stage.may_end_early
         assert (stage.live.number, stage.live.n_done) == (i, i)
         assert ((shown == 0) == (np.indices(SHAPE)[0] < 20)).all()
+
+
+def test_drawing_takes_a_small_part_of_the_time(
+    lone: tuple[Path, FieldFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "DRAWING_PAUSE", 1e9)
+    folder, field = lone
+    listener = Listener()
+    train_field(listener.report, folder, [field], PAPER)
+    _, drawn = listener.of(Stage)
+    assert drawn.detail.startswith("iteration 1, ")
+    kept = Found.read(shown_in(folder, 1))
+    assert kept.details is not None
+    assert kept.details.training is not None
+    assert len(kept.details.training.steps) > 1
 
 
 @pytest.mark.parametrize("killed", [False, True])

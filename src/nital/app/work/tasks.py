@@ -15,6 +15,7 @@ A session is a folder:
 
 import io
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,9 @@ from nital.work.jobs import KnownModel
 
 if TYPE_CHECKING:
     from nital.paper.course import Step
+
+DRAWING_PAUSE = 4.0
+"""The map of a training is drawn after this many times as long as it took the last time."""
 
 FITTED = "fitted.nital"
 LABELS = "labels.part.npy"
@@ -180,9 +184,15 @@ def train_field(
     report.check()
     live = LiveMap(report, session, fields)
     steps: list[Step] = []
+    next_drawn = 0.0
 
     def on_step(step: "Step") -> None:
+        nonlocal next_drawn
         steps.append(replace(step, draw=None))
+        report.check()
+        begun = time.monotonic()
+        if begun < next_drawn:
+            return
         assert step.draw is not None
         raw, file = step.draw(), io.BytesIO()
         np.savez(
@@ -193,6 +203,7 @@ def train_field(
         )
         write_whole(session / TRAINING, file.getvalue())
         live.train(step, raw, settings)
+        next_drawn = time.monotonic() + DRAWING_PAUSE * (time.monotonic() - begun)
 
     found = segment(micrograph, settings=settings, prepared=superpixels, on_step=on_step)
     report(_store_trained(session, field, micrograph, found))

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.clouds import micrograph
-from nital.fast import windows
 from nital.fast.view import View
-from nital.fast.windows import blocks, sampled_windows
+from nital.image import windows
 from nital.image.micrograph import Micrograph
+from nital.image.windows import blocks, sampled_windows
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000))

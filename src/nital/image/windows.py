@@ -57,10 +57,12 @@ def sampled_windows(seen: Seen) -> list[Window]:
 
 def blocks(shape: tuple[int, int]) -> list[Window]:
     """Windows of equal size, in reading order, that cover an image of this shape."""
-    return list(_divide(shape, BLOCK_SIDE))
+    return list(divide(shape, BLOCK_SIDE))
 
 
-def _divide(shape: tuple[int, int], side: int) -> Iterator[Window]:
+def divide(shape: tuple[int, int], side: int) -> Iterator[Window]:
+    """Windows of about equal size that cover an image, in reading order, with at most so many rows
+    and columns."""
     rows, cols = (
         np.linspace(0, length, math.ceil(length / side) + 1).astype(int).tolist()
         for length in shape
@@ -74,7 +76,7 @@ def _choose_tiles(seen: Seen) -> Iterator[Window]:
     """Split the tiles with included area, in reading order, into equal groups; draw one of each."""
     tiles = [
         tile
-        for tile in _divide(seen.shape, TILE_SIDE)
+        for tile in divide(seen.shape, TILE_SIDE)
         if not (seen.has_excluded and seen.excluded(tile).all())
     ]
     rng = np.random.default_rng(0)
