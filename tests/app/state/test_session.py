@@ -69,6 +69,7 @@ def learn_slowly(
         if isinstance(message, Stage) and message.live and message.live.n_done == 2:
             time.sleep(10 * PATIENCE)
 
+    tasks.DRAWING_PAUSE = 0  # in the process that computes
     return tasks.train_field(Reporter(say, lambda: False), session, fields, settings)
 
 

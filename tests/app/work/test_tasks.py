@@ -487,12 +487,15 @@ def test_drawing_takes_a_small_part_of_the_time(
     folder, field = lone
     listener = Listener()
     train_field(listener.report, folder, [field], PAPER)
-    _, drawn = listener.of(Stage)
-    assert drawn.detail.startswith("iteration 1, ")
+    _, *stages = listener.of(Stage)
+    assert [each.detail.split(",")[0] for each in stages] == [
+        f"iteration {i}" for i in range(1, len(stages) + 1)
+    ]
+    assert {each.live.number for each in stages} == {1}
     kept = Found.read(shown_in(folder, 1))
     assert kept.details is not None
     assert kept.details.training is not None
-    assert len(kept.details.training.steps) > 1
+    assert len(kept.details.training.steps) == len(stages) > 1
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -82,6 +82,7 @@ class LiveMap:
     def __init__(self, report: Reporter, session: Path, fields: Sequence[FieldFile]) -> None:
         self._report, self._session, self._fields = report, session, fields
         self._n_shown, self._next = 0, 0.0
+        self._trained: Live | None = None
 
     def fit(self, step: FitStep) -> None:
         """Show a step of a fit; for `on_step` of `fit_model`."""
@@ -111,15 +112,15 @@ class LiveMap:
 
         return on_rows
 
-    def train(self, step: "Step", raw: NDArray[np.int64], settings: PaperSettings) -> None:
-        """Show an iteration of paper mode; `raw` is as from `Step.draw`."""
+    def train(self, step: "Step", raw: NDArray[np.int64] | None, settings: PaperSettings) -> None:
+        """Show an iteration of paper mode; `raw` is as from `Step.draw`, None: as before."""
         field = self._fields[0]
-        shown = (_small(raw) + 1).astype(np.uint8)  # raw numbers, so that a class keeps its colour
-        live = self._draw(shown, step.iteration)
+        if raw is not None:  # raw numbers, so that a class keeps its colour
+            self._trained = self._draw((_small(raw) + 1).astype(np.uint8), step.iteration)
         detail = f"iteration {step.iteration}, {step.n_classes} classes left"
         share = step.iteration / settings.max_iterations
         text = f"training on {field.name}"
-        self._report(Stage(text, share, field.number, live, detail, may_end_early=True))
+        self._report(Stage(text, share, field.number, self._trained, detail, may_end_early=True))
 
     def _draw(self, classes: NDArray[np.uint8], n_done: int) -> Live:
         self._n_shown += 1

@@ -189,9 +189,9 @@ def train_field(
     def on_step(step: "Step") -> None:
         nonlocal next_drawn
         steps.append(replace(step, draw=None))
-        report.check()
         begun = time.monotonic()
         if begun < next_drawn:
+            live.train(step, None, settings)
             return
         assert step.draw is not None
         raw, file = step.draw(), io.BytesIO()
