@@ -30,7 +30,7 @@ class PaperSettings(Settings):
         SLIC's weight of spatial proximity against colour similarity; above 0.
     exact : bool
         Whether every iteration is on every pixel, as published, instead of on superpixels drawn at
-        random, which is the same method with a noisier gradient, and far quicker.
+        random, which is far quicker.
     n_layers : int
         Number of 3 x 3 convolution layers; each extends the receptive field by one pixel on every
         side.
