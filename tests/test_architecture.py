@@ -20,9 +20,10 @@ ROOMS: dict[str, str] = {
     "image": "lengths values windows micrograph light tone constituents synthetic metadata ome_zarr"
     " decoding files labels large",
     "result": "agreement criteria classes partitions joining consensus boundaries fine likeness"
-    " phases segmentation grouping",
+    " phases clock segmentation grouping",
     "fast": "settings view disturbances features space sampling clustering labelling method",
-    "paper": "settings device superpixels network batches course training labelling method",
+    "paper": "settings device superpixels network places batches course training labelling trained"
+    " method",
     "modes": "",
     "methods": "",
     "measure": "stereology regions outlines specimen",

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from helpers.benches import make_samples_small
+from helpers.divided import divided
 from helpers.pictures import make_views_few
 from nital.errors import InputError, SettingError, Stopped
 from nital.fast.disturbances import DISTURBANCES
@@ -186,7 +187,8 @@ def test_what_is_prepared_on_another_image_is_refused(settings: Settings) -> Non
     [
         ((32, 41), np.uint8, TWO, r"shape \(32, 41\), kind uint8; needs \(32, 40\) and uint8"),
         ((32, 40), np.uint16, TWO, "kind uint16; needs"),
-        ((32, 40), np.uint8, SMALL, r"^out: only in fast mode"),
+        ((32, 41), np.uint8, SMALL, r"shape \(32, 41\), kind uint8; needs \(32, 40\) and uint8"),
+        ((32, 40), np.uint8, COMPONENTS, "^out: only for a number of classes with regions"),
     ],
 )
 def test_a_place_for_labels_that_does_not_fit_is_refused(
@@ -227,7 +229,7 @@ def test_the_result_is_consistent() -> None:
     pixels = Micrograph.from_array(stripes()).pixels
     given = find_superpixels(pixels, n_superpixels=64).max() + 1
     assert result.details.summary()["n_superpixels"] == given
-    assert set(result.seconds) >= {"preparation", "training", "classes"}
+    assert set(result.seconds) == {"preparation", "training", "labels"}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not() -> None:
@@ -255,13 +257,21 @@ def test_nothing_global_is_changed() -> None:
 
 def test_superpixels_at_hand_are_used() -> None:
     pixels = Micrograph.from_array(stripes()).pixels
-    superpixels = find_superpixels(pixels, n_superpixels=64)
-    expected = segment(stripes(), settings=replace(SMALL, n_superpixels=64))
-    found = segment(stripes(), settings=replace(SMALL, n_superpixels=64), prepared=superpixels)
+    superpixels = divided(find_superpixels(pixels, n_superpixels=20))
+    expected = segment(stripes(), settings=replace(SMALL, n_superpixels=20))
+    found = segment(stripes(), settings=SMALL, prepared=superpixels)
     assert (found.labels == expected.labels).all()
-    prepared = prepare(Micrograph.from_array(stripes()), SMALL)
-    assert isinstance(prepared, np.ndarray)
-    assert (prepared == superpixels).all()
+    assert (found.labels != segment(stripes(), settings=SMALL).labels).any()
+    (prepared,) = prepare(Micrograph.from_array(stripes()), SMALL).maps
+    assert (prepared == find_superpixels(pixels, n_superpixels=64)).all()
+
+
+def test_windows_do_not_do_for_exact_training(small_blocks: None) -> None:
+    micrograph = Micrograph.from_array(BLOCKS.image)
+    prepared = prepare(micrograph, SMALL)
+    assert len(prepared.windows) == 6
+    with pytest.raises(InputError, match="prepared: not for exact training"):
+        segment(micrograph, settings=replace(SMALL, exact=True), prepared=prepared)
 
 
 def test_settings_that_paper_mode_can_not_use_are_refused() -> None:
@@ -560,13 +570,6 @@ def test_labels_of_several_blocks_are_measured_as_a_whole() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_several_blocks_that_are_all_excluded_are_refused() -> None:
-    image = np.dstack([blocks_as("grey"), np.zeros((150, 140), np.uint8)])
-    with pytest.raises(InputError, match="every pixel is excluded"):
-        segment(where_it_lies(image), settings=TWO)
-
-
-@pytest.mark.usefixtures("small_blocks")
 def test_several_blocks_give_the_same_bytes_twice() -> None:
     assert same_result(*(segment(BLOCKS.image, settings=TWO) for _ in range(2)))
 
@@ -620,20 +623,50 @@ def test_a_large_micrograph_gives_the_labels_of_its_pixels(
     assert 0 not in uncertainty
 
 
-def test_nothing_but_the_excluded() -> None:
-    image = np.dstack([stripes(), np.zeros((32, 40), np.uint8)])
+@pytest.mark.parametrize("n_blocks", ["one block", "several blocks"])
+@pytest.mark.parametrize("kind", ["grey", "transparent"])
+def test_of_a_large_micrograph_paper_mode_too_gives_the_labels_of_its_pixels(
+    kind: str, n_blocks: str, request: pytest.FixtureRequest
+) -> None:
+    if n_blocks == "several blocks":
+        request.getfixturevalue("small_blocks")
+    image, rows = blocks_as(kind), list[int]()
+    found = segment(where_it_lies(image), settings=SMALL, on_rows=lambda done, _: rows.append(done))
+    expected = segment(Micrograph.from_array(image), settings=SMALL)
+    assert same_result(found, expected)
+    assert found.excluded_fraction == (pytest.approx(40 / 140) if kind == "transparent" else 0)
+    assert rows[-1] == 150
+    assert found.n_classes > 1
+    with pytest.raises(InputError, match=r"at\(3\): only for a micrograph in memory"):
+        found.at(3)
+
+
+@pytest.mark.parametrize("n_blocks", ["one block", "several blocks"])
+@BOTH
+def test_nothing_but_the_excluded(
+    settings: Settings, n_blocks: str, request: pytest.FixtureRequest
+) -> None:
+    if n_blocks == "several blocks":
+        request.getfixturevalue("small_blocks")
+    image = np.dstack([blocks_as("grey"), np.zeros((150, 140), np.uint8)])
     with pytest.raises(InputError, match="every pixel is excluded"):
-        segment(where_it_lies(image), settings=TWO)
+        segment(where_it_lies(image), settings=settings)
 
 
 @pytest.mark.parametrize(
     ("settings", "value", "needed"),
-    [(SMALL, "mode 'paper'", "fast"), (COMPONENTS, "regions 'components'", "classes")],
+    [
+        (COMPONENTS, "regions 'components'", "'classes'"),
+        (replace(SMALL, regions="components"), "regions 'components'", "'classes'"),
+        (replace(SMALL, exact=True), "exact True", "False"),
+        (replace(SMALL, repeats=2), "repeats 2", "1"),
+        (replace(SMALL, n_responses=256), "n_responses 256", "255 or fewer"),
+    ],
 )
 def test_what_needs_the_whole_image_is_refused_of_a_large_one(
     settings: Settings, value: str, needed: str
 ) -> None:
-    said = rf"^{value}: needs the whole of x \(32 x 40 pixels\) in memory; use '{needed}'"
+    said = rf"^{value}: needs the whole of x \(32 x 40 pixels\) in memory; use {needed}, or"
     with pytest.raises(SettingError, match=said):
         segment(where_it_lies(stripes()), settings=settings)
 

@@ -16,8 +16,9 @@ from nital.errors import SettingError
 from nital.image.micrograph import Micrograph
 from nital.methods import method_of, segment_each
 from nital.modes import MODES, settings_of
-from nital.result.classes import order_labels, tabulate_classes
+from nital.result.classes import from_dark_to_bright, tabulate_classes
 from nital.result.criteria import criteria_of, measure_regions
+from nital.result.fine import renumber
 from nital.result.segmentation import Segmentation
 from nital.settings import Settings
 from nital.work.runs import execute, plan
@@ -55,7 +56,8 @@ class StepMethod:
     ) -> Segmentation:
         grey = np.clip(prepared + settings.offset / 255, 0, 0.999)
         raw = (grey * int(settings.n_classes)).astype(np.int64)
-        labels = order_labels(raw, micrograph.grey, micrograph.excluded)
+        labels = (raw + 1).astype(np.uint8)
+        renumber(labels, from_dark_to_bright(measure_regions(micrograph.pixels, labels)), labels)
         classes = measure_regions(micrograph.pixels, labels)
         return Segmentation(
             labels, tabulate_classes(classes), criteria_of(classes), settings, {"labels": 0.0}

@@ -17,8 +17,9 @@ from nital.errors import InputError
 from nital.fast.settings import FAST
 from nital.image.micrograph import LargeMicrograph, Micrograph, Source
 from nital.modes import MODES
-from nital.result.segmentation import Clock, Segmentation
-from nital.settings import Settings, check_choice
+from nital.result.clock import Clock
+from nital.result.segmentation import Segmentation
+from nital.settings import AUTO, Settings, check_choice
 
 S = TypeVar("S", bound=Settings)
 """Settings of a method."""
@@ -105,13 +106,13 @@ def segment(
         Result of `prepare` for this image and these settings, if available; other numbers of
         classes, and in paper mode other seeds, can share it.
     out : (rows, cols), optional
-        Array that fast mode writes the labels to, such as a `numpy.memmap` if they do not fit into
+        Array that the labels are written to, such as a `numpy.memmap` if they do not fit into
         memory.
     on_step, on_rows : callable, optional
         `on_step` is called by paper mode after each iteration, with a `paper.course.Step`;
-        `on_rows` by fast mode, with the number of labelled rows and the map so far. They can't
-        alter the result, but can end the work by raising `nital.errors.Stopped`: the result is then
-        what is done so far, and its `notes` say so.
+        `on_rows` with the number of labelled rows and the map so far. They can't alter the result,
+        but can end the work by raising `nital.errors.Stopped`: the result is then what is done so
+        far, and its `notes` say so.
 
     Raises
     ------
@@ -143,6 +144,8 @@ def segment(
     if prepared is None:
         prepared = method.prepare(micrograph, settings)
     _check_prepared(prepared, micrograph, settings)
+    if out is not None:
+        _check_out(out, micrograph, settings)
     clock.lap("preparation")
     found = method.segment(
         micrograph, settings, prepared, out=out, on_rows=on_rows, on_step=on_step
@@ -170,13 +173,13 @@ def prepare(source: Source, settings: Settings) -> Any:
     Parameters
     ----------
     source : Source
-        A micrograph; in paper mode it has to be a `Micrograph`.
+        A micrograph.
     settings : Settings
-        Fast mode uses the scale; paper mode the number of superpixels and their compactness.
+        Fast mode uses scale and light; paper mode the superpixels, and whether training is exact.
 
     Returns
     -------
-    In paper mode the superpixel map, (rows, cols) of int64; in fast mode the sample.
+    In paper mode `paper.superpixels.Superpixels`; in fast mode the sample.
     """
     return method_of(settings.mode).prepare(source, settings)
 
@@ -201,6 +204,19 @@ def _check_prepared(
         raise InputError(
             f"prepared on an image of shape {prepared.shape}, not {micrograph.shape}; prepare this"
             " image"
+        )
+
+
+def _check_out(
+    out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: Settings
+) -> None:
+    if settings.n_classes == AUTO or settings.regions != "classes":
+        raise InputError(
+            f"out: only for a number of classes with regions 'classes', not {settings}"
+        )
+    if out.shape != micrograph.shape or out.dtype != np.uint8:
+        raise InputError(
+            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and uint8"
         )
 
 

@@ -104,7 +104,7 @@ def test_what_is_excluded_stays_excluded(disturbance: Disturbance) -> None:
     excluded[10:40, 50:] = True
     view = View(Micrograph.from_array(micrograph().grey, excluded=excluded), 1.0).kept_whole()
     window = slice(0, 96), slice(0, 128)
-    assert (disturbed(view, disturbance).excluded(window) == excluded).all()
+    assert (disturbed(view, disturbance).read_excluded(*window) == excluded).all()
 
 
 # --- each by itself -----------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def test_an_image_is_brought_to_the_exposure(gain: float, offset: float) -> None
     assert dark_and_bright(smoothed) == pytest.approx((0.4, 0.5), abs=0.005)
     assert view.shape == image.shape
     assert view.has_excluded
-    assert (view.excluded(window) == excluded).all()
+    assert (view.read_excluded(*window) == excluded).all()
 
 
 def test_an_image_of_one_grey_level_is_brought_to_the_exposure_all_the_same() -> None:

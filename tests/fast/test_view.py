@@ -71,7 +71,7 @@ def test_all_that_is_read_has_the_shape_of_its_window(step: float) -> None:
     window = slice(rows // 3, rows - 1), slice(1, cols // 2)
     shape = (window[0].stop - window[0].start, window[1].stop - window[1].start)
     for one in (view, replace(view, kept=None)):
-        assert one.grey(window).shape == one.excluded(window).shape == shape
+        assert one.grey(window).shape == one.read_excluded(*window).shape == shape
         assert one.pixels(window).shape == (*shape, 3)
         assert one.grey(window).dtype == one.pixels(window).dtype == np.float32
 
@@ -123,7 +123,7 @@ def test_windows_are_those_of_the_whole(
         assert_allclose(read.grey(window), grey[window], rtol=0, atol=1e-5)
         assert (kept.grey(window) == grey[window]).all()
         assert (read.pixels(window) == read.pixels(whole(read))[window]).all()
-        assert (read.excluded(window) == kept.excluded(window)).all()
+        assert (read.read_excluded(*window) == kept.read_excluded(*window)).all()
 
 
 @pytest.mark.parametrize("step", [1.0, 2.0])
@@ -135,7 +135,7 @@ def test_a_part_is_as_the_whole_has_it(step: float) -> None:
     assert part.shape == (40, 60)
     inner = slice(5, -5), slice(5, -5)  # at its borders there is nothing to interpolate with
     assert_allclose(part.grey(whole(part))[inner], view.grey(window)[inner], rtol=0, atol=1e-5)
-    assert (part.excluded(whole(part)) == view.excluded(window)).all()
+    assert (part.read_excluded(*whole(part)) == view.read_excluded(*window)).all()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -264,7 +264,7 @@ def test_excluded_pixels_are_those_of_the_source(step: float) -> None:
     centres = (np.arange(n_cols) + 0.5) * 80 / n_cols
     for one in (view, replace(view, kept=None)):
         assert one.has_excluded
-        assert (one.excluded(whole(view)) == (np.floor(centres) >= 50)).all()
+        assert (one.read_excluded(*whole(view)) == (np.floor(centres) >= 50)).all()
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from helpers.divided import divided, image_of
 from nital.paper.batches import WholeImage
 from nital.paper.labelling import predict
 from nital.paper.network import Network
 from nital.paper.superpixels import find_superpixels
-from nital.paper.training import train
+from nital.paper.training import Trainer
 
 N_RESPONSES = 9
 LEARNING_RATE = 0.1
@@ -120,14 +121,14 @@ def test_same_labels_as_the_naive_transcription(
     weights = [weight.detach().clone().requires_grad_() for weight in network.parameters()]
 
     pixels: NDArray[Any] = image  # double, as the network is here
-    ((_, training),) = train(
+    trainer = Trainer(
         network,
-        WholeImage(pixels, superpixels, excluded, torch.device("cpu")),
-        [n_classes],
+        WholeImage(image_of(pixels, excluded), divided(superpixels), torch.device("cpu")),
         max_iterations=12,
         learning_rate=LEARNING_RATE,
         momentum=MOMENTUM,
     )
+    training = trainer.train_to(n_classes)
     labels = predict(network, pixels).tolist()
 
     naive, counts = naive_train(image, superpixels, excluded, weights, 12, n_classes)

@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from helpers.divided import image_of
 from nital.errors import InputError, SettingError
-from nital.paper.superpixels import find_superpixels, preset_n_superpixels
+from nital.paper.superpixels import (
+    find_superpixels,
+    preset_n_superpixels,
+    sample_superpixels,
+)
 
 FROZEN = Path(__file__).with_name("superpixels.npy")
 
@@ -36,7 +41,7 @@ def test_the_frozen_map() -> None:
         ((1000, 1000), 50_000),
         ((999, 1000), 49_950),
         ((360, 360), 6_480),
-        ((10_000, 10_000), 50_000),
+        ((10_000, 10_000), 1_808_449),
         ((256, 256), 3_276),
         ((3, 4), 1),
     ],
@@ -93,3 +98,41 @@ def test_compactness_out_of_range(compactness: float) -> None:
 def test_a_grey_image_has_to_be_stacked_first() -> None:
     with pytest.raises(InputError, match="stack grey to three"):
         find_superpixels(pattern()[..., 0])
+
+
+# --- of a micrograph ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_of_a_single_block_they_are_those_of_the_image(whole: bool) -> None:
+    image = image_of(pattern())
+    found = sample_superpixels(image, n_superpixels=40, compactness=5.0, whole=whole)
+    (numbers,) = found.maps
+    assert (numbers == find_superpixels(pattern(), n_superpixels=40, compactness=5.0)).all()
+    assert found.windows == ((slice(0, len(pattern())), slice(0, pattern().shape[1])),)
+    assert found.n_superpixels == found.n_in_image == numbers.max() + 1
+
+
+@pytest.mark.usefixtures("several_blocks")
+def test_of_several_blocks_they_are_those_of_windows() -> None:
+    pixels = np.random.default_rng(0).random((256, 320, 3), dtype=np.float32)
+    found = sample_superpixels(image_of(pixels), n_superpixels=5120, compactness=5.0, whole=False)
+    assert len(found.windows) == len(found.maps) == 6
+    assert found.shape == (256, 320)
+    seen = np.concatenate([numbers.ravel() for numbers in found.maps])
+    assert sorted(set(seen.tolist())) == list(range(found.n_superpixels))
+    for (rows, cols), numbers in zip(found.windows, found.maps, strict=True):
+        share = 5120 * numbers.size / pixels[..., 0].size
+        own = find_superpixels(pixels[rows, cols], n_superpixels=round(share), compactness=5.0)
+        assert (numbers - numbers.min() == own).all()
+    assert found.n_in_image == round(found.n_superpixels * 256 * 320 / (6 * 16 * 16))
+    whole = sample_superpixels(image_of(pixels), n_superpixels=5120, compactness=5.0, whole=True)
+    assert len(whole.windows) == 1
+
+
+@pytest.mark.usefixtures("several_blocks")
+@pytest.mark.parametrize("shape", [(30, 40), (256, 320)])
+def test_where_all_is_excluded_there_are_none(shape: tuple[int, int]) -> None:
+    image = image_of(np.zeros((*shape, 3)), np.ones(shape, bool))
+    with pytest.raises(InputError, match="every pixel is excluded"):
+        sample_superpixels(image, n_superpixels=10, compactness=5.0, whole=False)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from helpers.divided import divided, image_of
 from nital.errors import SettingError, Stopped
-from nital.paper.batches import WholeImage
+from nital.paper.batches import Batch, WholeImage
 from nital.paper.course import Step, Training
 from nital.paper.network import Network, to_tensor
-from nital.paper.training import keeping_freed_memory, majority, train
+from nital.paper.training import Trainer, keeping_freed_memory, majority
 
 CPU = torch.device("cpu")
 N_RESPONSES = 5
@@ -39,6 +40,15 @@ def some_pixels() -> NDArray[np.float32]:
 
 def none_excluded() -> NDArray[np.bool_]:
     return np.zeros((8, 8), bool)
+
+
+def trainer(
+    network: Network | None = None, superpixels: NDArray[np.int64] = ROWS, **settings: int
+) -> Trainer:
+    """One of 18 iterations on the whole image."""
+    batches = WholeImage(image_of(some_pixels()), divided(superpixels), CPU)
+    given: dict[str, int] = {"max_iterations": 18} | settings
+    return Trainer(network or small_network(), batches, learning_rate=0.1, momentum=0.9, **given)
 
 
 def weights_of(network: Network) -> list[Tensor]:
@@ -71,26 +81,17 @@ def course(
         if step.iteration == stop_at:
             raise Stopped
 
-    batches = WholeImage(
-        some_pixels() if pixels is None else pixels,
-        superpixels,
-        none_excluded() if excluded is None else excluded,
-        CPU,
+    image = image_of(some_pixels() if pixels is None else pixels, excluded)
+    trainer = Trainer(
+        network,
+        WholeImage(image, divided(superpixels), CPU),
+        max_iterations=max_iterations,
+        learning_rate=learning_rate,
+        momentum=0.9,
+        read_every=read_every,
     )
-    ((training, weights),) = (
-        (training, weights_of(network))
-        for _, training in train(
-            network,
-            batches,
-            [n_classes],
-            max_iterations=max_iterations,
-            learning_rate=learning_rate,
-            momentum=0.9,
-            read_every=read_every,
-            on_step=on_step,
-        )
-    )
-    return training, weights, told
+    training = trainer.train_to(n_classes, on_step)
+    return training, weights_of(network), told
 
 
 # --- refinement ---------------------------------------------------------------------------------
@@ -207,17 +208,7 @@ def test_an_error_of_who_watches_is_not_kept() -> None:
         raise ValueError("odd")
 
     with pytest.raises(ValueError, match="odd"):
-        list(
-            train(
-                small_network(),
-                WholeImage(some_pixels(), ROWS, none_excluded(), CPU),
-                [2],
-                max_iterations=2,
-                learning_rate=0.1,
-                momentum=0.9,
-                on_step=on_step,
-            )
-        )
+        trainer().train_to(2, on_step)
 
 
 # --- excluded pixels ----------------------------------------------------------------------------
@@ -379,45 +370,88 @@ def test_stopped_the_weights_are_those_of_that_step_however_seldom_it_is_read() 
 
 
 @pytest.mark.parametrize("read_every", [1, 5])
-@pytest.mark.parametrize("numbers", [[5, 2, 3], [1, 4], [2, 2], [0, 3]])
+@pytest.mark.parametrize("numbers", [[5, 3, 2], [2, 4, 3], [1, 2, 2], [0, 3]])
 def test_one_training_has_those_to_all_numbers_of_classes(
     numbers: list[int], read_every: int
 ) -> None:
-    network, found = small_network(), dict[int, tuple[Training, list[Tensor]]]()
-    batches = WholeImage(some_pixels(), HALVES, none_excluded(), CPU)
-    for number, training in train(
-        network,
-        batches,
-        numbers,
-        max_iterations=18,
-        learning_rate=0.1,
-        momentum=0.9,
-        read_every=read_every,
-    ):
-        found[number] = training, weights_of(network)
-    assert list(found) == sorted(set(numbers), reverse=True)
-    for number, (training, weights) in found.items():
-        expected, others, _ = course(HALVES, n_classes=number)
-        assert training == expected
-        assert same(weights, others)
-    assert len({len(training.steps) for training, _ in found.values()}) > 1 or len(found) == 1
+    """In whatever order they are asked for."""
+    network = small_network()
+    once = trainer(network, HALVES, read_every=read_every)
+    lengths = []
+    for number in numbers:
+        expected, weights, _ = course(HALVES, n_classes=number)
+        assert once.train_to(number) == expected
+        assert same(weights_of(network), weights)
+        lengths.append(len(expected.steps))
+    assert len(set(lengths)) > 1
 
 
-def test_stopped_it_gives_what_is_left_as_it_is() -> None:
+def test_iterations_are_told_once() -> None:
+    once, told = trainer(superpixels=HALVES), list[int]()
+    for number in (4, 2, 3, 0, 2):
+        once.train_to(number, lambda step: told.append(step.iteration))
+    assert told == list(range(1, 19))
+
+
+def test_stopped_it_can_be_continued() -> None:
     def stop_at_third(step: Step) -> None:
         if step.iteration == 3:
             raise Stopped
 
-    found = list(
-        train(
-            small_network(),
-            WholeImage(some_pixels(), HALVES, none_excluded(), CPU),
-            [0, N_RESPONSES, 1],
-            max_iterations=18,
-            learning_rate=0.1,
-            momentum=0.9,
-            on_step=stop_at_third,
-        )
+    network = small_network()
+    once = trainer(network, HALVES)
+    assert len(once.train_to(0, stop_at_third).steps) == 3
+    expected, weights, _ = course(HALVES)
+    assert once.train_to(0) == expected
+    assert same(weights_of(network), weights)
+
+
+def test_the_weights_are_told_as_one_row_of_numbers() -> None:
+    network = small_network()
+    once = trainer(network)
+    once.train_to(0)
+    expected = np.concatenate([each.flatten().numpy() for each in weights_of(network)])
+    assert once.weights().tolist() == expected.tolist()
+
+
+# --- labels that the batch did not show ---------------------------------------------------------
+
+
+class Blind(WholeImage):
+    """Batches in which fewer labels are counted than there are."""
+
+    def __init__(self, n_hidden: int) -> None:
+        super().__init__(image_of(some_pixels()), divided(HALVES), CPU)
+        self._n_hidden = n_hidden
+        self.asked: list[tuple[int, int]] = []
+
+    def next(self, network: Network) -> Batch:
+        batch = super().next(network)
+        strongest = batch.responses.argmax(dim=1)
+        known = strongest < N_RESPONSES - self._n_hidden
+        return Batch(batch.responses[known], batch.superpixel[known], batch.n_superpixels)
+
+    def count(self, network: Network, counted: int, most: int) -> int:
+        with torch.no_grad():
+            n_labels = len(super().next(network).responses.argmax(dim=1).unique())
+        self.asked.append((counted, n_labels))
+        return n_labels
+
+
+@pytest.mark.parametrize("read_every", [1, 7])
+def test_it_ends_only_when_all_labels_are_counted(read_every: int) -> None:
+    batches = Blind(2)
+    once = Trainer(
+        small_network(),
+        batches,
+        max_iterations=18,
+        learning_rate=0.1,
+        momentum=0.9,
+        read_every=read_every,
     )
-    assert [(number, len(training.steps)) for number, training in found] == [(5, 1), (1, 3), (0, 3)]
-    assert [training.stop_reason for _, training in found] == ["n_classes", "stopped", "stopped"]
+    training = once.train_to(3)
+    assert all(counted <= 3 for counted, _ in batches.asked)
+    assert all(n_labels > 3 for _, n_labels in batches.asked[:-1])
+    assert len(batches.asked) > 1
+    assert training.stop_reason == "n_classes"
+    assert training.steps[-1].n_classes == batches.asked[-1][1] <= 3

@@ -108,7 +108,7 @@ def find_clusters(
     seen.flags.writeable = False
     for place, window in enumerate(windows, start=1):
         around, inside = widened(window, math.ceil((reach + 1) / view.step) + 1, view.shape)
-        features, excluded = space.features(view, around), view.excluded(window)
+        features, excluded = space.features(view, around), view.read_excluded(*window)
         cluster = nearest(features, centres) + 1
         some = features[inside][::_EVERY][~excluded[::_EVERY]]
         n_measured += len(some)
@@ -147,7 +147,7 @@ def sample_clusters(
     squared distance from it."""
     counts, distance = np.zeros(len(centres), np.int64), 0.0
     for window in windows:
-        values = space.features(view, window)[~view.excluded(window)]
+        values = space.features(view, window)[~view.read_excluded(*window)]
         counts += np.bincount(nearest(values, centres), minlength=len(centres))
         distance += float(squared_distances(values, centres).sum(dtype=np.float64))
     return counts, distance / max(1, int(counts.sum()))
@@ -189,7 +189,7 @@ def _counts_of_views(view: View, space: FeatureSpace, centres: Floats) -> NDArra
         found: NDArray[np.float64] = np.zeros(len(centres))
         for window in blocks(seen.shape):  # one of a finer sampling may have several
             cluster = nearest(space.features(seen, window), centres)
-            found += np.bincount(cluster[~seen.excluded(window)], minlength=len(centres))
+            found += np.bincount(cluster[~seen.read_excluded(*window)], minlength=len(centres))
         return found
 
     return np.stack(of_each_view(view, counts))
@@ -263,7 +263,7 @@ def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> Fi
     known = np.empty(view.shape, np.uint8)
     for window in blocks(view.shape):
         labels[window] = nearest(space.features(view, window), centres) + 1
-        known[window] = np.where(view.excluded(window), 0, labels[window])
+        known[window] = np.where(view.read_excluded(*window), 0, labels[window])
         pairs += _count_pairs(known[window], k + 1)
     whole = slice(0, view.shape[0]), slice(0, view.shape[1])
     number, joining = order_clusters(centres, measure_regions(view.grey(whole), known, k), pairs)

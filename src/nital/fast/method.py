@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nital.errors import InputError, SettingError
+from nital.errors import InputError
 from nital.fast.clustering import find_centres
 from nital.fast.disturbances import of_each_view
 from nital.fast.features import CHANNELS
@@ -15,12 +15,19 @@ from nital.fast.sampling import Sample, take_sample
 from nital.fast.settings import CORRECTED, KEPT, FastSettings
 from nital.fast.view import View, look_at
 from nital.image.light import EVEN
-from nital.image.micrograph import LargeMicrograph, Micrograph, Source, check_least_side
+from nital.image.micrograph import (
+    LargeMicrograph,
+    Micrograph,
+    Source,
+    check_least_side,
+    too_large,
+)
 from nital.result.boundaries import enlarge
 from nital.result.classes import tabulate_classes
+from nital.result.clock import Clock
 from nital.result.criteria import criteria_of
 from nital.result.fine import FineClasses
-from nital.result.segmentation import Clock, Segmentation
+from nital.result.segmentation import Segmentation
 from nital.settings import AUTO
 
 LEAST_SIDE = 5
@@ -69,8 +76,6 @@ class FastMethod:
         on_step: object,
     ) -> Segmentation:
         """Find the fine classes of the micrograph and of its disturbed views, and join them."""
-        if out is not None:
-            _check_out(out, micrograph, settings)
         clock = Clock()
         centres = find_centres(prepared.values)
         clock.lap("clustering")
@@ -144,28 +149,10 @@ def with_shares(fine: FineClasses, sample: Sample) -> FineClasses:
 
 
 def _check_large(settings: FastSettings, micrograph: Micrograph | LargeMicrograph) -> None:
-    name, value, needed = "regions", settings.regions, "'classes'"
     if settings.n_classes == AUTO:
-        name, value, needed = "n_classes", AUTO, "a number"
-    elif settings.regions == "classes":
-        return
-    raise SettingError(
-        f"{name} {value!r}: needs the whole of {micrograph.name} ({micrograph.shape[0]} x"
-        f" {micrograph.shape[1]} pixels) in memory; use {needed}, or a part of the image"
-    )
-
-
-def _check_out(
-    out: NDArray[np.uint8], micrograph: Micrograph | LargeMicrograph, settings: FastSettings
-) -> None:
-    if settings.n_classes == AUTO or settings.regions != "classes":
-        raise InputError(
-            f"out: only for a number of classes with regions 'classes', not {settings}"
-        )
-    if out.shape != micrograph.shape or out.dtype != np.uint8:
-        raise InputError(
-            f"out: shape {out.shape}, kind {out.dtype}; needs {micrograph.shape} and uint8"
-        )
+        raise too_large(micrograph, "n_classes", AUTO, "a number")
+    if settings.regions != "classes":
+        raise too_large(micrograph, "regions", settings.regions, "'classes'")
 
 
 def _join_in_place(

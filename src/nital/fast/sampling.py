@@ -59,7 +59,7 @@ def take_sample(view: View, scale: str, *, light: str = CORRECTED) -> Sample:
         If every pixel is excluded.
     """
     windows = sampled_windows(view)
-    included = [~view.excluded(window) for window in windows]
+    included = [~view.read_excluded(*window) for window in windows]
     n_pixels = sum(each.size for each in included)
     step = max(1, round(math.sqrt(n_pixels / SAMPLE_PIXELS)))
     places = [np.ix_(*(spread_over(length, step) for length in each.shape)) for each in included]

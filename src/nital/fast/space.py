@@ -104,7 +104,9 @@ class FeatureSpace:
 
 def smoothed_grey(view: View) -> Floats:
     """Smoothed grey levels of the included pixels of the sampled windows, (n,)."""
-    found = (smooth(view.grey(window))[~view.excluded(window)] for window in sampled_windows(view))
+    found = (
+        smooth(view.grey(window))[~view.read_excluded(*window)] for window in sampled_windows(view)
+    )
     return np.concatenate([np.empty(0, np.float32), *found])
 
 

@@ -79,10 +79,11 @@ class View:
         excluded."""
         return self._read(window)[0] if self.kept is None else self.kept[0][window]
 
-    def excluded(self, window: Window) -> NDArray[np.bool_]:
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
         """The excluded pixels in a window, (rows, cols)."""
         if self.kept is not None:
-            return self.kept[1][window]
+            return self.kept[1][rows, cols]
+        window = rows, cols
         return self.source.read_excluded(*self._span(window))[self._nearest(window)]
 
     def pixels(self, window: Window) -> Floats:
@@ -173,7 +174,7 @@ class View:
         grey = self.lit(self.source.read(*span), span)
         grey = filled(grey, self.source.read_excluded(*span))
         grey = grey * np.float32(self.gain) + np.float32(self.offset)
-        return self._resampled(grey, span, window), self.excluded(window)
+        return self._resampled(grey, span, window), self.read_excluded(*window)
 
     def _resampled(self, grey: Floats, span: Window, window: Window) -> Floats:
         """The grey level of a span of the source, at the pixels of a window of the view."""

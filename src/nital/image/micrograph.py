@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nital.errors import InputError
+from nital.errors import InputError, SettingError
 from nital.image.values import (
     check_kind,
     check_scale,
@@ -290,6 +290,16 @@ def check_least_side(micrograph: Micrograph | LargeMicrograph, least: int) -> No
             f"{micrograph.name}: {micrograph.shape[0]} x {micrograph.shape[1]} pixels; no side may"
             f" be smaller than {least}"
         )
+
+
+def too_large(
+    micrograph: Micrograph | LargeMicrograph, name: str, value: object, needed: str
+) -> SettingError:
+    """The error for a setting that needs a large micrograph in memory."""
+    return SettingError(
+        f"{name} {value!r}: needs the whole of {micrograph.name} ({micrograph.shape[0]} x"
+        f" {micrograph.shape[1]} pixels) in memory; use {needed}, or a part of the image"
+    )
 
 
 _ROWS_AT_ONCE = 512

@@ -18,7 +18,7 @@ Window = tuple[slice, slice]
 
 
 class Seen(Protocol):
-    """An image whose excluded pixels are known, such as a view."""
+    """An image whose excluded pixels are known: a micrograph, or a view."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -28,7 +28,7 @@ class Seen(Protocol):
     def has_excluded(self) -> bool:
         """Whether any pixel may be excluded."""
 
-    def excluded(self, window: Window) -> NDArray[np.bool_]:
+    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
         """The excluded pixels in a window, (rows, cols)."""
 
 
@@ -47,6 +47,15 @@ def widened(window: Window, margin: int, shape: tuple[int, int]) -> tuple[Window
         around.append(slice(start, min(length, part.stop + margin)))
         inside.append(slice(part.start - start, part.stop - start))
     return (around[0], around[1]), (inside[0], inside[1])
+
+
+def shifted(window: Window, origin: Window) -> Window:
+    """A window of a part of an image, as one of the image, where the part begins at `origin`."""
+    rows, cols = (
+        slice(part.start + first.start, part.stop + first.start)
+        for part, first in zip(window, origin, strict=True)
+    )
+    return rows, cols
 
 
 def sampled_windows(seen: Seen) -> list[Window]:
@@ -77,7 +86,7 @@ def _choose_tiles(seen: Seen) -> Iterator[Window]:
     tiles = [
         tile
         for tile in divide(seen.shape, TILE_SIDE)
-        if not (seen.has_excluded and seen.excluded(tile).all())
+        if not (seen.has_excluded and seen.read_excluded(*tile).all())
     ]
     rng = np.random.default_rng(0)
     n_groups = max(1, min(N_TILES, len(tiles)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nital.paper.settings import PaperSettings
-from nital.result.segmentation import Segmentation
+from nital.result.segmentation import JoinedDetails, Segmentation
 
 FEW_PIXELS = 4
 """Superpixels smaller than this on average hold no texture; their results carry a note."""
@@ -28,8 +28,14 @@ class Step:
     """Softmax cross-entropy against the refined labels."""
 
     draw: Callable[[], NDArray[np.int64]] | None = field(default=None, compare=False, repr=False)
-    """Returns the labels by the network as it is: (rows, cols), 0 to q - 1, -1 = excluded. Set only
+    """Returns the labels by the network as it is, at pixels in a grid over the micrograph, or over
+    the first of the windows of a large one: (rows, cols), 0 to q - 1, -1 = excluded. Set only
     during a call of `on_step`, else None."""
+
+    weights: Callable[[], NDArray[np.float32]] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Returns the weights that the network has, (n,). Set as `draw` is."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,7 @@ class PaperDetails:
     """None for a consensus of several."""
 
     n_superpixels: int | None = None
-    """Number of superpixels from SLIC."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether it was stopped before the training had ended."""
-        return self.training is not None and self.training.stop_reason == "stopped"
+    """Number of superpixels from SLIC; for a large image, at the mean size of those found."""
 
     def summary(self) -> dict[str, Any]:
         """The details, ready for JSON."""
@@ -99,7 +100,9 @@ class PaperDetails:
 
     def note_on_stop(self, result: Segmentation) -> str:
         """What the result is if the work was stopped."""
-        return "stopped before training had ended"
+        if self.training is None or self.training.stop_reason == "stopped":
+            return "stopped before training had ended"
+        return JoinedDetails().note_on_stop(result)
 
     def more_notes(self, result: Segmentation) -> list[str]:
         """Further notes for readers of the figures."""

@@ -1,104 +1,28 @@
-"""Paper mode: the method of Kim, Inoue and Kasuya (2020), on an image in memory."""
+"""Labelling: every pixel of an image gets the label of its strongest response."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nital.image.micrograph import Micrograph
-from nital.image.windows import divide, widened
-from nital.paper.batches import DrawnSuperpixels, WholeImage
-from nital.paper.course import Step, Training
-from nital.paper.device import repeatable
+from nital.errors import Stopped
+from nital.image.micrograph import Source
+from nital.image.windows import blocks, divide, shifted, widened
 from nital.paper.network import Network, Statistics, to_tensor
-from nital.paper.settings import PaperSettings
-from nital.paper.training import train
-
-READ_EVERY = 16
-"""On a GPU, counts are read once in this many iterations."""
-
-STATISTICS_PIXELS = 2**16
-"""Batch normalisation of a network that was trained on drawn superpixels uses the statistics of
-superpixels with about so many pixels."""
+from nital.result.criteria import RegionStatistics, measure_regions
 
 TILE_SIDE = 256
 """Pixels are labelled in tiles of so many rows and columns."""
 
-
-def train_and_label(
-    micrograph: Micrograph,
-    superpixels: NDArray[np.int64],
-    settings: PaperSettings,
-    on_step: Callable[[Step], None] | None = None,
-) -> tuple[Training, NDArray[np.int64]]:
-    """Train a network on the image, then label every pixel with its strongest response.
-
-    Parameters
-    ----------
-    superpixels : (rows, cols), int64
-    settings : PaperSettings
-        Resolved.
-
-    Returns
-    -------
-    The record of the training, and raw labels, (rows, cols), 0 to `n_responses` - 1.
-    """
-    numbers = [int(settings.n_classes)]
-    ((_, training, labels),) = train_and_label_each(
-        micrograph, superpixels, settings, numbers, on_step
-    )
-    return training, labels
-
-
-def train_and_label_each(
-    micrograph: Micrograph,
-    superpixels: NDArray[np.int64],
-    settings: PaperSettings,
-    numbers: Sequence[int],
-    on_step: Callable[[Step], None] | None = None,
-) -> Iterator[tuple[int, Training, NDArray[np.int64]]]:
-    """Yield what `train_and_label` gives for each number of classes, of a single training."""
-    device = torch.device(settings.device)
-    pixels = micrograph.pixels
-    with repeatable(settings.device, settings.threads):
-        network = Network(
-            n_filters=settings.n_filters,
-            n_layers=settings.n_layers,
-            n_responses=settings.n_responses,
-            seed=settings.seed,
-        ).to(device)
-        seen = pixels, superpixels, micrograph.excluded, device
-        drawn = None if settings.exact else DrawnSuperpixels(*seen, settings.seed)
-
-        def label() -> NDArray[np.int64]:
-            if drawn is None:
-                return predict(network, pixels)
-            some = drawn.some(STATISTICS_PIXELS, settings.n_layers)
-            return predict_in_tiles(network, pixels, network.statistics(some))
-
-        def tell(step: Step) -> None:
-            assert on_step is not None
-            on_step(replace(step, draw=lambda: np.where(micrograph.excluded, -1, label())))
-
-        for number, training in train(
-            network,
-            WholeImage(*seen) if drawn is None else drawn,
-            numbers,
-            max_iterations=settings.max_iterations,
-            learning_rate=settings.learning_rate,
-            momentum=settings.momentum,
-            read_every=1 if device.type == "cpu" else READ_EVERY,
-            on_step=None if on_step is None else tell,
-        ):
-            yield number, training, label()
+Labels = NDArray[np.unsignedinteger]
+OnRows = Callable[[int, Labels], None]
 
 
 def predict(
     network: Network, pixels: NDArray[np.float32], statistics: Statistics | None = None
 ) -> NDArray[np.int64]:
-    """Label every pixel of an image with its strongest response.
+    """The strongest response at every pixel of an image.
 
     What is beyond the border counts as zero.
 
@@ -120,12 +44,58 @@ def predict(
     return labels
 
 
-def predict_in_tiles(
-    network: Network, pixels: NDArray[np.float32], statistics: Statistics
-) -> NDArray[np.int64]:
-    """Label every pixel as `predict` does, tile by tile: in little memory, however large."""
-    labels = np.empty(pixels.shape[:2], np.int64)
-    for window in divide(pixels.shape[:2], TILE_SIDE):
-        around, inside = widened(window, network.n_layers, pixels.shape[:2])
-        labels[window] = predict(network, pixels[around], statistics)[inside]
-    return labels
+def label(
+    network: Network,
+    source: Source,
+    statistics: Statistics | None,
+    out: Labels,
+    on_rows: OnRows | None = None,
+) -> tuple[RegionStatistics, bool]:
+    """Label an image with the strongest response of each pixel.
+
+    Parameters
+    ----------
+    statistics : Statistics or None
+        For batch normalisation. With them it is labelled in tiles: in little memory, however large.
+        None: those of the image, which is labelled as a whole.
+    out : (rows, cols)
+        Array to write the labels to: 1 to `n_responses`, 0 = excluded.
+    on_rows : callable, optional
+        Called with the number of rows done and the map so far. It can raise `Stopped` to end the
+        work: pixels not labelled by then are 0.
+
+    Returns
+    -------
+    Statistics of the labels 1 to `n_responses`, and whether it was stopped.
+
+    Raises
+    ------
+    Stopped
+        If it is stopped before any pixel has a label.
+    """
+    n = network.n_responses
+    measured = RegionStatistics(np.zeros(n), np.zeros((n, 3)), np.zeros(n))
+    out[:] = 0
+    seen = out.view()
+    seen.flags.writeable = False
+    whole = (slice(0, source.shape[0]), slice(0, source.shape[1]))
+    for block in [whole] if statistics is None else blocks(source.shape):
+        around, inside = widened(block, network.n_layers, source.shape)
+        pixels, excluded = source.read(*around), source.read_excluded(*block)
+        side = max(source.shape) if statistics is None else TILE_SIDE
+        for tile in divide(excluded.shape, side):
+            there, own = shifted(tile, block), shifted(tile, inside)
+            wide, within = widened(own, network.n_layers, pixels.shape[:2])
+            labels = predict(network, pixels[wide], statistics)[within] + 1
+            labels[excluded[tile]] = 0
+            out[there] = labels
+            measured += measure_regions(pixels[own], labels, n)
+            if on_rows is None or there[1].stop != block[1].stop:
+                continue
+            try:
+                on_rows(there[0].stop, seen)
+            except Stopped:
+                if not measured.areas.any():
+                    raise
+                return measured, (there[0].stop, there[1].stop) != source.shape
+    return measured, False

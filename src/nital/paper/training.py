@@ -3,11 +3,15 @@
 import ctypes
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nital.errors import SettingError, Stopped
 from nital.paper.batches import Batches
@@ -63,121 +67,126 @@ def keeping_freed_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-def train(
-    network: Network,
-    batches: Batches,
-    numbers: Sequence[int],
-    *,
-    max_iterations: int,
-    learning_rate: float,
-    momentum: float,
-    read_every: int = 1,
-    on_step: Callable[[Step], None] | None = None,
-) -> Iterator[tuple[int, Training]]:
-    """Train a network so that the most frequent feature of each superpixel comes to dominate it.
+class Trainer:
+    """Trains a network so that the most frequent feature of each superpixel comes to dominate it.
 
-    The network is changed in place. A training to a number of classes ends after the update of the
-    iteration that counted as many or fewer, or after `max_iterations`; one to a smaller number has
-    the same iterations, and more.
+    The weights after each iteration are kept: trainings to several numbers of classes have the same
+    iterations, as far as they go.
 
     Parameters
     ----------
     network : Network
+        Changed in place.
     batches : Batches
         The pixels of each iteration.
-    numbers : sequence of int
-        Numbers of classes.
+    max_iterations : int
+    learning_rate, momentum : float
+        Of the gradient descent.
     read_every : int
         Iterations between two readings of counts and losses. Reading makes the host wait for the
         device, so on a GPU it is done rarely; an iteration that should have been the last is then
-        found later, and its weights are restored: the result is the same.
-    on_step : callable, optional
-        Called after each iteration; it can raise `Stopped` to end the training.
-
-    Yields
-    ------
-    Each number of classes, from the largest, with the record of the training to it, while the
-    network has its weights.
-
-    Raises
-    ------
-    SettingError
-        If the loss is no longer finite.
+        found later: the result is the same.
     """
-    weights = list(network.parameters())
-    velocity = [torch.zeros_like(weight) for weight in weights]
-    unread: list[tuple[Tensor, Tensor, list[Tensor]]] = []
-    steps: list[Step] = []
-    left = sorted(set(numbers), reverse=True)
 
-    def record() -> Iterator[list[Tensor]]:
-        """Record the unread iterations; yield the weights after each, if they are kept."""
-        counts, losses, snapshots = zip(*unread, strict=True)
-        unread.clear()
-        values = torch.stack(counts).tolist(), torch.stack(losses).tolist()
-        for count, loss, kept in zip(*values, snapshots, strict=True):
-            step = Step(len(steps) + 1, count, loss)
-            if not math.isfinite(loss):
-                raise SettingError(
-                    f"learning_rate {learning_rate}: training diverged at iteration"
-                    f" {step.iteration}, the loss is no longer finite; use a lower one"
-                )
-            steps.append(step)
-            yield kept
+    def __init__(
+        self,
+        network: Network,
+        batches: Batches,
+        *,
+        max_iterations: int,
+        learning_rate: float,
+        momentum: float,
+        read_every: int = 1,
+    ) -> None:
+        self._network, self._batches = network, batches
+        self._max_iterations, self._read_every = max_iterations, read_every
+        self._learning_rate, self._momentum = learning_rate, momentum
+        self._steps: list[Step] = []
+        self._weights = [parameters_to_vector(network.parameters()).detach()]
+        """At first, and after each iteration."""
+        self._velocity = torch.zeros_like(self._weights[0])
 
-    with keeping_freed_memory():
-        for iteration in range(1, max_iterations + 1):
-            batch = batches.next(network)
+    def train_to(self, n_classes: int, on_step: Callable[[Step], None] | None = None) -> Training:
+        """Train until an iteration counts so many classes, or fewer; its update is the last.
+
+        There are no more than `max_iterations`. The network has the weights of this training then.
+
+        Parameters
+        ----------
+        n_classes : int
+        on_step : callable, optional
+            Called after each iteration that was not known before, while the network has its
+            weights; it can raise `Stopped` to end the training.
+
+        Raises
+        ------
+        SettingError
+            If the loss is no longer finite.
+        """
+        n_done, n_known = 0, len(self._steps)
+        with keeping_freed_memory():
+            while n_done < self._max_iterations:
+                if n_done == len(self._steps):
+                    self._iterate()
+                step = self._steps[n_done]
+                if not math.isfinite(step.loss):
+                    raise SettingError(
+                        f"learning_rate {self._learning_rate}: training diverged at iteration"
+                        f" {step.iteration}, the loss is no longer finite; use a lower one"
+                    )
+                n_done += 1
+                if on_step is not None and n_done > n_known:
+                    self._restore(n_done)
+                    try:
+                        on_step(step)
+                    except Stopped:
+                        return Training(tuple(self._steps[:n_done]), "stopped")
+                if step.n_classes <= n_classes:
+                    self._restore(n_done - 1)
+                    counted = self._batches.count(self._network, step.n_classes, n_classes)
+                    if counted <= n_classes:
+                        self._restore(n_done)
+                        last = replace(step, n_classes=counted)
+                        return Training((*self._steps[: n_done - 1], last), "n_classes")
+        self._restore(n_done)
+        return Training(tuple(self._steps[:n_done]), "max_iterations")
+
+    def weights(self) -> NDArray[np.float32]:
+        """Those that the network has, one after the other."""
+        found: NDArray[np.float32] = (
+            parameters_to_vector(self._network.parameters()).detach().cpu().numpy()
+        )
+        return found
+
+    def _restore(self, n_done: int) -> None:
+        """Give the network the weights after so many iterations."""
+        vector_to_parameters(self._weights[n_done], self._network.parameters())
+
+    def _iterate(self) -> None:
+        """Do the next iteration or, if they are read rarely, the next few."""
+        n_done = len(self._steps)
+        self._restore(n_done)
+        weights = list(self._network.parameters())
+        counts, losses = [], []
+        for _ in range(min(self._read_every, self._max_iterations - n_done)):
+            batch = self._batches.next(self._network)
             responses = batch.responses
             with torch.no_grad():
-                in_use = responses.new_zeros(network.n_responses, dtype=torch.bool)
+                in_use = responses.new_zeros(self._network.n_responses, dtype=torch.bool)
                 in_use.scatter_(0, responses.argmax(dim=1), True)
                 target = majority(responses, batch.superpixel, batch.n_superpixels)
             # Pixel by pixel, then their mean, so that the backward pass uses all cores.
             loss = nn.functional.cross_entropy(responses, target, reduction="none").mean()
             gradients = torch.autograd.grad(loss, weights)
             with torch.no_grad():  # torch's SGD, without the second that its first import takes
-                for weight, speed, gradient in zip(weights, velocity, gradients, strict=True):
-                    speed.mul_(momentum).add_(gradient)
-                    weight.sub_(speed, alpha=learning_rate)
-            # If read late, this iteration may turn out to have been the last.
-            kept = copies(weights) if read_every > 1 else []
-            unread.append((in_use.sum(), loss.detach(), kept))
-            if iteration % read_every and iteration < max_iterations:
-                continue
-            for kept in record():
-                with having(weights, kept):
-                    try:
-                        if on_step is not None:
-                            on_step(steps[-1])
-                    except Stopped:
-                        for number in left:
-                            yield number, Training(tuple(steps), "stopped")
-                        return
-                    while left and steps[-1].n_classes <= left[0]:
-                        yield left.pop(0), Training(tuple(steps), "n_classes")
-                    if not left:
-                        return
-        for number in left:
-            yield number, Training(tuple(steps), "max_iterations")
-
-
-def copies(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Copies of weights."""
-    return [weight.detach().clone() for weight in weights]
-
-
-@contextmanager
-def having(weights: Sequence[Tensor], kept: Sequence[Tensor]) -> Iterator[None]:
-    """Let weights have the values that were kept, if any, for a while."""
-    if not kept:
-        yield
-        return
-    now = copies(weights)
-    try:
-        for weight, value in zip(weights, kept, strict=True):
-            weight.data.copy_(value)
-        yield
-    finally:
-        for weight, value in zip(weights, now, strict=True):
-            weight.data.copy_(value)
+                gradient = torch.cat([each.reshape(-1) for each in gradients])
+                self._velocity.mul_(self._momentum).add_(gradient)
+                moved = self._weights[-1].sub(self._velocity, alpha=self._learning_rate)
+            self._weights.append(moved)
+            vector_to_parameters(moved, weights)
+            counts.append(in_use.sum())
+            losses.append(loss.detach())
+        for count, value in zip(
+            torch.stack(counts).tolist(), torch.stack(losses).tolist(), strict=True
+        ):
+            self._steps.append(Step(len(self._steps) + 1, count, value))

@@ -48,33 +48,6 @@ def expanded_uncertainty(fractions: NDArray[np.float64]) -> NDArray[np.float64]:
     return expanded
 
 
-def order_labels(
-    raw: NDArray[np.int64], grey: NDArray[np.float32], excluded: NDArray[np.bool_]
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Number the classes of a label map 1 to k from the darkest to the brightest.
-
-    Parameters
-    ----------
-    raw : (rows, cols), int, 0 or more
-        Any numbering, with or without gaps.
-    grey : (rows, cols), float
-        Grey level by which to order; classes of equal mean keep the order of their numbers.
-    excluded : (rows, cols), bool
-        Pixels that get the label 0.
-
-    Returns
-    -------
-    (rows, cols), uint8, or uint16 for more than 255 classes
-    """
-    found, index = np.unique(raw[~excluded], return_inverse=True)
-    means = np.bincount(index, weights=grey[~excluded]) / np.bincount(index)
-    number = np.empty(len(found), np.int64)
-    number[np.argsort(means, kind="stable")] = np.arange(1, len(found) + 1)
-    labels = np.zeros(raw.shape, np.uint8 if len(found) <= np.iinfo(np.uint8).max else np.uint16)
-    labels[~excluded] = number[index]
-    return labels
-
-
 def from_dark_to_bright(classes: RegionStatistics) -> NDArray[np.int64]:
     """Renumber classes 1..n: 1 to k from dark to bright for those in use, 0 for the others.
 

@@ -1,7 +1,6 @@
 """The result of a segmentation: labels, classes and criteria of a micrograph, and notes."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -134,6 +133,10 @@ class Segmentation:
     light: Light = EVEN
     """The light that was removed first; even in paper mode, which leaves it as it is."""
 
+    again: "Callable[[int], Segmentation] | None" = field(default=None, compare=False, repr=False)
+    """Makes the segmentation with another number of classes, in paper mode of a micrograph in
+    memory: of the same training, as far as it goes."""
+
     likeness: Likeness | None = None
     """Set if the classes are those of a model."""
 
@@ -245,21 +248,26 @@ class Segmentation:
         )
 
     def at(self, n_classes: int) -> "Segmentation":
-        """Return the same segmentation with another number of classes, without clustering again.
+        """Return the same segmentation with another number of classes, without doing all anew.
+
+        In fast mode the fine classes are joined again. In paper mode the training is the same, as
+        far as it goes: to fewer classes it goes on, then all pixels are labelled.
 
         Raises
         ------
         InputError
-            If there are no fine classes.
+            If the micrograph is a large one.
         SettingError
             If `n_classes` is out of its range.
         """
+        settings = replace(self.settings, n_classes=n_classes)
+        if self.again is not None:
+            return self.again(n_classes)
         if self.pixels is None or self.fine is None:
             raise InputError(
-                f"at({n_classes}): paper mode and large micrographs have no fine classes; segment"
-                f" again with n_classes={n_classes}"
+                f"at({n_classes}): only for a micrograph in memory; segment again with"
+                f" n_classes={n_classes}"
             )
-        settings = replace(self.settings, n_classes=n_classes)
         found = Segmentation.of_fine(self.fine, self.views, self.pixels, settings, self.seconds)
         return replace(
             found,
@@ -330,17 +338,3 @@ class Segmentation:
         if self.likeness is not None and self.likeness.is_far:
             notes.append(self.likeness.note)
         return (*notes, *self.details.more_notes(self))
-
-
-class Clock:
-    """Wall-clock seconds of the successive stages of a segmentation."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        """End a stage, which began when the previous one ended."""
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now

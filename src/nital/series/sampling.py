@@ -226,7 +226,7 @@ def _draw_features(
     colours, (n, 3); a preview, or None."""
     view, rng = space.view(open_image(), light), np.random.default_rng(0)
     windows = sampled_windows(view)
-    places = [np.argwhere(~view.excluded(window)) for window in windows]
+    places = [np.argwhere(~view.read_excluded(*window)) for window in windows]
     shares = rng.multinomial(n, np.array([len(each) for each in places]) / sum(map(len, places)))
     found, preview = [], _empty_preview(view.shape) if with_preview else None
     for window, place, share in zip(windows, places, shares, strict=True):
@@ -234,14 +234,14 @@ def _draw_features(
             continue
         features = space.features(view, window)
         row, col = place[rng.choice(len(place), share, replace=share > len(place))].T
-        beside = _beside(row, col, ~view.excluded(window), rng)
+        beside = _beside(row, col, ~view.read_excluded(*window), rng)
         found.append((features[row, col], features[beside], view.pixels(window)[row, col]))
         if preview is not None:
             step = step_within(view.shape, PREVIEW_SIDE)
             first = tuple(slice(-part.start % step, None, step) for part in window)
             there = tuple(slice(-(-part.start // step), -(-part.stop // step)) for part in window)
             preview.features[there] = features[first]
-            preview.known[there] = ~view.excluded(window)[first]
+            preview.known[there] = ~view.read_excluded(*window)[first]
     values, around, pixels = (np.concatenate(each) for each in zip(*found, strict=True))
     return values, around, pixels, preview
 

@@ -44,9 +44,10 @@ from nital.app.work.tasks import (
 )
 from nital.app.work.tiles import n_levels
 from nital.app.work.worker import Reporter
-from nital.errors import InputError, SettingError, Stopped
+from nital.errors import InputError, Stopped
 from nital.fast.settings import FastSettings
 from nital.image import windows
+from nital.image.files import read_micrograph
 from nital.image.labels import read_labels
 from nital.image.synthetic import SyntheticMicrograph, synthesize
 from nital.methods import segment
@@ -469,15 +470,18 @@ def test_the_map_is_shown_while_the_network_learns(lone: tuple[Path, FieldFile])
 
     listener = Listener(look)
     train_field(listener.report, folder, [field], PAPER)
-    first, *stages = listener.of(Stage)
+    first, *stages, labelling = listener.of(Stage)
     assert first == Stage("dividing field-1.png into superpixels", field=1)
+    assert (labelling.text, labelling.done, labelling.field) == ("labelling field-1.png", 1, 1)
     assert [stage.done for stage in stages] == [0.25, 0.5, 0.75, 1]
-    for i, (stage, shown) in enumerate(zip(stages, maps, strict=True), start=1):
-        assert re.fullmatch(rf"iteration {i}, \d+ classes left", stage.detail)
+    for i, (stage, shown) in enumerate(zip([*stages, labelling], maps, strict=True), start=1):
         assert len(np.unique(shown[shown > 0])) > 1
+        assert ((shown == 0) == (np.indices(SHAPE)[0] < 20)).all()
+        if stage is labelling:
+            break
+        assert re.fullmatch(rf"iteration {i}, \d+ classes left", stage.detail)
         assert stage.may_end_early
         assert (stage.live.number, stage.live.n_done) == (i, i)
-        assert ((shown == 0) == (np.indices(SHAPE)[0] < 20)).all()
 
 
 def test_drawing_takes_a_small_part_of_the_time(
@@ -487,7 +491,7 @@ def test_drawing_takes_a_small_part_of_the_time(
     folder, field = lone
     listener = Listener()
     train_field(listener.report, folder, [field], PAPER)
-    _, *stages = listener.of(Stage)
+    _, *stages, _ = listener.of(Stage)
     assert [each.detail.split(",")[0] for each in stages] == [
         f"iteration {i}" for i in range(1, len(stages) + 1)
     ]
@@ -499,43 +503,84 @@ def test_drawing_takes_a_small_part_of_the_time(
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_training_that_is_ended_leaves_its_last_map(
+def test_a_training_that_is_ended_leaves_the_map_of_its_last_iteration(
     lone: tuple[Path, FieldFile], killed: bool
 ) -> None:
     folder, field = lone
-    raw: list[NDArray[np.int64]] = []
 
     def look(message: Any) -> bool:
-        if not isinstance(message, Stage) or message.live is None:
-            return False
-        with np.load(folder / TRAINING) as kept:
-            raw.append(kept["raw"])
-        if message.live.n_done == 2 and killed:
+        is_second = isinstance(message, Stage) and message.detail.startswith("iteration 2,")
+        if is_second and killed:
             raise KilledError
-        return message.live.n_done == 2
+        return is_second
 
     listener = Listener(look)
     with pytest.raises(KilledError if killed else Stopped):
         train_field(listener.report, folder, [field], PAPER)
     if killed:
         found = recover_training(SILENT, folder, field)
-        labels = np.load(shown_in(folder, 1) / "labels.npy")
-        pairs = np.unique(np.stack([labels.ravel(), raw[-1].ravel()]), axis=1)
-        assert len(pairs.T) == len(np.unique(raw[-1])) == labels.max() + 1  # the same but for names
     else:
         (found,) = listener.of(Trained)
     assert found.labelled.stopped
+    expected = segment(field.open(), settings=replace(PAPER, max_iterations=2))
+    labels = np.load(shown_in(folder, 1) / "labels.npy")
+    np.testing.assert_array_equal(labels, expected.labels)
     kept = Found.read(shown_in(folder, 1))
     assert kept.details is not None
     assert kept.details.training is not None
-    assert kept.details.is_stopped
+    assert kept.details.training.stop_reason == "stopped"
     assert len(kept.details.training.steps) == 2
 
 
-def test_paper_mode_refuses_what_is_too_large(tmp_path: Path, everything_is_large: None) -> None:
+def test_killed_while_it_labels_it_is_labelled_again(lone: tuple[Path, FieldFile]) -> None:
+    folder, field = lone
+
+    def look(message: Any) -> bool:
+        if isinstance(message, Stage) and message.text.startswith("labelling"):
+            raise KilledError
+        return False
+
+    with pytest.raises(KilledError):
+        train_field(Listener(look).report, folder, [field], PAPER)
+    found = recover_training(SILENT, folder, field)
+    expected = segment(field.open(), settings=PAPER)
+    np.testing.assert_array_equal(np.load(shown_in(folder, 1) / "labels.npy"), expected.labels)
+    assert not found.labelled.stopped
+    assert Found.read(shown_in(folder, 1)).details == expected.details
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_paper_mode_labels_a_large_micrograph(
+    tmp_path: Path, everything_is_large: None, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as it came, if it was killed."""
+    monkeypatch.setattr("nital.paper.labelling.TILE_SIDE", 16)
     field = uploaded(tmp_path, 2, ".tif")
-    with pytest.raises(SettingError, match=r"needs the whole of field-2\.tif"):
-        train_field(SILENT, tmp_path, [field], PAPER)
+    open_field(SILENT, tmp_path, field)
+
+    def look(message: Any) -> bool:
+        is_half = isinstance(message, Stage) and message.text.startswith("labelling")
+        if is_half and killed and message.done >= 0.5:
+            raise KilledError
+        return False
+
+    listener = Listener(look)
+    if killed:
+        with pytest.raises(KilledError):
+            train_field(listener.report, tmp_path, [field], PAPER)
+        found = recover_training(SILENT, tmp_path, field)
+    else:
+        train_field(listener.report, tmp_path, [field], PAPER)
+        (found,) = listener.of(Trained)
+    labels = np.load(shown_in(tmp_path, 2) / "labels.npy")
+    expected = segment(read_micrograph(field.path), settings=PAPER)
+    n_rows = len(labels) // 2 if killed else len(labels)
+    assert ((labels > 0) == (np.arange(len(labels)) < n_rows)[:, np.newaxis]).all()
+    assert found.labelled.stopped == killed
+    assert sum(found.labelled.areas) == (labels > 0).sum()
+    if not killed:
+        np.testing.assert_array_equal(labels, expected.labels)
+    assert all(stage.live is None for stage in listener.of(Stage) if "iteration" in stage.detail)
 
 
 def test_paper_mode_is_stopped_before_it_learns(lone: tuple[Path, FieldFile]) -> None:

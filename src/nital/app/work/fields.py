@@ -1,8 +1,10 @@
 """Fields: the micrographs of a session, what was found in each, and where its files are."""
 
+import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ from nital.errors import InputError
 from nital.image.large import open_micrograph
 from nital.image.light import EVEN, Light
 from nital.image.micrograph import LargeMicrograph, Micrograph
-from nital.paper.course import PaperDetails
+from nital.modes import settings_of
+from nital.paper.course import PaperDetails, Step, Training
+from nital.paper.settings import PaperSettings
 from nital.result.criteria import RegionStatistics
 from nital.result.likeness import Likeness
 from nital.settings import Settings
+from nital.storage.writing import write_whole
 
 FOUND = "found.npz"
+TRAINING = "training.npz"
 
 _PLACES = {
     "--page": "below, of",
@@ -158,6 +164,67 @@ class Found:
                 likeness = Likeness(*kept["likeness"].tolist())
                 return cls(statistics, stopped, kept.get("shares"), light, likeness)
             return cls(statistics, stopped, details=PaperDetails.of_arrays(kept))
+
+
+@dataclass
+class KeptTraining:
+    """How far paper mode has come, stored as `training.npz` in case its process is killed."""
+
+    settings: PaperSettings
+    """Resolved."""
+
+    n_superpixels: int
+    steps: list[Step] = field(default_factory=list)
+    weights: NDArray[np.float32] | None = None
+    """After the last step."""
+
+    n_rows: int = 0
+    """Number of rows labelled since; 0 during the training."""
+
+    def add(self, step: Step) -> None:
+        """Add an iteration."""
+        assert step.weights is not None
+        self.steps.append(replace(step, draw=None, weights=None))
+        self.weights = step.weights()
+
+    @property
+    def training(self) -> Training:
+        """Its record, as if the training had been stopped, unless it was over."""
+        reason = "stopped"
+        if self.n_rows:
+            is_reached = self.steps[-1].n_classes <= int(self.settings.n_classes)
+            reason = "n_classes" if is_reached else "max_iterations"
+        return Training(tuple(self.steps), reason)
+
+    def write(self, session: Path) -> None:
+        """Write it to the folder of the session."""
+        assert self.weights is not None
+        file = io.BytesIO()
+        np.savez(
+            file,
+            **PaperDetails(self.training, self.n_superpixels).as_arrays(),
+            settings=json.dumps(self.settings.as_dict()),
+            weights=self.weights,
+            n_rows=self.n_rows,
+        )
+        write_whole(session / TRAINING, file.getvalue())
+
+    @classmethod
+    def read(cls, session: Path) -> "KeptTraining":
+        """Read what was written there."""
+        with np.load(session / TRAINING) as kept:
+            settings = settings_of(**json.loads(str(kept["settings"])))
+            details = PaperDetails.of_arrays(kept)
+            assert isinstance(settings, PaperSettings)
+            assert details.training is not None
+            assert details.n_superpixels is not None
+            return cls(
+                settings,
+                details.n_superpixels,
+                list(details.training.steps),
+                kept["weights"],
+                int(kept["n_rows"]),
+            )
 
 
 def shown_in(session: Path, number: int) -> Path:

@@ -15,7 +15,6 @@ from nital.fast.labelling import OnRows
 from nital.image.micrograph import step_within
 from nital.paper.settings import PaperSettings
 from nital.series.fitting import FitStep
-from nital.series.model import Model
 from nital.storage.writing import write_whole
 
 if TYPE_CHECKING:
@@ -96,17 +95,20 @@ class LiveMap:
         detail = _STAGES[step.stage].format(step)
         self._report(Stage(FIRST.text, step.done, field, live, detail))
 
-    def label(self, place: int, model: Model) -> OnRows:
-        """A function that follows the labelling of a micrograph."""
+    def label(self, place: int, class_of: NDArray[np.int64]) -> OnRows:
+        """A function that follows the labelling of a micrograph.
+
+        Labels 1 to n belong to these classes, (n,).
+        """
         field = self._fields[place]
-        class_of = np.append(0, model.class_of).astype(np.uint8)
+        shown_as = np.append(0, class_of).astype(np.uint8)
         n_blocks = 0
 
         def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
             nonlocal n_blocks
             self._report.check()
             n_blocks += 1
-            live = self._draw(class_of[_small(labels)], n_blocks)
+            live = self._draw(shown_as[_small(labels)], n_blocks)
             share = (place + done / len(labels)) / len(self._fields)
             self._report(Stage(f"labelling {field.name}", share, field.number, live))
 

@@ -13,20 +13,20 @@ A session is a folder:
     results/001/        a folder of results, as `nital predict` writes it
 """
 
-import io
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from nital.app.work.fields import (
+    TRAINING,
     FieldFile,
     Found,
+    KeptTraining,
     Labelled,
     Opened,
     Trained,
@@ -35,16 +35,16 @@ from nital.app.work.fields import (
 from nital.app.work.live import FIRST, LiveMap, Stage
 from nital.app.work.tiles import write_pyramid
 from nital.app.work.worker import Reporter
+from nital.errors import Stopped
 from nital.fast.labelling import OnRows
 from nital.fast.settings import FastSettings
-from nital.image.micrograph import Micrograph
+from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.image.synthetic import synthesize
+from nital.image.windows import blocks
 from nital.methods import prepare, resolve, segment
-from nital.modes import settings_of
-from nital.paper.course import PaperDetails, Training
-from nital.paper.method import of_training
+from nital.paper.course import PaperDetails
 from nital.paper.settings import PaperSettings
-from nital.result.criteria import measure_regions
+from nital.result.criteria import RegionStatistics, measure_regions
 from nital.result.fine import FineClasses
 from nital.result.likeness import Likeness
 from nital.result.segmentation import Segmentation
@@ -52,7 +52,7 @@ from nital.series.fitting import fit_model
 from nital.series.model import Model
 from nital.series.model_files import write_model
 from nital.storage.versions import versions
-from nital.storage.writing import write_whole, writing
+from nital.storage.writing import writing
 from nital.work.jobs import KnownModel
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ DRAWING_PAUSE = 4.0
 
 FITTED = "fitted.nital"
 LABELS = "labels.part.npy"
-TRAINING = "training.npz"
 
 
 def open_field(report: Reporter, session: Path, field: FieldFile) -> Opened:
@@ -116,7 +115,7 @@ def _label_all(
     report: Reporter, session: Path, fields: Sequence[FieldFile], model: Model, live: LiveMap
 ) -> int:
     for place, field in enumerate(fields):
-        report(_label(session, field, model, live.label(place, model)))
+        report(_label(session, field, model, live.label(place, model.class_of)))
     return len(fields)
 
 
@@ -178,60 +177,78 @@ def train_field(
     micrograph = field.open()
     with field.naming_errors():
         settings = resolve(settings, micrograph)
-        assert isinstance(micrograph, Micrograph)  # others are refused
         superpixels = prepare(micrograph, settings)
-        n_superpixels = int(superpixels.max()) + 1
     report.check()
-    live = LiveMap(report, session, fields)
-    steps: list[Step] = []
+    live, kept = LiveMap(report, session, fields), KeptTraining(settings, superpixels.n_in_image)
     next_drawn = 0.0
 
     def on_step(step: "Step") -> None:
         nonlocal next_drawn
-        steps.append(replace(step, draw=None))
-        begun = time.monotonic()
-        if begun < next_drawn:
-            live.train(step, None, settings)
-            return
-        assert step.draw is not None
-        raw, file = step.draw(), io.BytesIO()
-        np.savez(
-            file,
-            raw=raw.astype(np.int16),
-            **PaperDetails(Training(tuple(steps), "stopped"), n_superpixels).as_arrays(),
-            settings=json.dumps(settings.as_dict()),
-        )
-        write_whole(session / TRAINING, file.getvalue())
+        begun, raw = time.monotonic(), None
+        kept.add(step)
+        kept.write(session)
+        if begun >= next_drawn and not micrograph.is_large:
+            assert step.draw is not None
+            raw = step.draw()
+            next_drawn = time.monotonic() + DRAWING_PAUSE * (time.monotonic() - begun)
         live.train(step, raw, settings)
-        next_drawn = time.monotonic() + DRAWING_PAUSE * (time.monotonic() - begun)
 
-    found = segment(micrograph, settings=settings, prepared=superpixels, on_step=on_step)
+    show = live.label(0, np.arange(1, settings.n_responses + 1))
+
+    def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
+        kept.n_rows = done
+        kept.write(session)
+        show(done, labels)
+
+    folder = shown_in(session, field.number)
+    with field.naming_errors(), writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        out = np.lib.format.open_memmap(folder / LABELS, "w+", np.uint8, micrograph.shape)
+        found = segment(
+            micrograph,
+            settings=settings,
+            prepared=superpixels,
+            out=out,
+            on_step=on_step,
+            on_rows=on_rows,
+        )
     report(_store_trained(session, field, micrograph, found))
     return 1
 
 
 def recover_training(report: Reporter, session: Path, field: FieldFile) -> Trained:
-    """Keep what `train_field` had done when its process was killed: its last iteration."""
+    """Keep what `train_field` had done when its process was killed.
+
+    A micrograph that is not large is labelled by its last iteration; of a large one, the rows that
+    were labelled.
+    """
+    from nital.paper.trained import TrainedNetwork  # loads torch
+
     report(Stage(f"keeping what is done of {field.name}", field=field.number))
-    micrograph = field.open()
-    assert isinstance(micrograph, Micrograph)
-    with np.load(session / TRAINING) as kept:
-        settings = settings_of(**json.loads(str(kept["settings"])))
-        assert isinstance(settings, PaperSettings)
-        raw, details = kept["raw"].astype(np.int64), PaperDetails.of_arrays(kept)
-        result = of_training(micrograph, raw, settings, details)
+    micrograph, kept = field.open(), KeptTraining.read(session)
+    folder = shown_in(session, field.number)
+
+    def on_rows(done: int, labels: NDArray[np.uint8]) -> None:
+        if micrograph.is_large and done >= kept.n_rows:
+            raise Stopped
+
+    with field.naming_errors(), writing(folder):
+        network = TrainedNetwork(micrograph, prepare(micrograph, kept.settings), kept.settings)
+        out = np.lib.format.open_memmap(folder / LABELS, "w+", np.uint8, micrograph.shape)
+        assert kept.weights is not None
+        result = network.recover(kept.weights, kept.training, out=out, on_rows=on_rows)
     return _store_trained(session, field, micrograph, result)
 
 
 def _store_trained(
-    session: Path, field: FieldFile, micrograph: Micrograph, result: Segmentation
+    session: Path, field: FieldFile, micrograph: Micrograph | LargeMicrograph, result: Segmentation
 ) -> Trained:
     """Store the classes that paper mode found."""
-    folder = shown_in(session, field.number)
-    with writing(folder):
-        np.save(folder / LABELS, result.labels.astype(np.uint8))
-        (session / TRAINING).unlink()
-    statistics = measure_regions(micrograph.pixels, result.labels)
+    (session / TRAINING).unlink()
+    n = result.n_classes
+    statistics = RegionStatistics(np.zeros(n), np.zeros((n, 3)), np.zeros(n))
+    for block in blocks(micrograph.shape):
+        statistics += measure_regions(micrograph.read(*block), result.labels[block], n)
     assert isinstance(result.details, PaperDetails)
     found = Found(statistics, result.stopped, details=result.details)
     labelled = _store(session, field, result.labels.size, found)
