@@ -1,18 +1,24 @@
 # make demo   set up and segment a synthetic micrograph
 # make test   set up and run the whole suite
+# make paper  the figures and tables of the paper from MICROGRAPH=..., its Fig. 6a (docs/paper.md)
 # PYTHON=...  another interpreter than python3 (3.11 or newer)
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format clean
+MICROGRAPH ?= fig6a.jpg
+
+.PHONY: demo test paper check format clean
 
 demo: $(READY)
 	$(BIN)/nital demo --force
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+paper: $(READY)
+	$(BIN)/python benchmarks/paper.py $(MICROGRAPH) --out nital-paper
 
 check: $(READY)
 	$(BIN)/ruff check

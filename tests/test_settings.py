@@ -18,6 +18,7 @@ PAPER_ONLY: dict[str, Any] = {
     "n_superpixels": 100,
     "compactness": 5.0,
     "exact": True,
+    "join_from": 9,
     "n_layers": 3,
     "n_filters": 10,
     "n_responses": 24,
@@ -38,6 +39,39 @@ def test_the_papers_values() -> None:
     assert (PAPER.n_layers, PAPER.n_filters, PAPER.n_responses) == (2, 100, 50)
     assert (PAPER.compactness, PAPER.learning_rate, PAPER.momentum) == (20, 0.1, 0.9)
     assert PAPER.mode == "paper"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", (2, 50, None, 20, 0.1, 500, 3)),
+        ("notebook", (4, 100, 4000, 20, 0.1, 500, 4)),
+        ("script", (2, 100, 10_000, 10, 1e-4, 1000, 3)),
+    ],
+)
+def test_presets_by_name(name: str, expected: tuple[object, ...]) -> None:
+    found = settings_of("paper", preset=name)
+    assert isinstance(found, PaperSettings)
+    assert (
+        *(found.n_layers, found.n_responses, found.n_superpixels, found.compactness),
+        *(found.learning_rate, found.max_iterations, found.n_classes),
+    ) == expected
+    assert settings_of("paper", preset=name, n_layers=3) == replace(found, n_layers=3)
+
+
+def test_unknown_presets_are_refused() -> None:
+    with pytest.raises(SettingError, match="preset 'x': unknown; use one of paper, notebook"):
+        settings_of("paper", preset="x")
+    with pytest.raises(SettingError, match="preset 'paper': fast mode has none; leave it out"):
+        settings_of("fast", preset="paper")
+
+
+@pytest.mark.parametrize(
+    ("join_from", "said"), [(2, "join_from 2: too small; use 3"), (51, "join_from 51: more than")]
+)
+def test_it_joins_from_more_classes_than_are_asked_for(join_from: int, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        PaperSettings(n_classes=3, join_from=join_from)
 
 
 def test_fast_mode_is_the_default() -> None:

@@ -1,6 +1,6 @@
 """Modes: the methods as users name them, and the settings of each."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from nital.errors import SettingError
@@ -12,13 +12,20 @@ MODES: dict[str, type[Settings]] = {kind.mode: kind for kind in (FastSettings, P
 """The first is the default. `methods.method_of` finds the method of each."""
 
 
-def settings_of(mode: str, **values: Any) -> Settings:
+def settings_of(mode: str, *, preset: str | None = None, **values: Any) -> Settings:
     """Make the settings of a method from values by name; None keeps the default.
+
+    Parameters
+    ----------
+    mode : str
+    preset : str, optional
+        Name of the settings whose values are the defaults (`Settings.presets`).
 
     Raises
     ------
     SettingError
-        If there is no such mode, a value is out of its range, or the mode has no such setting.
+        If there is no such mode or preset, a value is out of its range, or the mode has no such
+        setting.
 
     Examples
     --------
@@ -35,4 +42,9 @@ def settings_of(mode: str, **values: Any) -> Settings:
                 f"{name} {given[name]!r}: {mode} mode has no such setting; leave it out"
                 + "".join(f", or use mode {other}" for other in with_it)
             )
-    return kind(**given)
+    if preset is None:
+        return kind(**given)
+    if not kind.presets:
+        raise SettingError(f"preset {preset!r}: {mode} mode has none; leave it out")
+    check_choice("preset", preset, kind.presets)
+    return replace(kind.presets[preset], **given)

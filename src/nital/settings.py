@@ -1,7 +1,7 @@
 """Settings common to all methods; each method adds its own fields in its own folder."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +38,9 @@ class Settings:
 
     about: ClassVar[str]
     """What users choose it for, in a few words."""
+
+    presets: ClassVar[Mapping[str, "Settings"]] = {}
+    """Named settings to start from; none: the defaults are the only ones."""
 
     n_classes: int | str = 3
     regions: str = "classes"

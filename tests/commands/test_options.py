@@ -1,6 +1,6 @@
 """Options: they follow from the settings, and no value is altered on the way."""
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from nital.commands.cli import app
 from nital.commands.options import AnySettings, FitSettings, MapSettings, options_of
 from nital.fast.settings import FastSettings
 from nital.modes import MODES, settings_of
-from nital.paper.settings import PaperSettings
+from nital.paper.settings import NOTEBOOK, PaperSettings
 from nital.settings import Settings
 
 EVERY = [
@@ -36,6 +36,7 @@ OTHER_THAN_DEFAULT = {
     "device": "cpu",
     "threads": 1,
     "exact": True,
+    "join_from": 8,
 }
 
 
@@ -80,7 +81,7 @@ def test_nothing_that_is_not_given_arrives() -> None:
 
 def test_groups_have_the_fields_that_were_asked_for() -> None:
     every = {field.name for kind in MODES.values() for field in fields(kind)}
-    assert {each.name for each in fields(AnySettings)} == every  # type: ignore[arg-type]
+    assert {each.name for each in fields(AnySettings)} == every | {"preset"}  # type: ignore[arg-type]
     assert {each.name for each in fields(FitSettings)} == {  # type: ignore[arg-type]
         "n_classes",
         "scale",
@@ -88,7 +89,18 @@ def test_groups_have_the_fields_that_were_asked_for() -> None:
     }
     left_out = {"repeats", "compactness", "n_superpixels"}
     own = {field.name for field in fields(PaperSettings)}
-    assert {each.name for each in fields(MapSettings)} == own - left_out  # type: ignore[arg-type]
+    expected = own - left_out | {"preset"}
+    assert {each.name for each in fields(MapSettings)} == expected  # type: ignore[arg-type]
+
+
+def test_a_preset_is_where_settings_start_from() -> None:
+    _, bound, _ = app.parse_args(
+        ["segment", "a.png", "--mode", "paper", "--preset", "notebook", "--n-layers", "3"],
+        exit_on_error=False,
+        print_error=False,
+    )
+    settings = settings_of("paper", **bound.arguments["given"].values)
+    assert settings == replace(NOTEBOOK, n_layers=3)
 
 
 def test_a_group_is_made_of_any_settings() -> None:

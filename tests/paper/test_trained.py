@@ -22,6 +22,9 @@ from nital.paper.settings import PAPER, PaperSettings
 from nital.paper.superpixels import Superpixels
 from nital.paper.trained import Repeats, TrainedNetwork
 from nital.paper.training import Trainer
+from nital.result.classes import tabulate_classes
+from nital.result.criteria import RegionStatistics, criteria_of, measure_regions
+from nital.result.joining import Joining
 from nital.result.segmentation import Segmentation
 
 SMALL = replace(
@@ -251,6 +254,38 @@ def test_a_result_can_be_sent_to_another_process() -> None:
     assert same(sent.at(2), result.at(2))
 
 
+# --- joining ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_are_joined_to_exactly_the_number_asked_for(n_classes: int) -> None:
+    settings = replace(SMALL, n_responses=12, n_classes=n_classes)
+    joined, parts = found(replace(settings, join_from=8)), found(replace(settings, n_classes=8))
+    assert training_of(joined) == training_of(parts)
+    assert joined.n_classes == n_classes < parts.n_classes
+    number = Joining(*colours_of(parts)).numbers(n_classes)
+    assert (joined.labels == np.append(0, number)[parts.labels]).all()
+    measured = measure_regions(micrograph().pixels, joined.labels)
+    for row, expected in zip(joined.classes, tabulate_classes(measured), strict=True):
+        assert row.n_pixels == expected.n_pixels
+        assert row.mean_grey == pytest.approx(expected.mean_grey)
+    assert joined.criteria.F == pytest.approx(criteria_of(measured).F)
+    assert not any("instead of" in note for note in joined.notes)
+
+
+def colours_of(result: Segmentation) -> tuple[NDArray[np.float64], RegionStatistics]:
+    measured = measure_regions(micrograph().pixels, result.labels)
+    return measured.means, measured
+
+
+def test_too_few_to_join_are_told() -> None:
+    flat = Micrograph(np.full((12, 15, 3), 0.5, np.float32), np.zeros((12, 15), bool), (0, 1))
+    settings = replace(SMALL, join_from=4, max_iterations=30)
+    result = TrainedNetwork(flat, superpixels(), settings).segment(3)
+    assert result.n_classes < 3
+    assert any("training left no more classes" in note for note in result.notes)
+
+
 # --- repeats ------------------------------------------------------------------------------------
 
 
@@ -267,17 +302,55 @@ def test_repeats_are_the_consensus_of_their_seeds() -> None:
     assert (several.segment(3).at(2).labels == several.segment(2).labels).all()
 
 
-def test_stopped_repeats_are_those_that_were_made() -> None:
+@pytest.mark.parametrize("n_at_a_time", [1, 3])
+def test_stopped_repeats_are_those_that_were_made(
+    n_at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "n_side_by_side", lambda settings: n_at_a_time)
+    settings = replace(SMALL, repeats=6, n_classes=2, max_iterations=4)
     told: list[int] = []
 
     def on_step(step: Step) -> None:
         told.append(step.iteration)
-        if told.count(1) == 2 and step.iteration == 2:
+        if told.count(4) == 2:  # the second is done
             raise Stopped
 
-    settings = replace(SMALL, repeats=3, n_classes=2)
     out = np.zeros((12, 15), np.uint8)
     result = Repeats(micrograph(), superpixels(), settings).segment(2, out=out, on_step=on_step)
     assert result.stopped
     assert result.labels is out
-    assert told.count(1) == 2
+    assert told.count(4) == 2
+    assert len(told) < 6 * 4
+
+
+def test_repeats_stopped_at_once_are_what_is_under_way() -> None:
+    def on_step(step: Step) -> None:
+        raise Stopped
+
+    settings = replace(SMALL, repeats=3, n_classes=2)
+    result = Repeats(micrograph(), superpixels(), settings).segment(2, on_step=on_step)
+    assert result.stopped
+    assert result.n_classes >= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "cores", "expected"),
+    [
+        ({}, 4, 4),
+        ({"threads": 2}, 5, 2),
+        ({"threads": 8}, 4, 1),
+        ({"exact": True}, 4, 1),
+        ({"device": "cuda"}, 4, 1),
+    ],
+)
+def test_as_many_are_trained_at_a_time_as_there_are_cores(
+    change: dict[str, Any], cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert module.n_side_by_side(replace(SMALL, **change)) == expected
+
+
+def test_threads_are_put_back_when_repeats_are_done() -> None:
+    threads = torch.get_num_threads()
+    Repeats(micrograph(), superpixels(), replace(SMALL, repeats=4)).segment(2)
+    assert torch.get_num_threads() == threads

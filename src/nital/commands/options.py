@@ -63,6 +63,11 @@ Exposure = Annotated[
     ),
 ]
 Workers = Annotated[int, WHOLE, Parameter(help="Number of parallel processes.")]
+StudyWorkers = Annotated[
+    int | None,
+    WHOLE,
+    Parameter(help="Number of parallel processes. Default: one a core in paper mode, else 1."),
+]
 Scheduler = Annotated[
     str | None,
     Parameter(help="Address of a Dask cluster to run on, e.g. tcp://127.0.0.1:8786."),
@@ -125,11 +130,11 @@ READING, COMPARING, WRITING = Reading(), Comparing(), Writing()
 
 
 class Given:
-    """Settings given as options; the others are None."""
+    """Settings given as options, and the preset to start from; the others are None."""
 
     @property
     def values(self) -> dict[str, Any]:
-        """The given settings, by field name."""
+        """Those that are given, by name, for `settings_of`."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in named.items() if value is not None}
 
@@ -157,6 +162,9 @@ def options_of(
             for field in fields(kind)
             if field.name not in without and (not names or field.name in names)
         }
+        for kind in kinds:
+            if kind.presets:
+                options["preset"] = _preset(kind)
         made = make_dataclass(
             group.__name__,
             options.values(),
@@ -186,6 +194,16 @@ def _option(kind: type[Settings], field: "Field[Any]") -> tuple[str, Any, Any]:
     if owner is not Settings:
         parameter = Parameter.combine(parameter, Parameter(group=f"{kind.mode.capitalize()} mode"))
     return field.name, Annotated[field.type | None, parameter], None  # type: ignore[operator]
+
+
+def _preset(kind: type[Settings]) -> tuple[str, Any, Any]:
+    """Make the option of the preset of a method."""
+    parameter = Parameter(
+        help=f"Settings to start from: {', '.join(kind.presets)} (docs/paper.md).",
+        group=f"{kind.mode.capitalize()} mode",
+        show_default=lambda _: next(iter(kind.presets)),
+    )
+    return "preset", Annotated[str | None, parameter], None
 
 
 @options_of(MODES.values())

@@ -60,7 +60,7 @@ def classes(
     repeats: opt.Repeats = 10,
     mode: opt.Mode = "fast",
     given: opt.StudySettings = opt.STUDY_SETTINGS,
-    workers: opt.Workers = 1,
+    workers: opt.StudyWorkers = None,
     page: opt.Page = None,
     writing: opt.Writing = opt.WRITING,
 ) -> None:
@@ -103,7 +103,7 @@ def map_(
     ] = None,
     repeats: opt.Repeats = 10,
     given: opt.MapSettings = opt.MAP_SETTINGS,
-    workers: opt.Workers = 1,
+    workers: opt.StudyWorkers = None,
     page: opt.Page = None,
     writing: opt.Writing = opt.WRITING,
 ) -> None:
@@ -116,7 +116,7 @@ def map_(
     from nital.work.studies import study_superpixels
     from nital.work.study_folder import Study, superpixel_study_summary, write_superpixel_study
 
-    settings = PaperSettings(**given.values)
+    settings = settings_of(PaperSettings.mode, **given.values)
     weights = parse_numbers("compactness", compactness, float)
     micrograph = read_micrograph(image, page=page)
     sizes = superpixel_numbers(superpixels, micrograph.shape, shares=(1 / 8, 1 / 4, 1 / 2, 1, 2))
@@ -136,7 +136,7 @@ def map_(
         tables.print_files(folder, ["map.png", "map.csv"])
 
 
-def _finish(study: "Study", workers: int) -> "list[Run]":
+def _finish(study: "Study", workers: int | None) -> "list[Run]":
     """Do the missing runs of a study, with a progress bar."""
     from nital.commands import console
     from nital.work.cluster import executor_of
@@ -145,5 +145,6 @@ def _finish(study: "Study", workers: int) -> "list[Run]":
     if n_missing < study.n_runs:
         console.say_note(f"{study.n_runs - n_missing} of {study.n_runs} runs already done")
     n_done = study.n_runs - n_missing
-    with executor_of(workers) as executor, console.run_bar(study.n_runs, n_done) as on_run:
+    n_workers = study.n_workers if workers is None else workers
+    with executor_of(n_workers) as executor, console.run_bar(study.n_runs, n_done) as on_run:
         return study.finish(executor=executor, on_run=on_run)

@@ -88,6 +88,8 @@ class PaperDetails:
     def note_on_number(self, result: Segmentation) -> str:
         """Why the number of classes is not the one asked for."""
         assert isinstance(result.settings, PaperSettings)
+        if result.settings.join_from is not None:
+            return "training left no more classes with at least 0.1 % of the area each"
         if self.training is None or result.n_classes < int(result.settings.n_classes):
             return "the paper's rule stops at that many or fewer"
         if self.training.stop_reason == "n_classes":

@@ -41,13 +41,16 @@ class PaperMethod:
         from nital.paper.device import resolve_device
         from nital.paper.superpixels import check_n_superpixels, preset_n_superpixels
 
+        device = resolve_device(settings.device).type
+        # Drawn batches are too small for many threads: several networks make better use of them.
+        alone = settings.repeats == 1 or settings.exact or device != "cpu"
         n_superpixels = settings.n_superpixels or preset_n_superpixels(micrograph.shape)
         check_n_superpixels(n_superpixels, micrograph.shape)
         return replace(
             settings,
             n_superpixels=n_superpixels,
-            device=resolve_device(settings.device).type,
-            threads=settings.threads or torch.get_num_threads(),
+            device=device,
+            threads=settings.threads or (torch.get_num_threads() if alone else 1),
         )
 
     def prepare(self, source: Source, settings: PaperSettings) -> "Superpixels":

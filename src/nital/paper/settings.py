@@ -25,12 +25,16 @@ class PaperSettings(Settings):
     ----------
     n_superpixels : int, optional
         Number of superpixels that SLIC is asked for. Default: 50,000, but at most one per 20
-        pixels, the paper's ratio at 1000 x 1000.
+        pixels, the paper's ratio at 1000 x 1000, and at least one per 55, that at 1920 x 1440.
     compactness : float
         SLIC's weight of spatial proximity against colour similarity; above 0.
     exact : bool
         Whether every iteration is on every pixel, as published, instead of on superpixels drawn at
         random, which is far quicker.
+    join_from : int, optional
+        Number of classes at which training stops; those left are joined to exactly `n_classes`, of
+        at least 0.1 % of the area each, by their mean colours. Default: training stops at
+        `n_classes`, as published, and may leave fewer, more, or classes of a few pixels.
     n_layers : int
         Number of 3 x 3 convolution layers; each extends the receptive field by one pixel on every
         side.
@@ -48,7 +52,8 @@ class PaperSettings(Settings):
         Device that computes; auto: the first of cuda, mps and cpu that is available.
     threads : int, optional
         Number of CPU threads. It sets the order of sums and so their rounding: the same labels,
-        byte for byte, need the same number. Default: torch's choice.
+        byte for byte, need the same number. Default: torch's choice; 1 with repeats, which then
+        run side by side.
     repeats : int
         Number of runs, with seeds SEED, SEED + 1, ..., that are combined to a consensus, 1 to 255.
     seed : int
@@ -68,6 +73,7 @@ class PaperSettings(Settings):
     n_superpixels: int | None = field(default=None, metadata={"flag": "superpixels"})
     compactness: float = 20.0
     exact: bool = False
+    join_from: int | None = None
     n_layers: int = 2
     n_filters: int = 100
     n_responses: int = 50
@@ -102,6 +108,13 @@ class PaperSettings(Settings):
                 f"n_classes {self.n_classes}: more than the network's {self.n_responses} responses"
                 f" can tell apart; ask for at most {self.n_responses}, or raise n_responses"
             )
+        if self.join_from is not None:
+            check_whole("join_from", self.join_from, self.n_least)
+            if self.join_from > self.n_responses:
+                raise SettingError(
+                    f"join_from {self.join_from}: more than the network's {self.n_responses}"
+                    " responses; use fewer"
+                )
         check_whole("seed", self.seed, 0)
         check_whole("repeats", self.repeats, 1)
         if self.repeats > MAX_REPEATS:
@@ -115,4 +128,24 @@ class PaperSettings(Settings):
 
 
 PAPER = PaperSettings()
-"""The settings of the paper (Scientific Reports 10, 17835, 2020)."""
+"""The settings in the text of the paper (Scientific Reports 10, 17835, 2020)."""
+
+NOTEBOOK = PaperSettings(
+    n_classes=4, n_superpixels=4000, compactness=20.0, n_layers=4, n_responses=100
+)
+"""The settings of the notebook in the code that the authors released in 2024, which shows the
+micrograph of the paper's Fig. 6a."""
+
+SCRIPT = PaperSettings(
+    n_superpixels=10_000,
+    compactness=10.0,
+    n_responses=100,
+    learning_rate=1e-4,
+    max_iterations=1000,
+)
+"""The defaults of the script in the same code."""
+
+PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "script": SCRIPT}
+"""By name; the first is the default."""
+
+PaperSettings.presets = PRESETS

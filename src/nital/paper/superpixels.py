@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import slic
 
 from nital.errors import InputError, SettingError
 from nital.image.micrograph import Source
@@ -71,6 +70,8 @@ def find_superpixels(
     InputError, SettingError
         If the image does not have three channels, or a setting is out of its range.
     """
+    from skimage.segmentation import slic  # slow to load
+
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"shape {image.shape}: SLIC needs (rows, cols, 3); stack grey to three")
     rows, cols = image.shape[:2]

@@ -1,13 +1,17 @@
 """The trained network of one micrograph, and what it makes of it for any number of classes."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event, Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.utils import vector_to_parameters
 
+from nital.errors import Stopped
 from nital.image.micrograph import LargeMicrograph, Micrograph
 from nital.paper.batches import DrawnSuperpixels, WholeImage
 from nital.paper.course import PaperDetails, Step, Training
@@ -22,6 +26,7 @@ from nital.result.classes import from_dark_to_bright, tabulate_classes
 from nital.result.clock import Clock
 from nital.result.criteria import criteria_with
 from nital.result.fine import renumber
+from nital.result.joining import Joining
 from nital.result.segmentation import Segmentation
 
 READ_EVERY = 16
@@ -84,7 +89,7 @@ class TrainedNetwork:
         clock = Clock()
         with repeatable(self._settings.device, self._settings.threads):
             tell = None if on_step is None else self._telling(on_step)
-            training = self._trainer.train_to(n_classes, tell)
+            training = self._trainer.train_to(self._settings.join_from or n_classes, tell)
             clock.lap("training")
             found = self._label(training, n_classes, out, on_rows)
         clock.lap("labels")
@@ -128,8 +133,11 @@ class TrainedNetwork:
         statistics = self._batches.statistics(self._network)
         measured, stopped = label(self._network, micrograph, statistics, labels, on_rows)
         number = from_dark_to_bright(measured)
-        renumber(labels, number, labels)
         classes = measured.joined(np.maximum(number[1:], 1))  # empty ones add nothing
+        if settings.join_from is not None:
+            joined = Joining(classes.means, classes).numbers(n_classes)
+            number, classes = np.append(0, joined)[number], classes.joined(joined)
+        renumber(labels, number, labels)
         if number.max() <= np.iinfo(np.uint8).max:
             labels = labels.astype(np.uint8, copy=False)
         pixels = micrograph.pixels if isinstance(micrograph, Micrograph) else None
@@ -159,7 +167,7 @@ class TrainedNetwork:
 
 
 class Repeats:
-    """Networks trained on one micrograph with successive seeds.
+    """Networks trained on one micrograph with successive seeds, side by side on the CPU.
 
     Parameters are those of `TrainedNetwork`.
     """
@@ -180,20 +188,37 @@ class Repeats:
         out: NDArray[np.uint8] | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Segmentation:
-        """Find the consensus of their maps; if it is stopped, of those that were made by then.
+        """Find the consensus of their maps.
 
-        Parameters are those of `nital.segment`.
+        If it is stopped, of those that were made by then or, without any, of those under way.
+        `on_step` is called by one at a time. Parameters are those of `nital.segment`.
         """
         settings = replace(self._settings, n_classes=n_classes)
         clock = Clock()
-        found: list[Segmentation] = []
-        for each in self._each:
-            found.append(each.segment(n_classes, on_step=on_step))
-            if found[-1].stopped:
-                break
+        told, stopped = Lock(), Event()
+
+        def tell(step: Step) -> None:
+            with told:
+                if stopped.is_set():
+                    raise Stopped
+                try:
+                    if on_step is not None:
+                        on_step(step)
+                except Stopped:
+                    stopped.set()
+                    raise
+
+        def segment(network: TrainedNetwork) -> Segmentation | None:
+            return None if stopped.is_set() else network.segment(n_classes, on_step=tell)
+
+        with (
+            repeatable(settings.device, settings.threads),
+            ThreadPoolExecutor(n_side_by_side(settings)) as executor,
+        ):
+            each = [one for one in executor.map(segment, self._each) if one is not None]
         clock.lap("training")
-        maps = [each.labels for each in found]
-        agreed = Segmentation.of_maps(maps, self._pixels, settings, {})
+        made = [one for one in each if not one.stopped] or each
+        agreed = Segmentation.of_maps([one.labels for one in made], self._pixels, settings, {})
         labels = agreed.labels
         if out is not None:
             out[:] = labels
@@ -205,5 +230,12 @@ class Repeats:
             seconds=clock.seconds,
             details=PaperDetails(),
             again=self.segment,
-            stopped=found[-1].stopped,
+            stopped=stopped.is_set(),
         )
+
+
+def n_side_by_side(settings: PaperSettings) -> int:
+    """How many networks are trained at a time: exact ones take the memory of one already."""
+    if settings.device != "cpu" or settings.exact:
+        return 1
+    return max(1, (os.cpu_count() or 1) // (settings.threads or 1))

@@ -7,15 +7,15 @@ caller can record each as soon as it is finished.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby, product
-from typing import Any
+from typing import Any, TypeGuard
 
 from nital.errors import InputError, SettingError
 from nital.image.micrograph import Micrograph
 from nital.methods import method_of, prepare, segment_each
 from nital.modes import settings_of
-from nital.paper.settings import MAX_SEED
+from nital.paper.settings import MAX_SEED, PaperSettings
 from nital.settings import Settings
 
 MAX_REPEATS = 1000
@@ -87,7 +87,8 @@ RUN_FIELDS = fields(Run)
 def plan(settings: Settings, *, repeats: int, **varied: Sequence[Any]) -> list[Settings]:
     """Return the settings of every run: each combination with the seeds `seed`, `seed` + 1, ...
 
-    A method without a seed gives the same result whenever it is run: its runs have no repeats.
+    A method without a seed gives the same result whenever it is run: its runs have no repeats. Runs
+    that can go side by side have one thread each, if their number is not set.
 
     Parameters
     ----------
@@ -106,11 +107,21 @@ def plan(settings: Settings, *, repeats: int, **varied: Sequence[Any]) -> list[S
         if first + repeats - 1 > MAX_SEED:
             raise SettingError(f"seed {first}: too large for {repeats} repeats; use a smaller one")
         seeds = [{"seed": seed, "repeats": 1} for seed in range(first, first + repeats)]
+    if go_side_by_side(settings):
+        settings = replace(settings, threads=settings.threads or 1)
     return [
         settings_of(**settings.as_dict() | dict(zip(varied, values, strict=True)) | seed)
         for values in product(*varied.values())
         for seed in seeds
     ]
+
+
+def go_side_by_side(settings: Settings) -> TypeGuard[PaperSettings]:
+    """Whether repeats are best run in several processes.
+
+    Fast mode has none; exact training takes the memory and the cores of the machine already.
+    """
+    return isinstance(settings, PaperSettings) and not settings.exact
 
 
 def seed_of(settings: Settings) -> int | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -20,7 +21,16 @@ from nital.storage.journal import Journal
 from nital.storage.tables import write_json, write_table
 from nital.storage.versions import versions
 from nital.storage.writing import staged
-from nital.work.runs import RUN_FIELDS, Key, Run, execute, key_of, plan
+from nital.work.runs import (
+    RUN_FIELDS,
+    Key,
+    Run,
+    execute,
+    go_side_by_side,
+    key_of,
+    plan,
+    seed_of,
+)
 from nital.work.studies import ClassStudy, SuperpixelStudy
 
 
@@ -195,6 +205,12 @@ class Study:
     def n_runs(self) -> int:
         """Number of runs in the study, finished or not."""
         return len(self._wanted)
+
+    @property
+    def n_workers(self) -> int:
+        """Number of processes that can share the work on this machine, one a core."""
+        together = {seed_of(each) for each in self._wanted if go_side_by_side(each)}
+        return max(1, min(os.cpu_count() or 1, len(together)))
 
     @property
     def missing(self) -> list[Settings]:

@@ -192,7 +192,8 @@ class KeptTraining:
         """Its record, as if the training had been stopped, unless it was over."""
         reason = "stopped"
         if self.n_rows:
-            is_reached = self.steps[-1].n_classes <= int(self.settings.n_classes)
+            wanted = self.settings.join_from or int(self.settings.n_classes)
+            is_reached = self.steps[-1].n_classes <= wanted
             reason = "n_classes" if is_reached else "max_iterations"
         return Training(tuple(self.steps), reason)
 

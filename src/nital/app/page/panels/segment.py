@@ -1,6 +1,7 @@
 """Segment: how many classes, at which scale, and one button."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from nicegui import ui
 
@@ -17,7 +18,7 @@ from nital.fast.settings import (
     SCALES,
     FastSettings,
 )
-from nital.paper.settings import PAPER, PaperSettings
+from nital.paper.settings import PAPER, PRESETS, PaperSettings
 from nital.settings import AUTO, Settings
 
 _SCALES = {
@@ -80,6 +81,19 @@ class SegmentPanel(Panel):
                 .props("dense outlined")
                 .classes("w-full")
             )
+            self._preset = (
+                ui.select(
+                    {
+                        "paper": "the text of the paper",
+                        "notebook": "the notebook that its authors released",
+                        "script": "the script that its authors released",
+                    },
+                    value="paper",
+                    label="Settings of",
+                )
+                .props("dense outlined")
+                .classes("w-full")
+            )
             self._seed = ui.number("Seed", value=paper.seed, min=0, precision=0).props(
                 "dense outlined"
             )
@@ -133,6 +147,7 @@ class SegmentPanel(Panel):
         )
         self._note = ui.label().classes("nital-note")
         self._mode.on_value_change(self._show_settings)
+        self._preset.on_value_change(self._show_preset)
         self._show_settings()
 
     def _show_settings(self) -> None:
@@ -140,11 +155,16 @@ class SegmentPanel(Panel):
         paper = self._mode.value == "paper"
         for fast in (self._auto, self._hint, self._scale, self._light, self._exposure):
             fast.set_visibility(not paper)
-        for own in (self._seed, self._superpixels, self._compactness):
+        for own in (self._preset, self._seed, self._superpixels, self._compactness):
             own.set_visibility(paper)
         if paper:
             self._auto.set_value(False)
         self.refresh()
+
+    def _show_preset(self) -> None:
+        preset = PRESETS[self._preset.value]
+        self._superpixels.set_value(preset.n_superpixels)
+        self._compactness.set_value(preset.compactness)
 
     def refresh(self) -> None:
         """Show what there is to segment."""
@@ -188,7 +208,8 @@ class SegmentPanel(Panel):
         number = int(self._number.value or 0)
         if paper:
             wanted = self._superpixels.value
-            return PaperSettings(
+            return replace(
+                PRESETS[self._preset.value],
                 n_classes=number,
                 seed=int(self._seed.value or 0),
                 n_superpixels=None if wanted is None else int(wanted),
