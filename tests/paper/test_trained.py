@@ -16,7 +16,7 @@ from nital.paper import trained as module
 from nital.paper.batches import WholeImage
 from nital.paper.course import PaperDetails, Step, Training
 from nital.paper.device import using_threads
-from nital.paper.labelling import predict
+from nital.paper.labelling import label, predict
 from nital.paper.network import Network
 from nital.paper.settings import PAPER, PaperSettings
 from nital.paper.superpixels import Superpixels
@@ -234,6 +234,24 @@ def test_one_training_gives_every_number_of_classes(exact: bool) -> None:
     network = TrainedNetwork(micrograph(), superpixels(), settings)
     for number in (4, 2, 5, 3):
         assert same(network.segment(number), found(replace(settings, n_classes=number)))
+
+
+def test_of_equal_weights_it_is_labelled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def watched(*given: Any) -> Any:
+        asked.append(given)
+        return label(*given)
+
+    monkeypatch.setattr(module, "label", watched)
+    settings = replace(SMALL, n_responses=12, max_iterations=60)
+    network = TrainedNetwork(micrograph(), superpixels(), settings)
+    results = [network.segment(number) for number in range(11, 1, -1)]
+    lengths = {len(training_of(each).steps) for each in results}
+    assert len(asked) == len(lengths) < len(results)
+    for number, result in zip(range(11, 1, -1), results, strict=True):
+        assert same(result, found(replace(settings, n_classes=number)))
+        assert result.settings.n_classes == number
 
 
 def test_a_result_can_be_had_with_another_number_of_classes() -> None:
