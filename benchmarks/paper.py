@@ -76,8 +76,9 @@ def fig9(micrograph: Micrograph, out: Path, repeats: int, executor: Executor | N
     of_three = []
     for seed in range(repeats):
         settings = replace(SETTINGS, seed=seed)
-        found = nital.segment(micrograph, 20, settings=settings, prepared=superpixels)
-        for number in (20, 10, 3) if not seed else (3,):
+        numbers = (3,) if seed else (20, 10, 3)
+        found = nital.segment(micrograph, numbers[0], settings=settings, prepared=superpixels)
+        for number in numbers:
             found = found.at(number)
             draw_map(found.labels, out / f"{number} classes, seed {seed}.png")
         of_three.append([100 * row.area_fraction for row in found.classes])

@@ -54,7 +54,7 @@ def test_bad_whole_numbers(text: str) -> None:
 def test_numbers_of_superpixels_are_shares_of_the_preset() -> None:
     preset = preset_n_superpixels((400, 400))
     assert superpixel_numbers(None, (400, 400), shares=(1, 1 / 4)) == [preset // 4, preset]
-    assert superpixel_numbers(None, (2000, 2000), shares=(1,)) == [50_000]
+    assert superpixel_numbers(None, (1440, 1920), shares=(1,)) == [50_000]
     assert superpixel_numbers(None, (5, 5), shares=(1 / 8, 1)) == [1]
 
 

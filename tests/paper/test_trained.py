@@ -364,7 +364,7 @@ def test_repeats_stopped_at_once_are_what_is_under_way() -> None:
 def test_as_many_are_trained_at_a_time_as_there_are_cores(
     change: dict[str, Any], cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("torch.get_num_threads", lambda: cores)
     assert module.n_side_by_side(replace(SMALL, **change)) == expected
 
 

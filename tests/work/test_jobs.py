@@ -398,7 +398,7 @@ def test_what_is_stopped_while_labelling_leaves_no_file(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (PAPER, "mode 'paper': needs the whole of g.tif"),
+        (replace(PAPER, exact=True), "exact True: needs the whole of g.tif"),
         (FastSettings(regions="components"), "regions 'components': needs the whole of g.tif"),
     ],
 )

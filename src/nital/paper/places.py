@@ -11,7 +11,7 @@ from nital.image.micrograph import Source
 from nital.image.windows import Window, widened
 from nital.paper.network import Network, Surroundings
 
-GRID_PIXELS = 2**16
+GRID_PIXELS = 2**14
 """The map under way is drawn at about so many pixels, or at fewer with more layers than two."""
 
 

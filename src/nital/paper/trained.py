@@ -1,6 +1,5 @@
 """The trained network of one micrograph, and what it makes of it for any number of classes."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -229,9 +228,10 @@ class Repeats:
         def segment(network: TrainedNetwork) -> Segmentation | None:
             return None if stopped.is_set() else network.segment(n_classes, on_step=tell)
 
+        n_at_a_time = n_side_by_side(settings)
         with (
             repeatable(settings.device, settings.threads),
-            ThreadPoolExecutor(n_side_by_side(settings)) as executor,
+            ThreadPoolExecutor(n_at_a_time) as executor,
         ):
             each = [one for one in executor.map(segment, self._each) if one is not None]
         clock.lap("training")
@@ -256,4 +256,4 @@ def n_side_by_side(settings: PaperSettings) -> int:
     """How many networks are trained at a time: exact ones take the memory of one already."""
     if settings.device != "cpu" or settings.exact:
         return 1
-    return max(1, (os.cpu_count() or 1) // (settings.threads or 1))
+    return max(1, torch.get_num_threads() // (settings.threads or 1))

@@ -1,12 +1,14 @@
 """Where work on many micrographs runs: in this process, in several, or on a Dask cluster."""
 
 import logging
+import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from nital.errors import InputError, SettingError, reason_of
@@ -54,7 +56,22 @@ def executor_of(workers: int, scheduler: str | None = None) -> Iterator[Executor
 
 def _processes(workers: int) -> Executor:
     """Return a pool of spawned processes: forking would copy the threads of this one."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
+
+
+def _end_with_parent() -> None:
+    """Let a process of the pool end when the one that started it is killed: it would wait for
+    work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -58,7 +58,7 @@ from nital.work.jobs import KnownModel
 if TYPE_CHECKING:
     from nital.paper.course import Step
 
-DRAWING_PAUSE = 4.0
+DRAWING_PAUSE = 2.0
 """The map of a training is drawn after this many times as long as it took the last time."""
 
 FITTED = "fitted.nital"
