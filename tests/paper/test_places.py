@@ -86,8 +86,6 @@ def test_windows_see_what_the_whole_image_has_around_them(data: st.DataObject) -
     numbers = whole.included.reshape(SHAPE)
     chosen = np.concatenate([numbers[window].ravel() for window in windows])
     one, other = whole.around(chosen), parts.around(parts.included)
-    statistics = network(n_layers).statistics(whole.around(whole.included))
-    del statistics
     # The same places in another order may be there twice, where windows overlap.
     found = {tuple(row) for row in np.round(other.patches.numpy(), 6).tolist()}
     expected = {tuple(row) for row in np.round(one.patches.numpy(), 6).tolist()}

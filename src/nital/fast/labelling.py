@@ -98,7 +98,7 @@ def find_clusters(
     source = view.source
     labels = np.zeros(source.shape, np.uint8) if out is None else out
     k = len(centres)
-    measured, counts = _nothing(k), np.zeros(k, np.int64)
+    measured, counts = RegionStatistics.empty(k), np.zeros(k, np.int64)
     pairs = np.zeros((k + 1,) * 2, np.int64)
     distance, n_measured, stopped = 0.0, 0, False
     windows, reach = blocks(view.shape), space.reach
@@ -218,7 +218,7 @@ def recover_clusters(
     """
     source, windows = view.source, blocks(view.shape)
     k = len(centres)
-    measured = _nothing(k)
+    measured = RegionStatistics.empty(k)
     for place, window in enumerate(map(view.window_of, windows)):
         if place < n_blocks:
             measured += measure_regions(source.read(*window), labels[window], k)
@@ -269,10 +269,6 @@ def fine_classes_of_view(space: FeatureSpace, view: View, centres: Floats) -> Fi
     number, joining = order_clusters(centres, measure_regions(view.grey(whole), known, k), pairs)
     renumber(labels, np.append(0, number), labels)
     return FineClasses(labels, joining.statistics, joining)
-
-
-def _nothing(k: int) -> RegionStatistics:
-    return RegionStatistics(np.zeros(k), np.zeros((k, 3)), np.zeros(k))
 
 
 def _count_pairs(labels: NDArray[np.uint8], n: int) -> NDArray[np.int64]:

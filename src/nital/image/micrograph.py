@@ -20,27 +20,17 @@ from nital.image.values import (
     with_channels,
     without_alpha,
 )
+from nital.image.windows import Seen
 
 LUMINANCE = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in the grey level (ITU-R BT.709, as in scikit-image)."""
 
 
-class Source(Protocol):
+class Source(Seen, Protocol):
     """An image that is read window by window."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, cols)."""
-
-    @property
-    def has_excluded(self) -> bool:
-        """Whether any pixel may be excluded."""
 
     def read(self, rows: slice, cols: slice) -> NDArray[np.float32]:
         """Pixels of a window, (rows, cols, 3) in [0, 1]."""
-
-    def read_excluded(self, rows: slice, cols: slice) -> NDArray[np.bool_]:
-        """Excluded pixels of a window, (rows, cols)."""
 
 
 def luminance(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -72,10 +72,8 @@ class WholeImage:
         self._image = to_tensor(source.read(*window), device)
         superpixel = torch.from_numpy(numbers.ravel())
         self._included: Tensor | None = None
-        excluded = source.read_excluded(
-            *window
-        )  # they neither vote nor count; the network sees them
-        if excluded.any():
+        excluded = source.read_excluded(*window)
+        if excluded.any():  # they neither vote nor count; the network sees them
             included = torch.from_numpy(np.flatnonzero(~excluded))
             superpixel, self._included = superpixel[included], included.to(device)
         self._superpixel = superpixel.to(device)

@@ -74,7 +74,7 @@ def label(
         If it is stopped before any pixel has a label.
     """
     n = network.n_responses
-    measured = RegionStatistics(np.zeros(n), np.zeros((n, 3)), np.zeros(n))
+    measured = RegionStatistics.empty(n)
     out[:] = 0
     seen = out.view()
     seen.flags.writeable = False

@@ -98,6 +98,11 @@ class RegionStatistics:
     errors: NDArray[np.float64]
     """(n,): e_i^2."""
 
+    @classmethod
+    def empty(cls, n_regions: int) -> "RegionStatistics":
+        """Statistics of regions that have no pixels yet, to which parts of an image are added."""
+        return cls(np.zeros(n_regions), np.zeros((n_regions, 3)), np.zeros(n_regions))
+
     def __add__(self, other: "RegionStatistics") -> "RegionStatistics":
         both = RegionStatistics(
             np.concatenate([self.areas, other.areas]),

@@ -246,7 +246,7 @@ def _store_trained(
     """Store the classes that paper mode found."""
     (session / TRAINING).unlink()
     n = result.n_classes
-    statistics = RegionStatistics(np.zeros(n), np.zeros((n, 3)), np.zeros(n))
+    statistics = RegionStatistics.empty(n)
     for block in blocks(micrograph.shape):
         statistics += measure_regions(micrograph.read(*block), result.labels[block], n)
     assert isinstance(result.details, PaperDetails)
